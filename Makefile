@@ -1,0 +1,55 @@
+# Thin aliases. Everything runs in .venv, whether or not an environment is activated.
+PYTHON ?= python3
+BIN := .venv/bin
+ORACLES := $(wildcard tests/oracle-requirements.txt)
+# DVC starts `python stages/...`: it must find the environment's Python. The quotes of a shell are not needed
+# here: PATH may hold spaces.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: help env run test lint ui bench deps
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' Makefile | expand -t 14
+
+env: .venv/.installed  ## the environment in .venv, as requirements.lock says
+
+.venv/.installed: requirements.lock pyproject.toml $(ORACLES)
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "error: Python 3.11 or newer is needed, and \`$(PYTHON)\` is $$("$(PYTHON)" --version 2>&1)." \
+	         "Name one with: make $(or $(MAKECMDGOALS),env) PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv || { rm -rf .venv; \
+	    echo "error: \`$(PYTHON) -m venv\` does not work here; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(if $(ORACLES),$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps -r $(ORACLES))
+	@touch $@
+
+data: | env
+	@$(BIN)/dvc checkout --quiet data.dvc 2>/dev/null && test -d data || \
+	    { $(BIN)/bruna sample --if-missing && $(BIN)/dvc add --quiet data; }
+
+run: env | data  ## everything: the environment, the sample where there is no data set, the pipeline, its results
+	$(BIN)/dvc repro
+	@$(BIN)/bruna summary
+
+test: env  ## all tests; two processes, one core each
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: env  ## style, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --cache-dir .import_linter_cache
+
+deps: env  ## write into dvc.yaml what each stage really imports
+	$(BIN)/python tests/stage_dependencies.py
+
+ui: env  ## MLflow's pages of all runs, at http://127.0.0.1:5000
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --port $(or $(PORT),5000) \
+	    --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db" --default-artifact-root "file://$(CURDIR)/mlartifacts"
+
+bench: env  ## the benchmarks, each against a named peer
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done

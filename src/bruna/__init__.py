@@ -1,0 +1,1 @@
+"""Bruna: person re-identification and pedestrian attributes as one reproducible pipeline."""

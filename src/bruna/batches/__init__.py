@@ -1,0 +1,1 @@
+"""From tables to tensors: decode once, augment a whole batch, draw items and tuples. No pandas here."""

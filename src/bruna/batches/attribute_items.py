@@ -1,0 +1,122 @@
+"""What Task 1 draws (paper, section 3.1.2): persons, now and then one with a rare attribute, now and then junk."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bruna.batches.seeds import numpy_generator
+from bruna.dataset.attributes import UNKNOWN
+
+ZOOM = (0.1, 0.3)
+"""Sides of a junk crop as a share of the image's: 1% to 9% of the area, so that it never shows a person."""
+CAMERA_CLASSES = (4, 6)
+"""The cameras that Task 1 learns to tell from all others."""
+
+
+class AttributeSampler:
+    """Draws the items of any epoch; the draws depend on the seed and the epoch alone.
+
+    Args:
+        codes: N x 12 attribute codes, -1 where unknown.
+        identities: N identities.
+        seed: of the draws.
+        junk_share: probability that an item is a zoom into an image, labelled junk.
+        weak_share: probability that an item comes from the weak set instead; with an empty weak set this
+            share goes to persons.
+        weak_below: an attribute value borne by fewer identities than this makes its bearers weak.
+    """
+
+    def __init__(
+        self,
+        codes: npt.NDArray[np.integer],
+        identities: npt.NDArray[np.integer],
+        *,
+        seed: int,
+        junk_share: float,
+        weak_share: float,
+        weak_below: int,
+    ) -> None:
+        self.seed = seed
+        self.junk_share = junk_share
+        self.weak_share = weak_share
+        self.count = len(codes)
+        self.weak = weak_images(codes, identities, weak_below)
+
+    def __len__(self) -> int:
+        """Number of items of an epoch."""
+        return self.count
+
+    def epoch(self, epoch: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Draw an epoch: one shuffled pass over the images, some of whose items are replaced or made junk.
+
+        Returns:
+            N positions in `codes`, and N booleans: True where the image is to be zoomed into junk.
+        """
+        random = numpy_generator(self.seed, "attribute items", epoch)
+        indices = random.permutation(self.count)
+        chance = random.random(self.count)
+        junk = chance < self.junk_share
+        if len(self.weak):
+            rare = ~junk & (chance < self.junk_share + self.weak_share)
+            indices = np.where(rare, random.choice(self.weak, self.count), indices)
+        return indices, junk
+
+
+def weak_images(
+    codes: npt.NDArray[np.integer], identities: npt.NDArray[np.integer], below: int
+) -> npt.NDArray[np.int64]:
+    """Positions of the images that bear an attribute value which fewer than `below` identities bear.
+
+    Args:
+        codes: N x 12 attribute codes; -1 is no value.
+        identities: N identities.
+        below: the number of identities from which on a value is common.
+    """
+    weak = np.zeros(len(codes), dtype=bool)
+    for column in codes.T:
+        bearers = np.unique(np.stack([column, identities], axis=1), axis=0)
+        values, counts = np.unique(bearers[:, 0], return_counts=True)
+        weak |= np.isin(column, values[(counts < below) & (values != UNKNOWN)])
+    return np.flatnonzero(weak)
+
+
+def zoom_junk(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Zoom each image into a random small part of itself, at full size: no whole person is left to see.
+
+    Args:
+        images: B x 3 x H x W, uint8, on any device.
+        generator: a CPU generator; a draw of side (see `ZOOM`) and place for each image.
+
+    Returns:
+        B x 3 x H x W, uint8, on the same device.
+    """
+    draws = torch.rand(len(images), 3, generator=generator)
+    side = ZOOM[0] + (ZOOM[1] - ZOOM[0]) * draws[:, :1]
+    centre = (2 * draws[:, 1:] - 1) * (1 - side)  # in -1..1 coordinates, such that the crop stays inside
+    matrix = torch.cat([torch.diag_embed(side.expand(-1, 2)), centre[:, :, None]], dim=2).to(images.device)
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    # Border padding: a crop at the very edge interpolates half a pixel beyond it.
+    zoomed = F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+    return zoomed.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def task1_targets(codes: Tensor, cameras: Tensor, junk: Tensor) -> Tensor:
+    """The 15 targets of Task 1.
+
+    A junk item shows no person, so its attributes are unknown (-1, ignored by the losses), but it keeps the
+    background and thereby the camera. The camera classes are unknown where the camera is (0).
+
+    Args:
+        codes: B x 12, int64, attribute codes, -1 where unknown.
+        cameras: B, integer, 1 to 6; 0 where unknown.
+        junk: B, bool.
+
+    Returns:
+        B x 15, int64: the 12 attributes, camera 4, camera 6, junk; -1 where a target is unknown.
+    """
+    attributes = codes.to(torch.int64).masked_fill(junk[:, None], UNKNOWN)
+    views = [(cameras == camera).to(torch.int64) for camera in CAMERA_CLASSES]
+    camera_targets = torch.stack(views, dim=1).masked_fill((cameras == 0)[:, None], UNKNOWN)
+    return torch.cat([attributes, camera_targets, junk.to(torch.int64)[:, None]], dim=1)

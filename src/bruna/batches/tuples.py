@@ -1,0 +1,92 @@
+"""The tuples of Task 2 (paper, section 3.2.2): four images of one identity and one of each of eight others."""
+
+import numpy as np
+import numpy.typing as npt
+
+from bruna.batches.seeds import numpy_generator
+from bruna.errors import BrunaError
+
+ANCHORS = 4
+"""Images of the anchor identity, "Luigi", in a tuple."""
+OTHERS = 8
+"""Images of other identities in a tuple."""
+TUPLE = ANCHORS + OTHERS
+
+Indices = npt.NDArray[np.int64]
+
+
+class TupleSampler:
+    """Draws the tuples of any epoch; the draws depend on the seed and the epoch alone.
+
+    Args:
+        identities: N integers, the identity of each image.
+        seed: of the draws.
+        tuples_per_identity: how often each identity is the anchor in an epoch.
+
+    Raises:
+        BrunaError: there are fewer than two identities, so that nobody is a stranger.
+    """
+
+    def __init__(self, identities: npt.NDArray[np.integer], *, seed: int, tuples_per_identity: int) -> None:
+        names, inverse, counts = np.unique(identities, return_inverse=True, return_counts=True)
+        if len(names) < 2:
+            raise BrunaError(
+                f"the training images show {len(names)} identity, but a tuple needs an anchor and at least one "
+                "other person. Add identities to the data set or raise split.train_share."
+            )
+        self.seed = seed
+        self.tuples_per_identity = tuples_per_identity
+        self._by_identity = np.argsort(inverse, kind="stable")
+        self._counts = counts
+        self._starts = np.cumsum(counts) - counts
+
+    def __len__(self) -> int:
+        """Number of tuples of an epoch."""
+        return len(self._counts) * self.tuples_per_identity
+
+    def epoch(self, epoch: int) -> Indices:
+        """Draw an epoch.
+
+        Every identity is the anchor `tuples_per_identity` times, in random order. An anchor's four images
+        are drawn uniformly without repetition; where it has fewer than four, each occurs once before any
+        occurs again. The eight others are distinct identities, drawn uniformly, and one image of each; where
+        fewer than eight exist, each occurs once before any occurs again.
+
+        Returns:
+            T x 12 positions in `identities`: columns 0 to 3 are the anchor's images, 4 to 11 the others'.
+        """
+        random = numpy_generator(self.seed, "tuples", epoch)
+        people = len(self._counts)
+        anchors = random.permutation(np.repeat(np.arange(people), self.tuples_per_identity))
+        own = draw_without_repetition(random, self._counts[anchors], ANCHORS)
+        others = draw_without_repetition(random, np.full(len(anchors), people - 1), OTHERS)
+        others += others >= anchors[:, None]  # the numbers 0 to people - 2 skip the anchor
+        chosen = random.integers(0, self._counts[others])
+        positions = np.concatenate([self._starts[anchors, None] + own, self._starts[others] + chosen], axis=1)
+        tuples: Indices = self._by_identity[positions]
+        return tuples
+
+
+def draw_without_repetition(random: np.random.Generator, sizes: Indices, count: int) -> Indices:
+    """For each row r draw `count` numbers below `sizes[r]`, uniformly, without repetition while there are any left.
+
+    Column j of a row is uniform over the numbers that columns before it left over; once all are used it is
+    uniform over all of them. Work and memory are in proportion to rows x count, whatever the sizes.
+
+    Args:
+        random: the generator.
+        sizes: R integers, each at least 1.
+        count: number of columns.
+
+    Returns:
+        R x count integers.
+    """
+    drawn = np.empty((len(sizes), count), dtype=np.int64)
+    for column in range(count):
+        left = sizes - column
+        rank = random.integers(0, np.where(left > 0, left, sizes))
+        # The rank-th number not yet used: step over the used ones from the smallest up.
+        for used in np.sort(drawn[:, :column], axis=1).T:
+            rank += (left > 0) & (rank >= used)
+        drawn[:, column] = rank
+    return drawn

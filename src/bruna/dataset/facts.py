@@ -1,0 +1,163 @@
+"""Find the files of a data set folder and put all there is to know about them into tables of facts.
+
+Nothing is judged against the parameters here: `validation.py` states what must hold. A column whose name ends
+in `problem` holds text where something is wrong and null elsewhere.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bruna.dataset.filenames import LABELLED, MASK_PAIR, UNLABELLED_SUBSETS, name_facts
+from bruna.dataset.inspection import SINGLE_CHANNEL, Facts, inspect_files
+from bruna.errors import BrunaError
+
+_CLUTTER = ("Thumbs.db", "desktop.ini", "__MACOSX")
+"""What file managers and archives leave behind; also whatever starts with a dot."""
+MASK_IMAGES, MASKS = "masks/images", "masks/masks"
+IMAGE_COLUMNS = ("path", "mask_path", "subset", "identity", "camera")
+_MASK_VALUES = ((0, 255), (0, 1))
+
+
+def find_files(folder: Path) -> pd.DataFrame:
+    """List the images of every subset, sorted by path.
+
+    Returns:
+        `path`, `mask_path` (null but for mask pairs), `subset`, `identity`, `camera`, `name_problem`,
+        `pair_problem`. A mask without an image has its own path in `path` and `mask_path`.
+
+    Raises:
+        BrunaError: the folder or its `train/` is missing or empty.
+    """
+    folder = Path(folder)
+    advice = "`bruna import` brings a data set from its archives; `bruna sample` renders a small one."
+    if not folder.is_dir():
+        raise BrunaError(f"There is no data set: {folder} is missing. {advice}")
+    rows: list[tuple[object, ...]] = []
+    for subset in (*LABELLED, *UNLABELLED_SUBSETS):
+        for name in _names(folder / subset):
+            facts = name_facts(name, subset)
+            problem = "a folder; images lie directly in it" if (folder / subset / name).is_dir() else facts.problem
+            rows.append((f"{subset}/{name}", None, subset, facts.identity, facts.camera, problem, None))
+    if not any(row[2] == "train" for row in rows):
+        found = ", ".join(_names(folder)) or "nothing"
+        raise BrunaError(f"{folder} has no training images in {folder / 'train'}. It holds: {found}. {advice}")
+    rows += _pairs(folder)
+    columns = [*IMAGE_COLUMNS, "name_problem", "pair_problem"]
+    return pd.DataFrame(rows, columns=columns).sort_values("path", ignore_index=True)
+
+
+def _names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") and p.name not in _CLUTTER)
+
+
+def _pairs(folder: Path) -> list[tuple[object, ...]]:
+    masks = {Path(name).stem: name for name in _names(folder / MASKS)}
+    rows: list[tuple[object, ...]] = []
+    for name in _names(folder / MASK_IMAGES):
+        mask = masks.pop(Path(name).stem, None)
+        problem = None if mask else f"no mask {MASKS}/{Path(name).stem}.png"
+        path, mask_path = f"{MASK_IMAGES}/{name}", f"{MASKS}/{mask}" if mask else None
+        rows.append((path, mask_path, MASK_PAIR, -2, 0, name_facts(name, MASK_PAIR).problem, problem))
+    for stem, name in masks.items():
+        path = f"{MASKS}/{name}"
+        rows.append((path, path, MASK_PAIR, -2, 0, None, f"no image {MASK_IMAGES}/{stem}.jpg"))
+    return rows
+
+
+def image_facts(folder: Path) -> pd.DataFrame:
+    """Everything about the files of a data set: `find_files`, decoded.
+
+    Returns:
+        The columns of `find_files` and `width`, `height`, `md5`, `brightness`, `sharpness`, `size` (text,
+        height x width; null for what does not decode and for mask pairs), `decode_problem`, `mask_problem`
+        (a mask that does not decode, is not of the image's size or does not hold two values), and
+        `people_problem`, `leak_problem` (the same content under two people, or in and outside of `train/`).
+    """
+    table = find_files(folder)
+    readable = table["name_problem"].isna()
+    paths = table["path"][readable]
+    # A mask without an image is listed once, as itself; there is nothing to compare it with.
+    masks = table["mask_path"][readable & table["pair_problem"].isna()].dropna()
+    facts = inspect_files([Path(folder) / path for path in [*paths, *masks]])
+    images = pd.DataFrame(facts[: len(paths)], columns=list(Facts._fields), index=paths.index, dtype=object)
+    table = table.join(images.drop(columns=["mode", "values"]).rename(columns={"problem": "decode_problem"}))
+    person = readable & table["decode_problem"].isna() & (table["subset"] != MASK_PAIR)
+    table["size"] = pd.Series(size_texts(table[person]), index=table.index[person], dtype=object)
+    image_of = dict(zip(paths.index, facts, strict=False))
+    table["mask_problem"] = pd.Series(
+        {
+            at: _mask_problem(path, mask, image_of[at])
+            for (at, path), mask in zip(masks.items(), facts[len(paths) :], strict=True)
+        },
+        dtype=object,
+    )
+    table["people_problem"] = _shared(table[readable & (table["identity"] > 0)], "identity")
+    sides = table[readable & (table["subset"] != MASK_PAIR)]
+    leaks = _shared(sides.assign(side=np.where(sides["subset"] == "train", "train", "test")), "side")
+    # One finding a leaked image is enough: the one in train/.
+    table["leak_problem"] = leaks.where(table["subset"] == "train")
+    return table.astype(object).where(table.notna(), None)
+
+
+def size_texts(table: pd.DataFrame) -> list[str]:
+    """Sizes as text, e.g. `128 x 64`, height first as in params.yaml."""
+    return [f"{h} x {w}" for h, w in zip(table["height"], table["width"], strict=True)]
+
+
+def _mask_problem(path: str, mask: Facts, image: Facts) -> str | None:
+    """What is wrong with a mask, given what was found of it and of its image."""
+    if mask.problem is not None:
+        return f"{path} does not decode: {mask.problem}"
+    if mask.mode not in SINGLE_CHANNEL:
+        return f"{path} has several channels ({mask.mode}), a mask has one"
+    if mask.values not in _MASK_VALUES:
+        shown = ", ".join(map(str, mask.values[:8])) + (", ..." if len(mask.values) > 8 else "")
+        return f"{path} holds the values {shown}; a mask holds two, 0 and 255 or 0 and 1"
+    if image.problem is None and (mask.height, mask.width) != (image.height, image.width):
+        return f"{path} is {mask.height} x {mask.width}, the image {image.height} x {image.width} (height x width)"
+    return None
+
+
+def _shared(rows: pd.DataFrame, column: str) -> pd.Series:
+    """For each row whose md5 also occurs with another value of `column`: where."""
+    content = rows[rows["md5"].fillna("") != ""]
+    mixed = content[content.groupby("md5")[column].transform("nunique") > 1]
+    problems: dict[Hashable, str] = {}
+    for _, group in mixed.groupby("md5"):
+        members = list(zip(group.index, group["path"], group[column], strict=True))
+        for at, _, value in members:
+            other = next(path for _, path, its in members if its != value)
+            problems[at] = f"the same content as {other}"
+    return pd.Series(problems, index=rows.index, dtype=object)
+
+
+def people_facts(images: pd.DataFrame, annotated: Sequence[str], subsets: Sequence[str]) -> pd.DataFrame:
+    """One row a person named by the images of some subsets.
+
+    Args:
+        images: from `image_facts`.
+        annotated: the ids of the annotation file, as they stand there, repetitions included.
+        subsets: which images count.
+
+    Returns:
+        `person` (text that says where to look), `identity`, `images`, `rows` (its rows in the annotation file),
+        by ascending identity.
+    """
+    named = images[images["subset"].isin(list(subsets)) & (images["identity"] > 0)]
+    paths: dict[int, list[str]] = {}
+    for identity, path in zip(named["identity"], named["path"], strict=True):
+        paths.setdefault(int(identity), []).append(path)
+    rows = Counter(annotated)
+    return pd.DataFrame(
+        [
+            (f"identity {identity} ({len(its)} images, such as {its[0]})", identity, len(its), rows[str(identity)])
+            for identity, its in sorted(paths.items())
+        ],
+        columns=["person", "identity", "images", "rows"],
+    )

@@ -1,0 +1,275 @@
+"""What must hold of a data set, stated as Great Expectations suites over tables of facts.
+
+The only file that imports Great Expectations (five seconds and more): import it where it is used.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import great_expectations as gx
+import great_expectations.expectations as gxe
+import pandas as pd
+from great_expectations.data_context.types.base import ProgressBarsConfig
+
+from bruna.dataset.annotations import HALVES, SHOWN, allowed, color_problems, header_problems, read_raw
+from bruna.dataset.attributes import ANNOTATION_COLUMNS
+from bruna.dataset.facts import image_facts, people_facts
+from bruna.dataset.filenames import SUBSETS
+from bruna.errors import BrunaError
+from bruna.files import whole_folder
+from bruna.params import Validate
+
+TRAIN_ANNOTATIONS, TEST_ANNOTATIONS = "annotations_train.csv", "annotations_test.csv"
+_MANIFEST_TYPES = {"identity": "int32", "camera": "int8", "width": "int16", "height": "int16"} | {
+    "brightness": "float32",
+    "sharpness": "float32",
+}
+_MANIFEST_COLUMNS = ["path", "mask_path", "subset", "identity", "camera", "width", "height", "md5"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold.
+
+    Attributes:
+        says: the check in words, e.g. "every image decodes fully".
+        expectation: the same for Great Expectations.
+        file: True where a finding concerns a single image, which can be set aside.
+    """
+
+    says: str
+    expectation: gxe.Expectation
+    file: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a check: `findings` are pairs of where (a file, a line, a person) and what."""
+
+    says: str
+    file: bool
+    passed: bool
+    findings: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """A data set that can be used.
+
+    Attributes:
+        manifest: one row an accepted file, sorted by path: `path`, `mask_path`, `subset`, `identity`, `camera`,
+            `width`, `height`, `md5`, `brightness`, `sharpness`.
+        summary: counts and checks, for metrics/validate.json; equal data gives an equal summary.
+        problems: one line a finding that did not stop the pipeline.
+        quarantined: path and reason of each file that was set aside, sorted by path.
+    """
+
+    manifest: pd.DataFrame
+    summary: dict[str, Any]
+    problems: list[str]
+    quarantined: dict[str, str]
+
+
+def validate_dataset(folder: Path, params: Validate, *, docs: Path | None = None) -> ValidationResult:
+    """Check a data set folder.
+
+    Args:
+        folder: the data set (layout in docs/data.md).
+        params: expected image size, and what to do about single damaged images.
+        docs: folder for Great Expectations' HTML pages, written anew whether the checks pass or not.
+
+    Raises:
+        BrunaError: the folder is no data set, or a check failed; files, lines and people are named, the first
+            ten of each check. With `on_bad_image: quarantine` a damaged single image (one that does not decode,
+            has the wrong size, or is half of a bad mask pair) is set aside instead of failing.
+    """
+    folder = Path(folder)
+    images = image_facts(folder)
+    suites: list[tuple[str, str, pd.DataFrame, list[Check]]] = [
+        ("images", "path", images, _image_checks(params)),
+        *_annotation_suites(folder, TRAIN_ANNOTATIONS, images, ["train"]),
+    ]
+    test_rows = 0
+    if (folder / TEST_ANNOTATIONS).exists():
+        suites += _annotation_suites(folder, TEST_ANNOTATIONS, images, ["query", "gallery"])
+        test_rows = len(read_raw(folder / TEST_ANNOTATIONS))
+    outcomes = _run_suites(suites, docs)
+    stops = [o for o in outcomes if not o.passed and not (o.file and params.on_bad_image == "quarantine")]
+    if stops:
+        raise BrunaError(_message(folder, stops, docs))
+    quarantined: dict[str, str] = {}
+    for outcome in outcomes:
+        for path, reason in outcome.findings:
+            quarantined.setdefault(path, reason)
+    quarantined = dict(sorted(quarantined.items()))
+    manifest = _manifest(images[~images["path"].isin(list(quarantined))])
+    people = manifest["identity"][manifest["subset"] == "train"].nunique()
+    if people < 2:
+        raise BrunaError(
+            f"{folder}: {people} training identities are left after {len(quarantined)} damaged files were set "
+            "aside; at least 2 are needed. Replace the damaged files."
+        )
+    rows = {"annotated_train": len(read_raw(folder / TRAIN_ANNOTATIONS)), "annotated_test": test_rows}
+    summary = _summary(manifest, outcomes, quarantined) | rows
+    return ValidationResult(manifest, summary, [f"{p}: {r}" for p, r in quarantined.items()], quarantined)
+
+
+def _null(says: str, column: str, *, file: bool = False) -> Check:
+    return Check(says, gxe.ExpectColumnValuesToBeNull(column=column, notes=says), file)
+
+
+def _image_checks(params: Validate) -> list[Check]:
+    checks = [
+        _null("every name tells identity and camera", "name_problem"),
+        _null("every image decodes fully", "decode_problem", file=True),
+        _null("every mask has an image and every image in masks/ a mask", "pair_problem", file=True),
+        _null("every mask decodes, has its image's size and two values", "mask_problem", file=True),
+        _null("no image content belongs to two people", "people_problem"),
+        _null("no training image is in a test set too", "leak_problem"),
+    ]
+    if params.image_size is not None:
+        size = f"{params.image_size[0]} x {params.image_size[1]}"
+        says = f"every person image is {size} pixels (height x width)"
+        expectation = gxe.ExpectColumnValuesToBeInSet(column="size", value_set=[size], notes=says)
+        checks.append(Check(says, expectation, file=True))
+    return checks
+
+
+def _annotation_suites(
+    folder: Path, name: str, images: pd.DataFrame, subsets: Sequence[str]
+) -> list[tuple[str, str, pd.DataFrame, list[Check]]]:
+    """The suites over an annotation file and over the people in it; a wrong header leaves nothing to check on."""
+    raw = read_raw(folder / name)
+    kind = name.removesuffix(".csv")
+    # A frame whose own columns are the header cannot be checked for a header: it becomes a column of problems.
+    header = pd.DataFrame({"file": [name], "header_problem": ["; ".join(header_problems(raw)) or None]}, dtype=object)
+    suites = [(f"{kind} header", "file", header, [_null(f"{name} has the 28 columns", "header_problem")])]
+    if header_problems(raw):
+        return suites
+    people = people_facts(images, list(raw["id"]), subsets)
+    rows = raw.assign(
+        row=[f"{name}, line {line} (id {identity})" for line, identity in raw["id"].items()],
+        images=[str(i) in set(people["identity"].astype(str)) for i in raw["id"]],
+        **{f"{half}_problem": color_problems(raw, half) for half in HALVES},
+    )
+    rows["images"] = rows["images"].map({True: None, False: f"no image in {' or '.join(subsets)}"}).astype(object)
+    checks = [
+        Check(
+            "every id is a number from 1, without leading zeros",
+            gxe.ExpectColumnValuesToMatchRegex(column="id", regex=r"^[1-9][0-9]{0,8}$"),
+        ),
+        Check("no id occurs twice", gxe.ExpectColumnValuesToBeUnique(column="id")),
+        _null("every annotated identity has images", "images"),
+        *(_null(f"at most one {half} is set", f"{half}_problem") for half in HALVES),
+    ]
+    for column in ANNOTATION_COLUMNS[1:]:
+        says = f"{column} is {' or '.join(allowed(column))}"
+        expectation = gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(allowed(column)))
+        checks.append(Check(says, expectation))
+    suites.append((kind, "row", rows, checks))
+    once = gxe.ExpectColumnValuesToBeInSet(column="rows", value_set=[1])
+    person_checks = [Check(f"every identity has one row in {name}", once)]
+    if "train" in subsets:
+        enough = gxe.ExpectTableRowCountToBeBetween(min_value=2)
+        person_checks.append(Check("there are at least 2 training identities", enough))
+    suites.append((f"{kind} people", "person", people, person_checks))
+    return suites
+
+
+def _run_suites(suites: Sequence[tuple[str, str, pd.DataFrame, list[Check]]], docs: Path | None) -> list[Outcome]:
+    if docs is None:
+        context = _context()
+        return [outcome for suite in suites for outcome in _run_suite(context, *suite)]
+    with whole_folder(docs) as beside:
+        context = _context()
+        backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(beside.resolve())}
+        context.add_data_docs_site("site", {"class_name": "SiteBuilder", "store_backend": backend})
+        outcomes = [outcome for suite in suites for outcome in _run_suite(context, *suite)]
+        context.build_data_docs()
+    return outcomes
+
+
+def _context() -> Any:
+    # Ephemeral: a file context refuses to add the same suite on the second run.
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context
+
+
+def _run_suite(context: Any, name: str, key: str, frame: pd.DataFrame, checks: list[Check]) -> list[Outcome]:
+    data = context.data_sources.add_pandas(name).add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
+    suite = context.suites.add(gx.ExpectationSuite(name=name))
+    for number, check in enumerate(checks):
+        # The number finds the check of a result again: results come grouped by column.
+        check.expectation.meta = {"check": number}
+        suite.add_expectation(check.expectation)
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=data, suite=suite))
+    result = definition.run(
+        batch_parameters={"dataframe": frame},
+        result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [key]},
+    )
+    outcomes = {}
+    for item in result.results:
+        number = item.expectation_config.meta["check"]
+        if item.exception_info.get("raised_exception"):
+            raise RuntimeError(f"{checks[number].says}: {item.exception_info['exception_message']}")
+        outcomes[number] = _outcome(checks[number], item, key)
+    return [outcomes[number] for number in range(len(checks))]
+
+
+def _outcome(check: Check, item: Any, key: str) -> Outcome:
+    if item.success:
+        return Outcome(check.says, check.file, True)
+    column = getattr(check.expectation, "column", None)
+    if column is None:
+        return Outcome(check.says, check.file, False, [("found", str(item.result["observed_value"]))])
+    problem = isinstance(check.expectation, gxe.ExpectColumnValuesToBeNull)
+    findings = [
+        (str(row[key]), str(row[column]) if problem else f"{column} is {row[column]!r}")
+        for row in item.result["unexpected_index_list"]
+    ]
+    return Outcome(check.says, check.file, False, findings)
+
+
+def _message(folder: Path, failed: Sequence[Outcome], docs: Path | None) -> str:
+    lines = [f"{folder}: the data set cannot be used, {len(failed)} of its checks failed."]
+    for outcome in failed:
+        lines.append(f"Expected: {outcome.says}. Not so in {len(outcome.findings)} places:")
+        lines += [f"  {where}: {what}" for where, what in outcome.findings[:SHOWN]]
+        if len(outcome.findings) > SHOWN:
+            lines.append(f"  ... and {len(outcome.findings) - SHOWN} more")
+    advice = "Correct what is named above"
+    if all(outcome.file for outcome in failed):
+        advice += ", or set validate.on_bad_image to quarantine in params.yaml to go on without these files"
+    lines.append(advice + ("." if docs is None else f". All checks with their findings: {docs / 'index.html'}"))
+    return "\n".join(lines)
+
+
+def _manifest(images: pd.DataFrame) -> pd.DataFrame:
+    manifest = images[[*_MANIFEST_COLUMNS, "brightness", "sharpness"]].astype(_MANIFEST_TYPES)
+    return manifest.sort_values("path", ignore_index=True)
+
+
+def _summary(manifest: pd.DataFrame, outcomes: Sequence[Outcome], quarantined: dict[str, str]) -> dict[str, Any]:
+    subsets = {}
+    for name in SUBSETS:
+        rows = manifest[manifest["subset"] == name]
+        if len(rows):
+            cameras = Counter(int(c) for c in rows["camera"] if c > 0)
+            subsets[name] = {
+                "images": len(rows),
+                "identities": int(rows["identity"][rows["identity"] > 0].nunique()),
+                "cameras": {str(camera): cameras[camera] for camera in sorted(cameras)},
+            }
+    content = manifest[manifest["subset"] != "mask_pair"]
+    return {
+        "subsets": subsets,
+        "checks_passed": sum(outcome.passed for outcome in outcomes),
+        "checks_failed": sum(not outcome.passed for outcome in outcomes),
+        "checks": [{"check": o.says, "passed": o.passed, "findings": len(o.findings)} for o in outcomes],
+        "same_content_twice": int(content["md5"].duplicated().sum()),
+        "quarantined": [{"path": path, "reason": reason} for path, reason in quarantined.items()],
+    }

@@ -1,0 +1,99 @@
+"""Files that are whole or absent: everything is written beside its place, then renamed into it."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bruna.errors import BrunaError
+
+_BLOCK = 1 << 20
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends without an exception.
+
+    Raises:
+        BrunaError: the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        beside.replace(path)
+    except OSError as error:
+        raise BrunaError(
+            f"could not write {path}: {error.strerror or error}. Free some space or choose a folder that can "
+            "be written, then run the same command again; nothing was left half written."
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`; swap it in for `path` when the block ends well.
+
+    What stood at `path` before is kept until the new folder is complete and removed only then.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+        yield beside
+        if path.exists():
+            path.replace(old)
+        beside.replace(path)
+    except OSError as error:
+        if old.exists() and not path.exists():
+            old.replace(path)
+        raise BrunaError(
+            f"could not write {path}: {error.strerror or error}. Free some space or choose a folder that can "
+            "be written, then run the same command again; what was there before is untouched."
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write canonical JSON (sorted keys, two spaces, final newline), so that equal content is equal bytes."""
+    with whole_file(path) as beside:
+        beside.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        BrunaError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BrunaError(f"{path} is missing. `dvc repro` makes it.") from None
+    except json.JSONDecodeError as error:
+        raise BrunaError(f"{path} is not valid JSON ({error}). Delete it and run `dvc repro`.") from error
+
+
+def fingerprint(path: Path) -> str:
+    """MD5 of a file's bytes, or of the sorted names and contents of a folder; 32 hex digits."""
+    path = Path(path)
+    digest = hashlib.md5(usedforsecurity=False)
+    members = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for member in members:
+        if path.is_dir():
+            digest.update(member.relative_to(path).as_posix().encode() + b"\0")
+        with member.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    return digest.hexdigest()

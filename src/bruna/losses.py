@@ -1,0 +1,137 @@
+"""The losses of both tasks, one function each, with formula and source."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bruna.dataset.attributes import ATTRIBUTES, EXTRA_CLASSES, LOGITS, logit_slices
+
+
+def sigmoid_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Binary loss that does not vanish where the sigmoid saturates on the wrong side.
+
+    -log sigmoid((2t - 1) z) = softplus((1 - 2t) z), computed by softplus, which neither overflows nor loses
+    digits (Goodfellow et al., Deep Learning, section 6.2.2.2; paper, section 3.1.3).
+
+    Args:
+        logits: any shape, z.
+        targets: the same shape, 0 or 1, t.
+
+    Returns:
+        The same shape, one loss a number.
+    """
+    return F.softplus((1 - 2 * targets.to(logits.dtype)) * logits)
+
+
+def attribute_losses(logits: Tensor, targets: Tensor, class_weights: Sequence[Tensor | None] | None = None) -> Tensor:
+    """The loss of each attribute (and extra class), averaged over the images where it is annotated.
+
+    Binary ones take `sigmoid_loss`, the others the cross entropy (paper, section 3.1.3).
+
+    Args:
+        logits: B x 32, or B x 35 with the extra classes.
+        targets: B x 12 or B x 15 codes, int64, -1 where not annotated.
+        class_weights: for each of the 12 attributes the weights of its values in the cross entropy, or None.
+
+    Returns:
+        12 or 15 losses; 0 for one that no image of the batch is annotated for.
+    """
+    losses: list[Tensor] = []
+    slices = list(logit_slices().values())
+    for i, (attribute, where) in enumerate(zip(ATTRIBUTES, slices, strict=True)):
+        weights = class_weights[i] if class_weights else None
+        if attribute.binary:
+            losses.append(_masked_binary(logits[:, where.start], targets[:, i]))
+        else:
+            each = F.cross_entropy(logits[:, where], targets[:, i], weights, ignore_index=-1, reduction="none")
+            known = targets[:, i] >= 0
+            share = known.to(each.dtype) if weights is None else weights[targets[:, i].clamp(min=0)] * known
+            losses.append(each.sum() / share.sum().clamp(min=1e-12))
+    for extra in range(targets.shape[1] - len(ATTRIBUTES)):
+        losses.append(_masked_binary(logits[:, LOGITS + extra], targets[:, len(ATTRIBUTES) + extra]))
+    return torch.stack(losses)
+
+
+def _masked_binary(logits: Tensor, targets: Tensor) -> Tensor:
+    known = (targets >= 0).to(logits.dtype)
+    return (sigmoid_loss(logits, targets.clamp(min=0)) * known).sum() / known.sum().clamp(min=1)
+
+
+TASKS: tuple[str, ...] = (*(attribute.name for attribute in ATTRIBUTES), *EXTRA_CLASSES)
+"""The 15 tasks in the order of `attribute_losses`."""
+
+
+def leave_one_out_distances(features: Tensor) -> Tensor:
+    """Distance of each image of a person from the centroid of the person's other images (paper, section 3.2.2).
+
+    Args:
+        features: T x K x F, K images of one person a tuple.
+
+    Returns:
+        T x K: |x_k - mean of the other K - 1|.
+    """
+    count = features.shape[1]
+    centroids = (features.sum(dim=1, keepdim=True) - features) / (count - 1)
+    return euclidean(features, centroids)
+
+
+def euclidean(first: Tensor, second: Tensor) -> Tensor:
+    """|a - b| along the last dimension, with broadcasting; its gradient at zero distance is zero, not NaN."""
+    squared = (first - second).square().sum(dim=-1)
+    zero = squared == 0
+    return torch.where(zero, torch.zeros_like(squared), torch.where(zero, torch.ones_like(squared), squared).sqrt())
+
+
+def triplet_loss(same: Tensor, different: Tensor, margin: float) -> Tensor:
+    """L_triplet = d_same + [P - d_different]_+, averaged over the tuples (paper, section 3.2.3).
+
+    d_same stands outside the hinge: the distance from the centroid is made small in every case.
+
+    Args:
+        same: T distances of a person from the centroid of the person's other images.
+        different: T distances between the person and the strangers that the adversary picked.
+        margin: P.
+    """
+    return (same + F.relu(margin - different)).mean()
+
+
+def adversarial_loss(predicted: Tensor, correct: Tensor) -> Tensor:
+    """L_adv = (1 - correct) d_pred - correct d_pred, averaged (paper, section 5.2).
+
+    Where Bruna told the strangers from the person the predicted distance is to grow, else to shrink. It has no
+    lower bound: as Bruna is nearly always right it diverges, as the paper says.
+
+    Args:
+        predicted: the adversary's distances of the picked strangers.
+        correct: the same shape; 1 where Bruna was right, else 0.
+    """
+    return ((1 - correct) * predicted - correct * predicted).mean()
+
+
+def adversarial_regression(predicted: Tensor, true: Tensor) -> Tensor:
+    """(d_bruna - d_pred)^2, averaged: the bounded cure of `adversarial_loss` (original.md).
+
+    Args:
+        predicted: the adversary's distances.
+        true: the same shape, Bruna's own distances; no gradient flows into them.
+    """
+    return (true.detach() - predicted).square().mean()
+
+
+def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """Pixel-wise binary cross entropy plus the Dice loss 1 - 2|A n B| / (|A| + |B|), averaged over the images.
+
+    The cross entropy is the U-Net paper's; the Dice term (Milletari et al., 2016) keeps small persons from being
+    outvoted by the background.
+
+    Args:
+        logits: B x 1 x H x W.
+        masks: B x 1 x H x W, 0 to 1.
+    """
+    probability = logits.sigmoid()
+    overlap = (probability * masks).sum(dim=(1, 2, 3))
+    total = probability.sum(dim=(1, 2, 3)) + masks.sum(dim=(1, 2, 3))
+    dice = 1 - (2 * overlap + 1) / (total + 1)
+    return F.binary_cross_entropy_with_logits(logits, masks) + dice.mean()

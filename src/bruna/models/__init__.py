@@ -1,0 +1,1 @@
+"""The networks: torch modules that know neither files nor settings."""

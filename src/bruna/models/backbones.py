@@ -1,0 +1,68 @@
+"""Convolutional feature extractors of torchvision, without their classifiers, for any number of channels."""
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+from torchvision import models as zoo
+
+IMAGE_CHANNELS = 3
+BACKBONES = ("mobilenet_v3_small", "mobilenet_v3_large", "mobilenet_v2", "resnet18", "resnet50")
+
+
+class Backbone(nn.Module):
+    """A backbone's feature map.
+
+    Its parameters are named as in torchvision behind the prefix `features.`, so that published state dicts fit.
+
+    Args:
+        name: one of `BACKBONES`.
+        channels: input channels: 3, or 4 with a mask.
+    """
+
+    def __init__(self, name: str, channels: int = IMAGE_CHANNELS) -> None:
+        super().__init__()
+        network = zoo.get_model(name, weights=None)
+        if name.startswith("resnet"):
+            parts = [(key, part) for key, part in network.named_children() if key not in ("avgpool", "fc")]
+            self.features = nn.Sequential(OrderedDict(parts))
+            self.out_channels: int = network.fc.in_features
+        else:
+            self.features = network.features
+            self.out_channels = _last_width(self.features)
+        if channels != IMAGE_CHANNELS:
+            widen_first_convolution(self.features, channels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised B x channels x H x W images to a B x out_channels x H/32 x W/32 feature map."""
+        features: Tensor = self.features(images)
+        return features
+
+
+def first_convolution(module: nn.Module) -> tuple[str, nn.Conv2d]:
+    """The name and the module of the first convolution."""
+    return next((name, part) for name, part in module.named_modules() if isinstance(part, nn.Conv2d))
+
+
+def _last_width(features: nn.Module) -> int:
+    return [part for part in features.modules() if isinstance(part, nn.Conv2d)][-1].out_channels
+
+
+def widen_first_convolution(module: nn.Module, channels: int) -> None:
+    """Let the first convolution take `channels` channels; the image's weights stay, the new ones start at zero."""
+    name, old = first_convolution(module)
+    new = nn.Conv2d(
+        channels,
+        old.out_channels,
+        old.kernel_size,  # type: ignore[arg-type]
+        stride=old.stride,  # type: ignore[arg-type]
+        padding=old.padding,  # type: ignore[arg-type]
+        bias=old.bias is not None,
+    )
+    with torch.no_grad():
+        new.weight.zero_()
+        new.weight[:, :IMAGE_CHANNELS] = old.weight
+        if old.bias is not None and new.bias is not None:
+            new.bias.copy_(old.bias)
+    parent = module.get_submodule(name.rpartition(".")[0])
+    setattr(parent, name.rpartition(".")[2], new)

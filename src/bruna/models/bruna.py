@@ -1,0 +1,114 @@
+"""Bruna (paper, section 3.2.1): an embedding of 1,600 features and the attributes predicted from it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
+from bruna.models.backbones import IMAGE_CHANNELS, Backbone
+from bruna.models.normalize import Normalize
+
+POOLED = (2, 1)
+"""The feature map is averaged over the upper and the lower half of the person (original.md)."""
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What Bruna says of a batch.
+
+    Attributes:
+        features: B x F, `ft` of the paper.
+        logits: B x 32 attribute logits.
+    """
+
+    features: Tensor
+    logits: Tensor
+
+    @property
+    def attributes(self) -> Tensor:
+        """B x 32 probabilities, `att` of the paper."""
+        return attribute_probabilities(self.logits)
+
+
+class Bruna(nn.Module):
+    """Feature extractor and attribute head.
+
+    Args:
+        backbone: a name in `bruna.models.backbones.BACKBONES`.
+        features: length of the embedding (paper: 1,600).
+        mask: what becomes of the person mask (section 3.2.4): `none`; `segmented`, it multiplies the image;
+            `channel`, it is a fourth input channel.
+        bottleneck: length of the U-Net's pooled bottleneck joined to the embedding, 0 for none.
+        dropout: probability before the last linear layer of the extractor.
+    """
+
+    def __init__(self, backbone: str, features: int, mask: str, bottleneck: int, dropout: float) -> None:
+        super().__init__()
+        self.mask = mask
+        self.normalize = Normalize()
+        self.backbone = Backbone(backbone, IMAGE_CHANNELS + (mask == "channel"))
+        pooled = self.backbone.out_channels * POOLED[0] * POOLED[1]
+        self.backbone_norm = nn.LayerNorm(pooled)
+        self.bottleneck_norm = nn.LayerNorm(bottleneck) if bottleneck else None
+        self.extract = nn.Sequential(
+            nn.Hardswish(),
+            nn.Dropout(dropout),
+            nn.Linear(pooled + bottleneck, features),
+            # No learned scale: every embedding has length sqrt(features), which gives the margin its unit.
+            nn.LayerNorm(features, eps=1e-8, elementwise_affine=False),
+        )
+        self.task1 = nn.Sequential(
+            nn.Linear(features, 128),
+            nn.ReLU(),
+            nn.Dropout(0.4),
+            nn.Linear(128, LOGITS),
+        )
+
+    def forward(self, images: Tensor, masks: Tensor | None = None, bottleneck: Tensor | None = None) -> Embedding:
+        """Embed a batch.
+
+        Args:
+            images: B x 3 x H x W, float, 0 to 1.
+            masks: B x 1 x H x W, float, 0 to 1; needed unless `mask` is `none`.
+            bottleneck: B x C, float; needed where the network was built with one.
+        """
+        if masks is not None and self.mask == "segmented":
+            images = images * masks
+        x = self.normalize(images)
+        if self.mask == "channel":
+            if masks is None:
+                raise ValueError("this Bruna takes the mask as a fourth channel: masks is None")
+            x = torch.cat([x, masks], dim=1)
+        x = self.backbone_norm(F.adaptive_avg_pool2d(self.backbone(x), POOLED).flatten(1))
+        if self.bottleneck_norm is not None:
+            if bottleneck is None:
+                raise ValueError("this Bruna joins bottleneck features: bottleneck is None")
+            x = torch.cat([x, self.bottleneck_norm(bottleneck)], dim=1)
+        features = self.extract(x)
+        return Embedding(features, self.task1(features))
+
+    def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """The parameters of the layers after the backbone, and those of the backbone (section 3.2.5)."""
+        backbone = list(self.backbone.parameters())
+        known = {id(parameter) for parameter in backbone}
+        return [parameter for parameter in self.parameters() if id(parameter) not in known], backbone
+
+
+def attribute_probabilities(logits: Tensor) -> Tensor:
+    """B x 32 (or more) logits to B x 32 probabilities: a sigmoid a binary attribute, a softmax the others."""
+    parts = []
+    for attribute, where in zip(ATTRIBUTES, logit_slices().values(), strict=True):
+        part = logits[:, where]
+        parts.append(part.sigmoid() if attribute.binary else part.softmax(dim=1))
+    return torch.cat(parts, dim=1)
+
+
+def attribute_predictions(logits: Tensor) -> Tensor:
+    """B x 32 (or more) logits to B x 12 codes: the most probable value of each attribute."""
+    codes = []
+    for attribute, where in zip(ATTRIBUTES, logit_slices().values(), strict=True):
+        part = logits[:, where]
+        codes.append((part[:, 0] > 0).long() if attribute.binary else part.argmax(dim=1))
+    return torch.stack(codes, dim=1)

@@ -1,0 +1,98 @@
+"""What `train_attributes` leaves: the network, Table 1, 15 confusion matrices a side, confident images."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from bruna.dataset.attributes import LOGITS
+from bruna.models.bruna import attribute_probabilities
+from bruna.outcomes.common import keep_csv, keep_figure, keep_history
+from bruna.params import TrainAttributes
+from bruna.report.attribute_metrics import TASKS, TaskMetrics, task_metrics
+from bruna.report.confidence import confidence_sheet
+from bruna.report.confusion import confusion_grid
+from bruna.report.figures import attribute_bars, curves
+from bruna.report.tables import ATTRIBUTES_ONLY, OVERALL, table1
+from bruna.saved_models import save_models
+from bruna.tracking import Tracker
+from bruna.training.attributes import Measured, train_attributes
+from bruna.training.checkpoint import Checkpoints
+
+_CURVES = {"loss": "Loss", "accuracy": "Accuracy, mean of 12", "recall": "Balanced accuracy, mean of 12"}
+
+
+def train_and_keep(
+    train: pd.DataFrame,
+    validation: pd.DataFrame,
+    params: TrainAttributes,
+    *,
+    folder: Path,
+    plots: Path,
+    checkpoints: Path,
+    tracker: Tracker,
+    device: torch.device,
+) -> dict[str, dict[str, float]]:
+    """Train Task 1 and write all that the stage writes.
+
+    Returns:
+        The stage's metrics: for each side of the split accuracy, precision and recall of every task, overall
+        and over the 12 real attributes.
+    """
+    result = train_attributes(
+        train, validation, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device
+    )
+    settings = {"network": params.network, "image_size": list(params.image_size)}
+    save_models(folder, {"model": result.model}, settings)
+    tracker.file(folder, "model")
+    keep_figure(curves(keep_history(result.history, plots), _CURVES, "Task 1"), "curves", plots, tracker)
+    sides = {"train": result.train, "validation": result.validation}
+    figures = {side: task_metrics(found.true, found.predicted) for side, found in sides.items()}
+    table = table1(figures)
+    keep_csv(table, plots / "table1.csv")
+    tracker.table(table, "tables/table1.json")
+    for side, results in figures.items():
+        keep_figure(confusion_grid(results, f"Confusion matrices, {side}"), f"confusion_{side}", plots, tracker)
+    keep_figure(attribute_bars(figures["validation"]), "attributes", plots, tracker)
+    _log_confident(result.validation, tracker)
+    return {**{side: _numbers(table, side) for side in sides}, **_by_task(figures["validation"])}
+
+
+def _numbers(table: pd.DataFrame, side: str) -> dict[str, float]:
+    """The overall rows of Table 1."""
+    names = {OVERALL: "overall", ATTRIBUTES_ONLY: "attributes"}
+    rows = table.set_index("task")
+    columns = ("acc", "prec", "rec", "majority")
+    return {
+        f"{name}_{column}": float(rows[f"{side}/{column}"][row]) for row, name in names.items() for column in columns
+    }
+
+
+def _by_task(results: tuple[TaskMetrics, ...]) -> dict[str, dict[str, float]]:
+    return {
+        f"validation_{found.task.name}": {"acc": found.accuracy, "prec": found.precision, "rec": found.recall}
+        for found in results
+        if found.count
+    }
+
+
+def _log_confident(found: Measured, tracker: Tracker) -> None:
+    """Log for each task the images the network is surest and least sure of, right and wrong (section 4)."""
+    logits = torch.from_numpy(found.logits)
+    shares = attribute_probabilities(logits).numpy()
+    extras = logits[:, LOGITS:].sigmoid().numpy()
+    start = 0
+    for i, task in enumerate(TASKS):
+        width = 1 if len(task.values) == 2 else len(task.values)
+        part = shares[:, start : start + width] if start < LOGITS else extras[:, start - LOGITS : start - LOGITS + 1]
+        start += width
+        confidence = np.maximum(part[:, 0], 1 - part[:, 0]) if width == 1 else part.max(axis=1)
+        sheet = confidence_sheet(
+            task,
+            found.true[:, i],
+            found.predicted[:, i],
+            confidence,
+            image_of=lambda row: found.images[row].transpose(1, 2, 0),
+        )
+        tracker.figure(sheet, f"confident/{i:02d}_{task.name}.png")

@@ -1,0 +1,110 @@
+"""What `train_bruna` leaves: Bruna, the adversary, Figure 8's curves, Figure 6's hard examples."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from bruna.batches.store import ImageStore
+from bruna.outcomes.common import keep_figure, keep_history
+from bruna.params import TrainBruna
+from bruna.report.figures import curves
+from bruna.report.rank_list import HardExample, hard_examples
+from bruna.saved_models import save_models
+from bruna.tracking import Tracker
+from bruna.training.bruna import OWN, PICKED, BrunaResult, train_bruna
+from bruna.training.checkpoint import Checkpoints
+
+_CURVES = {
+    "loss": "Bruna's loss",
+    "triplet_loss": "Triplet loss",
+    "classification_loss": "Classification loss",
+    "adversarial_loss": "Adversarial loss",
+    "same_person_distance": "Same person distance",
+    "different_person_distance": "Different person distance",
+    "hardest_person_distance": "The two hardest of the eight",
+    "random_person_distance": "Random person distance",
+    "margin": "Margin P",
+    "course/map": "mAP, course protocol",
+    "market1501/map": "mAP, Market-1501 protocol",
+    "market1501/rank1": "Rank-1, Market-1501 protocol",
+}
+"""Figure 8 of the paper, and what tells how hard the adversary's picks are."""
+
+
+def train_and_keep(
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+    segments: tuple[pd.DataFrame, pd.DataFrame],
+    params: TrainBruna,
+    *,
+    folder: Path,
+    plots: Path,
+    checkpoints: Path,
+    tracker: Tracker,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Train Bruna and write all that the stage writes.
+
+    Args:
+        tables: train and validation image tables.
+        segments: their masks and bottlenecks.
+
+    Returns:
+        The stage's metrics: the last epoch's, and the retrieval figures before and after training.
+    """
+    train, validation = tables
+    result = train_bruna(
+        train, validation, segments, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device
+    )
+    save_models(folder, {"bruna": result.bruna, "adversary": result.adversary}, result.settings)
+    tracker.file(folder, "model")
+    history = keep_history(result.history, plots)
+    keep_figure(curves(history, _CURVES, "Bruna and the adversary"), "curves", plots, tracker)
+    keep_figure(_figure6(result, train), "hard_examples", plots, tracker)
+    last = result.history[-1]
+    return {
+        "untrained": _nested(result.untrained),
+        "trained": _nested(
+            {key.removeprefix("validation/"): v for key, v in last.items() if key.startswith("validation/")}
+        ),
+        "last_epoch": {key.removeprefix("train/"): v for key, v in last.items() if key.startswith("train/")},
+    }
+
+
+def _nested(flat: dict[str, float]) -> dict[str, dict[str, float]]:
+    nested: dict[str, dict[str, float]] = {}
+    for name, value in flat.items():
+        group, _, key = name.partition("/")
+        nested.setdefault(group, {})[key] = value
+    return nested
+
+
+def _figure6(result: BrunaResult, train: pd.DataFrame) -> Figure:
+    """Two images of a person, the two strangers the adversary picks, and two at random from the others."""
+    picks = result.picks
+    some = picks.tuples[:5]
+    rows = np.unique(some)
+    store = ImageStore.decode(
+        list(train["image"].iloc[rows]), list(train["path"].iloc[rows]), tuple(result.settings["image_size"])
+    )
+    pixels = dict(zip(rows.tolist(), store.pixels.permute(0, 2, 3, 1).numpy(), strict=True))
+    examples = []
+    for i, members in enumerate(some):
+        strangers = members[OWN:]
+        picked = picks.picked[i]
+        # The tuple's strangers are in random order: the first that were not picked are a random draw.
+        others = [k for k in range(len(strangers)) if k not in picked][:PICKED]
+        examples.append(
+            HardExample(
+                anchor=[pixels[int(row)] for row in members[:2]],
+                anchor_distance=float(picks.anchor_distances[i]),
+                picked=[pixels[int(strangers[k])] for k in picked],
+                picked_distances=[float(picks.distances[i, k]) for k in picked],
+                random=[pixels[int(strangers[k])] for k in others],
+                random_distances=[float(picks.distances[i, k]) for k in others],
+            )
+        )
+    return hard_examples(examples, "What the adversary picks, and what a random draw gives")

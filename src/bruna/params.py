@@ -1,0 +1,219 @@
+"""What params.yaml may say: one strict, frozen model a group; an unknown key or a wrong type is refused.
+
+The comments in params.yaml explain each setting to its user; the bounds stand here.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bruna.errors import BrunaError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+ImageSize = Annotated[tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]], Field(strict=False)]
+AttributeNetworkName = Literal["resnet18"]
+BackboneName = Literal["mobilenet_v3_small", "mobilenet_v3_large", "mobilenet_v2", "resnet18", "resnet50"]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Augment(_Group):
+    """Random changes of a training image; each image of a batch gets a draw of its own."""
+
+    pad: Annotated[int, Field(ge=0)]
+    brightness: Share
+    contrast: Share
+    saturation: Share
+    hue: Annotated[float, Field(ge=0, le=0.5)]
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    equalize: Share
+    flip: Share
+    erase: Share
+
+
+class Validate(_Group):
+    """Group `validate`."""
+
+    image_size: ImageSize | None
+    on_bad_image: Literal["fail", "quarantine"]
+
+
+class Split(_Group):
+    """Group `split`."""
+
+    seed: int
+    train_share: Annotated[float, Field(gt=0, lt=1)]
+    mask_train_share: Annotated[float, Field(gt=0, lt=1)]
+
+
+class TrainUNet(_Group):
+    """Group `train_unet`."""
+
+    seed: int
+    image_size: ImageSize
+    width: Count
+    depth: Count
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+    augment: Augment
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        step = 2**self.depth
+        if any(side % step for side in self.image_size):
+            raise ValueError(
+                f"image_size {list(self.image_size)} is halved {self.depth} times: each side must be a multiple "
+                f"of {step}"
+            )
+        return self
+
+
+class Segment(_Group):
+    """Group `segment`."""
+
+    batch_size: Count
+
+
+class TrainAttributes(_Group):
+    """Group `train_attributes` (Task 1, section 3.1)."""
+
+    seed: int
+    network: AttributeNetworkName
+    pretrained: str
+    image_size: ImageSize
+    epochs: Count
+    batch_size: Count
+    lr: Positive
+    backbone_lr_factor: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    schedule: Literal["constant", "cosine"]
+    junk_share: Share
+    weak_share: Share
+    weak_below: Annotated[int, Field(ge=0)]
+    task_weights: Literal["equal", "raise_worst", "raise_worst_normalised", "recall"]
+    class_weights: Literal["none", "inverse_frequency"]
+    augment: Augment
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.junk_share + self.weak_share > 1:
+            raise ValueError("junk_share + weak_share is more than 1")
+        return self
+
+
+class TrainBruna(_Group):
+    """Group `train_bruna` (Task 2, section 3.2)."""
+
+    seed: int
+    backbone: BackboneName
+    pretrained: str
+    adversary_pretrained: str
+    image_size: ImageSize
+    features: Count
+    mask: Literal["none", "segmented", "channel"]
+    bottleneck: bool
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    epochs: Count
+    tuples_per_identity: Count
+    batch_tuples: Count
+    lr: Positive
+    backbone_lr: Positive
+    adversary_lr: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    halve_every: Annotated[int, Field(ge=0)]
+    grad_clip: Annotated[float, Field(ge=0)]
+    attribute_weight: Annotated[float, Field(ge=0)]
+    triplet_weight: Annotated[float, Field(ge=0)]
+    margin: Positive
+    margin_growth: Positive
+    margin_max: Positive
+    adversary_loss: Literal["paper", "regression"]
+    validate_every: Annotated[int, Field(ge=0)]
+    augment: Augment
+
+
+class Evaluate(_Group):
+    """Group `evaluate`."""
+
+    batch_size: Count
+    attribute_offset: Annotated[float, Field(ge=0)]
+    filter_junk: bool
+    junk_threshold: Share
+    rank_list_queries: Annotated[int, Field(ge=0)]
+    rank_list_length: Count
+    reid_test_length: Count
+
+
+class Runtime(_Group):
+    """Group `runtime`: where the work runs; no stage is run again when it changes."""
+
+    device: str
+    threads: Annotated[int, Field(ge=0)]
+
+
+class Params(_Group):
+    """The whole of params.yaml."""
+
+    runtime: Runtime
+    validate_: Annotated[Validate, Field(alias="validate")]
+    split: Split
+    train_unet: TrainUNet
+    segment: Segment
+    train_attributes: TrainAttributes
+    train_bruna: TrainBruna
+    evaluate: Evaluate
+
+    def group(self, name: str) -> Any:
+        """The group of a stage by the stage's name."""
+        return getattr(self, "validate_" if name == "validate" else name)
+
+
+def parse_params(raw: Any, source: str) -> Params:
+    """Check what a params file says.
+
+    Args:
+        raw: the parsed YAML.
+        source: its name, for the message.
+
+    Raises:
+        BrunaError: a key is unknown or missing, or a value has the wrong type or range; one line each.
+    """
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "the file"
+            found = problem["input"] if not isinstance(problem["input"], dict) else "a group"
+            if problem["type"] == "extra_forbidden":
+                lines.append(f"  {key}: unknown setting (value {found!r})")
+            elif problem["type"] == "missing":
+                lines.append(f"  {key}: missing")
+            else:
+                lines.append(f"  {key}: found {found!r}; {problem['msg']}")
+        raise BrunaError(
+            f"{source} is not usable:\n" + "\n".join(lines) + "\nEach setting is explained where it stands in "
+            "params.yaml; `git diff params.yaml` shows what was changed."
+        ) from None
+
+
+def read_params(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        BrunaError: the file is missing, not YAML, or says something that is not allowed.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BrunaError(f"{path} is missing. Run this from the top folder of the project.") from None
+    except yaml.YAMLError as error:
+        raise BrunaError(f"{path} is not valid YAML: {error}") from None
+    return parse_params(raw, str(path))

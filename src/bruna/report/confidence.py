@@ -1,0 +1,84 @@
+"""The most and least confident right and wrong predictions of an attribute (paper, section 4)."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from bruna.report.attribute_metrics import Codes, Task
+from bruna.report.sheets import Pixels, Sheet, TileSize
+from bruna.report.style import MUTED
+
+KINDS: tuple[str, ...] = ("sure and wrong", "unsure and wrong", "unsure and right", "sure and right")
+"""The rows of a sheet; the first is where label mistakes and shortcuts show."""
+
+
+def confident_picks(
+    truth: Codes, predicted: Codes, confidence: npt.NDArray[np.floating], each: int
+) -> dict[str, list[int]]:
+    """Choose the images of a sheet.
+
+    Args:
+        truth: N true codes of one task, -1 = not annotated (never chosen).
+        predicted: N predicted codes.
+        confidence: N probabilities of the predicted value.
+        each: images a row, at most; no image is in two rows.
+
+    Returns:
+        Indices for each of `KINDS`, the surest first in the "sure" rows and last in the "unsure" ones; ties in
+        the order of the arrays.
+    """
+    picks: dict[str, list[int]] = {}
+    for kind, right in (("wrong", False), ("right", True)):
+        members = np.flatnonzero((truth >= 0) & ((truth == predicted) == right))
+        order = members[np.argsort(-confidence[members], kind="stable")]
+        sure = order[: min(each, (len(order) + 1) // 2)]
+        picks[f"sure and {kind}"] = [int(i) for i in sure]
+        picks[f"unsure and {kind}"] = [int(i) for i in order[len(sure) :][::-1][:each]][::-1]
+    return {kind: picks[kind] for kind in KINDS}
+
+
+def confidence_sheet(
+    task: Task,
+    truth: Codes,
+    predicted: Codes,
+    confidence: npt.NDArray[np.floating],
+    *,
+    image_of: Callable[[int], Pixels],
+    each: int = 8,
+) -> Figure:
+    """Draw the sheet of one task.
+
+    Args:
+        task: which of `TASKS`.
+        truth: N true codes, -1 = not annotated.
+        predicted: N predicted codes.
+        confidence: N probabilities of the predicted value, 0..1.
+        image_of: gives the pixels of an index; called for the drawn ones only.
+        each: images a row.
+
+    Returns:
+        A figure with a row for each of `KINDS`; a row without images says so.
+    """
+    picks = confident_picks(truth, predicted, confidence, each)
+    images = {i: image_of(i) for row in picks.values() for i in row}
+    tile = TileSize.like(next(iter(images.values())), 256) if images else TileSize(128, 256)
+    gap, side, top, line = 10, 120, 56, tile.height + 52
+    sheet = Sheet(side + each * (tile.width + gap), top + len(KINDS) * line)
+    sheet.text(10, 10, f"{task.title}: {', '.join(task.values)}", 13, fontweight="bold")
+    for row, kind in enumerate(KINDS):
+        y = top + row * line
+        sheet.text(10, y + tile.height / 2, kind.replace(" and ", "\nand "), 10, fontweight="bold", va="center")
+        if not picks[kind]:
+            sheet.text(side, y + tile.height / 2, "no such image", 10, MUTED, va="center")
+        for column, i in enumerate(picks[kind]):
+            x = side + column * (tile.width + gap)
+            right = bool(truth[i] == predicted[i])
+            sheet.image(images[i], x, y, tile)
+            sheet.verdict(x, y, tile, right)
+            sheet.label(x, y, tile, f"{confidence[i]:.0%}")
+            said = task.values[predicted[i]]
+            caption = said if right else f"said {said}\nis {task.values[truth[i]]}"
+            sheet.text(x + tile.width / 2, y + tile.height + 5, caption, 8, ha="center")
+    return sheet.finish()

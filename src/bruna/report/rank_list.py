@@ -1,0 +1,152 @@
+"""Rank lists (Figure 7 of the paper) and the adversary's hard examples (Figure 6)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from bruna.report.sheets import Pixels, Sheet, TileSize
+from bruna.report.style import BAD, GOOD, MUTED
+
+_GAP = 10
+_CAPTION = 40
+_HEAD = 34
+_TITLE = 40
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One retrieved image.
+
+    Attributes:
+        image: its pixels.
+        distance: from the query, in the ranking's own unit.
+        correct: whether it shows the query's person; None where that is not known.
+        camera: its camera, 0 if unknown.
+    """
+
+    image: Pixels
+    distance: float
+    correct: bool | None = None
+    camera: int = 0
+
+
+@dataclass(frozen=True)
+class RankRow:
+    """A query and what was retrieved for it, best first, filtered and ignored images already left out."""
+
+    query: Pixels
+    hits: Sequence[Hit]
+    camera: int = 0
+    title: str = ""
+
+
+def rank_lists(rows: Sequence[RankRow], length: int, title: str = "Rank lists") -> Figure:
+    """Draw queries on the left and their first `length` retrieved images on the right.
+
+    A right one has a green frame and a tick, a wrong one a red frame and a cross, an unknown one a grey
+    frame. Under each: camera and distance. A row with fewer images ends early.
+
+    Raises:
+        ValueError: there is no row.
+    """
+    if not rows:
+        raise ValueError("rank_lists needs at least one query")
+    length = min(length, max(len(row.hits) for row in rows))
+    tile = TileSize.like(rows[0].query, 256)
+    left = tile.width + 4 * _GAP
+    step = tile.width + _GAP
+    width = max(_GAP + left + length * step, 700)
+    line = tile.height + _CAPTION + _GAP
+    sheet = Sheet(width, _TITLE + _HEAD + len(rows) * line)
+    sheet.text(_GAP, 10, title, 13, fontweight="bold")
+    if any(hit.correct is not None for row in rows for hit in row.hits[:length]):
+        sheet.swatch(width - 330, 14, GOOD, "✓ same person")
+        sheet.swatch(width - 170, 14, BAD, "✗ another person")
+    sheet.text(_GAP + tile.width / 2, _TITLE + 6, "query", 10, ha="center", fontweight="bold")
+    for rank in range(length):
+        x = _GAP + left + rank * step + tile.width / 2
+        sheet.text(x, _TITLE + 6, str(rank + 1), 10, MUTED, ha="center", fontweight="bold")
+    sheet.line(tile.width + 2.5 * _GAP, _TITLE + 6, tile.width + 2.5 * _GAP, _TITLE + _HEAD + len(rows) * line - 8)
+    for i, row in enumerate(rows):
+        y = _TITLE + _HEAD + i * line
+        sheet.image(row.query, _GAP, y, tile)
+        caption = " · ".join(part for part in (_camera(row.camera), row.title) if part)
+        sheet.text(_GAP + tile.width / 2, y + tile.height + 6, caption, 9, ha="center", fontweight="bold")
+        for rank, hit in enumerate(row.hits[:length]):
+            x = _GAP + left + rank * step
+            sheet.image(hit.image, x, y, tile)
+            sheet.verdict(x, y, tile, hit.correct)
+            caption = "  ".join(part for part in (_camera(hit.camera), _distance(hit.distance)) if part)
+            sheet.text(x + tile.width / 2, y + tile.height + 6, caption, 9, ha="center")
+    return sheet.finish()
+
+
+def _camera(camera: int) -> str:
+    return f"c{camera}" if camera else ""
+
+
+def _distance(distance: float) -> str:
+    return f"{distance:.0f}" if distance >= 100 else f"{distance:#.3g}"
+
+
+@dataclass(frozen=True)
+class HardExample:
+    """What the adversary did with one tuple (paper, section 3.2.2).
+
+    Attributes:
+        anchor: two images of the anchor's identity.
+        anchor_distance: Bruna's distance between them.
+        picked: the images of others with the smallest predicted distance.
+        picked_distances: Bruna's distance from the anchor to each.
+        random: as many other images of the tuple.
+        random_distances: Bruna's distance from the anchor to each.
+    """
+
+    anchor: Sequence[Pixels]
+    anchor_distance: float
+    picked: Sequence[Pixels]
+    picked_distances: Sequence[float]
+    random: Sequence[Pixels]
+    random_distances: Sequence[float]
+
+
+def hard_examples(examples: Sequence[HardExample], title: str = "Hard examples") -> Figure:
+    """Draw a row a tuple: the anchor's images | those the adversary picked | as many random others.
+
+    Under each image stands Bruna's distance from the anchor (under the first anchor image: none).
+
+    Raises:
+        ValueError: there is no example.
+    """
+    if not examples:
+        raise ValueError("hard_examples needs at least one example")
+    first = examples[0]
+    tile = TileSize.like(first.anchor[0], 256)
+    step, gutter = tile.width + _GAP, 30
+    groups = (len(first.anchor), len(first.picked), len(first.random))
+    width = max(2 * _GAP + sum(groups) * step + 2 * gutter, 700)
+    line = tile.height + _CAPTION
+    sheet = Sheet(width, _TITLE + _HEAD + len(examples) * line)
+    sheet.text(_GAP, 10, title, 13, fontweight="bold")
+    starts = (_GAP, _GAP + groups[0] * step + gutter, _GAP + (groups[0] + groups[1]) * step + 2 * gutter)
+    heads = ("anchor's person", "picked by the adversary", "picked at random")
+    for start, head in zip(starts, heads, strict=True):
+        sheet.text(start, _TITLE + 6, head, 10, fontweight="bold")
+    for start in starts[1:]:
+        x = start - (gutter + _GAP) / 2
+        sheet.line(x, _TITLE + 6, x, _TITLE + _HEAD + len(examples) * line - 8)
+    for i, example in enumerate(examples):
+        y = _TITLE + _HEAD + i * line
+        blocks = (
+            (example.anchor, [None, *[example.anchor_distance] * (len(example.anchor) - 1)]),
+            (example.picked, example.picked_distances),
+            (example.random, example.random_distances),
+        )
+        for start, (images, distances) in zip(starts, blocks, strict=True):
+            for j, (image, distance) in enumerate(zip(images, distances, strict=True)):
+                x = start + j * step
+                sheet.image(image, x, y, tile)
+                caption = "anchor" if distance is None else f"distance {_distance(distance)}"
+                sheet.text(x + tile.width / 2, y + tile.height + 6, caption, 9, ha="center")
+    return sheet.finish()

@@ -1,0 +1,86 @@
+"""Trained networks on disk: safetensors for the weights, settings.json for what rebuilds the network.
+
+Safetensors, unlike torch.save, give the same bytes for the same weights, so the lock file proves reproducibility.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from bruna.errors import BrunaError
+from bruna.files import read_json, whole_folder, write_json
+from bruna.models.adversary import Adversary
+from bruna.models.attributes import AttributeNetwork
+from bruna.models.bruna import Bruna
+from bruna.models.unet import UNet
+
+SETTINGS = "settings.json"
+
+
+def save_models(folder: Path, models: dict[str, nn.Module], settings: dict[str, Any]) -> None:
+    """Write `<name>.safetensors` for each model and one settings.json, all or nothing."""
+    with whole_folder(folder) as beside:
+        for name, model in models.items():
+            state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+            save_file(state, beside / f"{name}.safetensors")
+        write_json(settings, beside / SETTINGS)
+
+
+def load_settings(folder: Path) -> dict[str, Any]:
+    """The settings.json of a folder of models."""
+    return dict(read_json(folder / SETTINGS))
+
+
+def _load(model: nn.Module, file: Path, device: torch.device) -> None:
+    try:
+        model.load_state_dict(load_file(file))
+    except FileNotFoundError:
+        raise BrunaError(f"{file} is missing. `dvc repro` trains it.") from None
+    except (SafetensorError, RuntimeError) as error:
+        raise BrunaError(
+            f"{file} does not hold the network that {file.parent / SETTINGS} describes ({str(error).splitlines()[0]}). "
+            "Restore both with `dvc checkout`, or train again with `dvc repro`."
+        ) from None
+    model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+
+def load_unet(folder: Path, device: torch.device) -> tuple[UNet, tuple[int, int]] | None:
+    """The U-Net and the height and width it works at; None where the data set had no mask pairs to train one."""
+    settings = load_settings(folder)
+    if not settings["trained"]:
+        return None
+    model = UNet(settings["width"], settings["depth"])
+    _load(model, folder / "model.safetensors", device)
+    height, width = settings["image_size"]
+    return model, (height, width)
+
+
+def load_attribute_network(folder: Path, device: torch.device) -> tuple[AttributeNetwork, tuple[int, int]]:
+    """Task 1's network and the height and width it sees."""
+    settings = load_settings(folder)
+    model = AttributeNetwork(settings["network"])
+    _load(model, folder / "model.safetensors", device)
+    height, width = settings["image_size"]
+    return model, (height, width)
+
+
+def load_bruna(folder: Path, device: torch.device) -> tuple[Bruna, tuple[int, int]]:
+    """Bruna and the height and width it sees."""
+    settings = load_settings(folder)
+    model = Bruna(
+        settings["backbone"], settings["features"], settings["mask"], settings["bottleneck"], settings["dropout"]
+    )
+    _load(model, folder / "bruna.safetensors", device)
+    height, width = settings["image_size"]
+    return model, (height, width)
+
+
+def load_adversary(folder: Path, device: torch.device) -> Adversary:
+    """The adversary that was trained against the Bruna of the same folder."""
+    model = Adversary()
+    _load(model, folder / "adversary.safetensors", device)
+    return model

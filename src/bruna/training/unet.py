@@ -1,0 +1,174 @@
+"""Training the U-Net on image and mask pairs (paper, section 3.2.4)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from bruna.batches.augment import Augmenter
+from bruna.batches.seeds import step_generator
+from bruna.batches.store import ImageStore
+from bruna.errors import BrunaError
+from bruna.inference import as_floats
+from bruna.losses import segmentation_loss
+from bruna.models.unet import UNet
+from bruna.params import TrainUNet
+from bruna.tracking import Tracker
+from bruna.training.checkpoint import Checkpoints
+from bruna.training.loop import History, cosine, run, set_learning_rates
+
+MASK_THRESHOLD = 0.5
+"""A pixel belongs to the person from this probability on."""
+
+
+@dataclass(frozen=True)
+class UNetResult:
+    """A trained U-Net.
+
+    Attributes:
+        model: on the device it was trained on, in evaluation mode.
+        history: the metrics of every epoch.
+        metrics: `iou` and `dice` over the held-out pairs, and the numbers of pairs.
+        images: M x 3 x H x W uint8, the held-out images.
+        masks: M x H x W bool, their true masks.
+        probabilities: M x H x W float32, what the U-Net makes of them.
+        iou: M, intersection over union of each.
+    """
+
+    model: UNet
+    history: History
+    metrics: dict[str, float]
+    images: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.bool_]
+    probabilities: npt.NDArray[np.float32]
+    iou: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Image and mask pairs in memory: N x 3 x H x W and N x 1 x H x W (0 or 255, grey where resized)."""
+
+    images: ImageStore
+    masks: ImageStore
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def truth(self) -> Tensor:
+        """The masks, N x H x W bool, on the CPU."""
+        return self.masks.pixels[:, 0].cpu() > 127
+
+
+class _Programme:
+    name = "train_unet"
+
+    def __init__(self, train: Pairs, held_out: Pairs, params: TrainUNet, device: torch.device) -> None:
+        self.seed, self.epochs, self.params, self.device = params.seed, params.epochs, params, device
+        self.train, self.held_out = train, held_out
+        torch.manual_seed(params.seed)
+        self.model = UNet(params.width, params.depth).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        parameters = [{"params": list(self.model.parameters()), "lr": params.lr, "base_lr": params.lr}]
+        self.optimizer = torch.optim.Adam(parameters)
+        self.augment = Augmenter(params.augment)
+
+    def steps(self, epoch: int) -> int:
+        return max(len(self.train) // self.params.batch_size, 1)
+
+    def step(self, epoch: int, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        order = torch.randperm(len(self.train), generator=step_generator(self.seed, self.name, "order", epoch))
+        chosen = order[step * self.params.batch_size : (step + 1) * self.params.batch_size]
+        images, masks = self.augment(self.train.images[chosen], self.train.masks[chosen], generator)
+        assert masks is not None  # they went in
+        set_learning_rates(self.optimizer, cosine(epoch + step / self.steps(epoch), self.epochs))
+        self.model.train()
+        loss = segmentation_loss(self.model(images.contiguous(memory_format=torch.channels_last)).logits, masks)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return {"loss": loss.detach()}
+
+    def end_epoch(self, epoch: int) -> dict[str, float]:
+        _, iou, dice = measure(self.model, self.held_out, self.params.batch_size)
+        return {"validation/iou": float(iou.mean()), "validation/dice": float(dice.mean())}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def measure(
+    model: UNet, pairs: Pairs, batch_size: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Segment pairs and compare.
+
+    Returns:
+        M x H x W probabilities; M values of IoU |A n B| / |A u B|; M of Dice 2 |A n B| / (|A| + |B|). Two empty
+        masks agree (1).
+    """
+    model.eval()
+    probabilities = []
+    with torch.inference_mode():
+        for start in range(0, len(pairs), batch_size):
+            rows = torch.arange(start, min(start + batch_size, len(pairs)))
+            logits = model(as_floats(pairs.images[rows])).logits
+            probabilities.append(logits.sigmoid()[:, 0].cpu())
+    found = torch.cat(probabilities)
+    predicted, true = found >= MASK_THRESHOLD, pairs.truth
+    overlap = (predicted & true).sum((1, 2)).double()
+    union = (predicted | true).sum((1, 2)).double()
+    total = predicted.sum((1, 2)).double() + true.sum((1, 2)).double()
+    iou = torch.where(union > 0, overlap / union.clamp(min=1), torch.ones_like(union))
+    dice = torch.where(total > 0, 2 * overlap / total.clamp(min=1), torch.ones_like(total))
+    return found.numpy(), iou.numpy(), dice.numpy()
+
+
+def train_unet(
+    pairs: pd.DataFrame, params: TrainUNet, *, tracker: Tracker, checkpoints: Checkpoints, device: torch.device
+) -> UNetResult:
+    """Train on the rows with part `train` and measure on those with part `held_out`.
+
+    Args:
+        pairs: columns path, image, mask (encoded bytes), part; see `bruna.dataset.packing`.
+
+    Raises:
+        BrunaError: one of the two parts is empty.
+    """
+    stores = []
+    for part in ("train", "held_out"):
+        rows = pairs[pairs["part"] == part]
+        if rows.empty:
+            raise BrunaError(
+                f"no mask pair is in part {part!r} ({len(pairs)} pairs in all). The U-Net needs at least two: import "
+                "more with `bruna import ... --masks FOLDER`, or change split.mask_train_share."
+            )
+        paths = list(rows["path"])
+        images = ImageStore.decode(list(rows["image"]), paths, params.image_size)
+        masks = ImageStore.decode(list(rows["mask"]), paths, params.image_size, kind="binary")
+        stores.append(Pairs(images.to(device), masks.to(device)))
+    train, held_out = stores
+    programme = _Programme(train, held_out, params, device)
+    history = run(programme, checkpoints=checkpoints, tracker=tracker, unit="images", per_step=params.batch_size)
+    probabilities, iou, dice = measure(programme.model, held_out, params.batch_size)
+    metrics = {
+        "iou": float(iou.mean()),
+        "dice": float(dice.mean()),
+        "pairs_train": float(len(train)),
+        "pairs_held_out": float(len(held_out)),
+    }
+    return UNetResult(
+        model=programme.model,
+        history=history,
+        metrics=metrics,
+        images=held_out.images.pixels.cpu().numpy(),
+        masks=held_out.truth.numpy(),
+        probabilities=probabilities,
+        iou=iou,
+    )

@@ -1,0 +1,23 @@
+"""Rank galleries, measure mAP, CMC and mINP under each protocol, and write submissions and the report page."""
+
+import harness  # isort: split
+
+from bruna.evaluation import Models
+from bruna.outcomes.evaluate import evaluate_and_keep
+
+
+def run(stage: harness.Stage) -> None:
+    metrics = evaluate_and_keep(
+        Models.load(stage.artifacts, stage.device),
+        stage.params,
+        artifacts=stage.artifacts,
+        plots=stage.plots,
+        tracker=stage.tracker,
+    )
+    shown = ("map", "rank1", "rank5", "rank10", "minp")
+    parts = [part for part in metrics if isinstance(metrics[part], dict)]
+    stage.finish(metrics, show=[f"{p}/{q}/{k}" for p in parts for q in ("course", "market1501") for k in shown])
+
+
+if __name__ == "__main__":
+    harness.main(__file__, __doc__, run)

@@ -1,0 +1,218 @@
+"""What every stage script shares: its parameters, its paths, its MLflow run, and how it ends.
+
+A stage script defines `run(stage)` and hands it to `main`. What a stage reads and writes stands in dvc.yaml
+only; it is looked up there.
+"""
+
+import argparse
+import errno
+import hashlib
+import json
+import logging
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+PROJECT = Path(__file__).resolve().parent.parent
+# A queued experiment runs in a copy of the project: its own library comes first, not the installed one. And
+# stages/ is no place to import from: its names (`evaluate`, `validate`) are those of other packages.
+sys.path[:] = [str(PROJECT / "src"), *(path for path in sys.path if Path(path).resolve() != PROJECT / "stages")]
+
+import yaml  # noqa: E402
+from filelock import FileLock, Timeout  # noqa: E402
+
+from bruna.errors import BrunaError  # noqa: E402
+from bruna.execution import Execution, Terminated  # noqa: E402
+from bruna.files import fingerprint, write_json  # noqa: E402
+from bruna.params import read_params  # noqa: E402
+from bruna.progress import table  # noqa: E402
+from bruna.runtime import prepare_torch  # noqa: E402
+from bruna.tracking import MlflowTracker, stage_run  # noqa: E402
+
+if TYPE_CHECKING:
+    import torch
+
+    from bruna.params import Runtime
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage script works with.
+
+    Attributes:
+        name: of the stage, of its group in params.yaml and of its MLflow run.
+        params: the checked group of params.yaml.
+        runtime: the group `runtime`.
+        checkpoints: folder of this very work (parameters, inputs and code); emptied when the stage has ended well.
+        tracker: the stage's MLflow run.
+    """
+
+    name: str
+    params: Any
+    runtime: "Runtime"
+    checkpoints: Path
+    tracker: MlflowTracker
+    project: Path = PROJECT
+
+    @property
+    def data(self) -> Path:
+        """The data set folder."""
+        return self.project / "data"
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of what the stages write: `artifacts/<stage or model>/...`."""
+        return self.project / "artifacts"
+
+    @property
+    def plots(self) -> Path:
+        """The folder of this stage's plots; it exists."""
+        folder = self.artifacts / "plots" / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @cached_property
+    def device(self) -> "torch.device":
+        """The device of `runtime.device`; torch is set up when it is first asked for."""
+        device = prepare_torch(self.runtime.device, self.runtime.threads)
+        self.tracker.tags({"machine.device": str(device)})
+        return device
+
+    def finish(self, metrics: Mapping[str, Any], show: Sequence[str] | None = None) -> None:
+        """Write metrics/<stage>.json, log the same numbers, and print them as the closing table.
+
+        Args:
+            metrics: reproducible numbers only, may be nested; times and machine facts go to the tracker.
+            show: the names to print, nested ones as `outer/inner`; None prints all.
+        """
+        write_json(metrics, self.project / "metrics" / f"{self.name}.json")
+        numbers = self.tracker.summary(metrics)
+        names = list(numbers) if show is None else [name for name in show if name in numbers]
+        rows = [(name, int(value) if value.is_integer() else value) for name in names for value in [numbers[name]]]
+        table(self.name, ("measure", "value"), rows)
+
+
+def main(script: str, purpose: str | None, run: Callable[[Stage], None]) -> None:
+    """Run a stage and exit: 0, 1 after a message for the user, 130 or 143 when interrupted.
+
+    Args:
+        script: the stage script's `__file__`; its stem is the stage's name.
+        purpose: its docstring, shown by `--help`.
+        run: does the work.
+    """
+    name = Path(script).stem
+    parser = argparse.ArgumentParser(
+        prog=f"stages/{name}.py",
+        description=purpose,
+        epilog=f"It takes no arguments: its settings are the group `{name}` of params.yaml, its inputs and outputs "
+        f"stand in dvc.yaml. `dvc repro {name}` runs it with all it needs.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args()
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        _run(name, run)
+    except BrunaError as error:
+        sys.exit(f"error: {error}")
+    except Terminated:
+        _interrupted(name, 143)
+    except KeyboardInterrupt:
+        _interrupted(name, 130)
+    except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+            sys.exit(f"error: the GPU has too little memory for {name}: {error}\nLower its batch size in params.yaml.")
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            sys.exit(f"error: the disk is full ({error}). Free some space, then run the same command again.")
+        raise
+
+
+def _interrupted(name: str, status: int) -> None:
+    print(f"{name} was interrupted. `dvc repro` goes on from its last checkpoint, if it keeps any.", file=sys.stderr)
+    sys.exit(status)
+
+
+def _run(name: str, run: Callable[[Stage], None]) -> None:
+    started = time.monotonic()
+    params = read_params(PROJECT / "params.yaml")
+    group = params.group(name)
+    root = Path(os.environ.get("DVC_ROOT") or PROJECT)  # of a queued run: the repository it was copied from
+    inputs, code, outputs = _declared(name)
+    identity = json.dumps([name, group.model_dump(mode="json"), inputs, code], sort_keys=True)
+    work = hashlib.md5(identity.encode(), usedforsecurity=False).hexdigest()
+    written: dict[str, str | None] = {}
+    with (
+        _checkpoint_folder(root / ".checkpoints" / name, work) as checkpoints,
+        stage_run(
+            root,
+            name,
+            Execution.find(os.environ),
+            params=group.model_dump(mode="json"),
+            inputs=inputs,
+            outputs=written,
+            tags={"bruna.fingerprint": work, **_facts(name)},
+            gather=name == "evaluate",
+        ) as tracker,
+    ):
+        run(Stage(name, group, params.runtime, checkpoints, tracker))
+        written.update((path, fingerprint(PROJECT / path)) for path in outputs if (PROJECT / path).exists())
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        tracker.metrics({"machine/seconds": time.monotonic() - started, "machine/peak_memory_mb": peak})
+
+
+def _declared(name: str) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """What dvc.yaml says of a stage: MD5 of its inputs, MD5 of its code, paths of its outputs."""
+    stage = yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][name]
+
+    def paths(*keys: str) -> list[str]:
+        entries = [entry for key in keys for entry in stage.get(key, ())]
+        return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+    inputs: dict[str, str] = {}
+    code: dict[str, str] = {}
+    for path in paths("deps"):
+        if not (PROJECT / path).exists():
+            raise BrunaError(f"{name} needs {path}, which is missing. `dvc repro {name}` makes what it needs first.")
+        (code if path.startswith(("src/", "stages/")) else inputs)[path] = fingerprint(PROJECT / path)
+    return inputs, code, paths("outs", "metrics", "plots")
+
+
+def _facts(name: str) -> dict[str, str]:
+    """Tags that say what ran, from which commit and experiment, and on which machine."""
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    facts = {
+        "mlflow.source.name": f"stages/{name}.py",
+        "mlflow.source.git.commit": git.stdout.strip() if git.returncode == 0 else "",
+        "dvc.exp": os.environ.get("DVC_EXP_NAME", ""),
+        "dvc.baseline": os.environ.get("DVC_EXP_BASELINE_REV", ""),
+        "machine.system": f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} CPUs",
+    }
+    return {key: value for key, value in facts.items() if value}
+
+
+@contextmanager
+def _checkpoint_folder(folder: Path, work: str) -> Iterator[Path]:
+    """The folder of one work's checkpoints, for this process alone; removed when the block ends well.
+
+    Two experiments at the same work at the same time would write to the same folder: the second takes its own.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{work}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        work = f"{work}-{os.getpid()}"
+    try:
+        yield folder / work
+        shutil.rmtree(folder / work, ignore_errors=True)
+    finally:
+        lock.release()

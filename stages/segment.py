@@ -1,0 +1,25 @@
+"""Run the U-Net once over every image and keep its mask and pooled bottleneck, so that no training loop runs it."""
+
+import harness  # isort: split
+
+from bruna.dataset.tables import read_table, write_table
+from bruna.inference import segment_table
+from bruna.saved_models import load_unet
+
+
+def run(stage: harness.Stage) -> None:
+    unet = load_unet(stage.artifacts / "unet", stage.device)
+    split, segment = stage.artifacts / "split", stage.artifacts / "segment"
+    (segment / "test").mkdir(parents=True, exist_ok=True)
+    tables = [split / "train.parquet", split / "validation.parquet", *sorted((split / "test").glob("*.parquet"))]
+    images = 0
+    for path in tables:
+        table = read_table(path)
+        found = segment_table(table, unet, stage.params.batch_size, stage.device, path.stem)
+        write_table(found, segment / path.relative_to(split))
+        images += len(found)
+    stage.finish({"images": images, "segmented": images if unet else 0})
+
+
+if __name__ == "__main__":
+    harness.main(__file__, __doc__, run)

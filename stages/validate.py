@@ -1,0 +1,25 @@
+"""Check the data set folder: names, images, annotations and masks.
+
+Writes the manifest of accepted images, figures of what the set holds, and Great Expectations' page in
+reports/data_docs. A broken data set ends the pipeline here, with what is wrong and where.
+"""
+
+import harness  # isort: split
+
+from bruna.dataset.tables import write_table
+from bruna.dataset.validation import validate_dataset
+from bruna.report.exploration import exploration_figures
+from bruna.report.style import save
+
+
+def run(stage: harness.Stage) -> None:
+    result = validate_dataset(stage.data, stage.params, docs=stage.project / "reports" / "data_docs")
+    write_table(result.manifest, stage.artifacts / "validate" / "manifest.parquet")
+    for name, figure in exploration_figures(result.manifest).items():
+        save(figure, stage.plots / f"{name}.png")
+        stage.tracker.figure(figure, f"figures/{name}.png")
+    stage.finish(result.summary)
+
+
+if __name__ == "__main__":
+    harness.main(__file__, __doc__, run)

@@ -1,0 +1,81 @@
+"""The house keeps its plan: dvc.yaml lists what stages import, and imports run downward only."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import grimp
+import pytest
+import stage_dependencies
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[2]
+STAGES = ["validate", "split", "train_unet", "segment", "train_attributes", "train_bruna", "evaluate"]
+PIPELINE = yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+
+@pytest.fixture(scope="module")
+def code() -> dict[str, list[str]]:
+    return stage_dependencies.code_of_stages()
+
+
+def test_a_stage_is_a_script_a_group_of_parameters_and_a_metrics_file() -> None:
+    assert list(PIPELINE) == STAGES
+    for name, stage in PIPELINE.items():
+        assert stage["cmd"] == f"python stages/{name}.py"
+        assert stage["params"] == [name]
+        assert stage["metrics"] == [{f"metrics/{name}.json": {"cache": False}}]
+        assert stage["desc"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_declared_files_are_those_imported(stage: str, code: dict[str, list[str]]) -> None:
+    declared = stage_dependencies.declared_code(stage)
+    assert declared == code[stage], "`make deps` brings dvc.yaml up to date"
+
+
+@pytest.mark.parametrize("stage", ["validate", "split"])
+def test_files_loaded_at_run_time_are_among_those_declared(stage: str, code: dict[str, list[str]]) -> None:
+    """An oracle for the import graph: what Python itself has loaded after importing the stage script."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(PROJECT / 'stages')!r}); import {stage}\n"
+        "for m in list(sys.modules.values()):\n"
+        "    if m.__name__.split('.')[0] == 'bruna': print(m.__file__)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {Path(line).relative_to(PROJECT).as_posix() for line in done.stdout.splitlines()}
+    assert loaded and loaded <= set(code[stage])
+
+
+def test_inputs_are_outputs_of_an_earlier_stage() -> None:
+    made = {"data"}
+    for name, stage in PIPELINE.items():
+        inputs = {dep for dep in stage["deps"] if not dep.startswith(("src/", "stages/"))}
+        assert inputs <= made, name
+        made |= set(stage["outs"])
+
+
+def test_no_two_files_import_each_other() -> None:
+    graph = grimp.build_graph("bruna", cache_dir=None)
+    circles = {
+        tuple(sorted((module, other)))
+        for module in graph.modules
+        for other in graph.find_modules_directly_imported_by(module)
+        if module in graph.find_upstream_modules(other)
+    }
+    assert not circles
+
+
+def test_floors_and_walls() -> None:
+    """The contracts of pyproject.toml, run as `make lint` runs them."""
+    lint = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()", "--no-cache"]
+    done = subprocess.run(lint, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 broken" in done.stdout
+
+
+def test_stage_scripts_are_short() -> None:
+    for name in STAGES:
+        tree = (PROJECT / "stages" / f"{name}.py").read_text(encoding="utf-8")
+        body = tree.split('"""', 2)[2]
+        assert len(body.splitlines()) <= 60, name

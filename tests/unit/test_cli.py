@@ -1,0 +1,183 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bruna import cli
+from bruna.dataset.attributes import ANNOTATION_COLUMNS
+from bruna.progress import table, track
+from bruna.summary import headlines
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder like the top folder of the project, as working folder."""
+    (tmp_path / "presets").mkdir()
+    for name in ("params.yaml", "presets/sample.yaml", "presets/paper.yaml", "presets/market1501.yaml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def bruna(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bruna", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        output = capsys.readouterr()
+        return end.value.code or 0, output.out, output.err
+
+    return run
+
+
+def test_help_names_every_command_in_the_order_of_use(bruna):
+    status, out, _ = bruna("--help")
+    assert status == 0
+    listed = re.findall(r"^\W*(sample|import|preset|summary|evaluate) +[A-Z]", out, re.MULTILINE)
+    assert listed == ["sample", "import", "preset", "summary", "evaluate"]
+    for command in listed:
+        status, out, _ = bruna(command, "--help")
+        assert status == 0
+        assert "bruna " + command in out
+
+
+def test_import_prints_counts_and_the_next_commands(project, bruna):
+    with zipfile.ZipFile(project / "course.zip", "w") as archive:
+        archive.writestr("train/0002_c1_016620005.jpg", b"x")
+        archive.writestr("train/0002_c2_016620005.jpg", b"y")
+        archive.writestr("extras/notes.txt", b"z")
+        archive.writestr(
+            "annotations_train.csv",
+            "\n".join([",".join(ANNOTATION_COLUMNS), ",".join(["2"] * len(ANNOTATION_COLUMNS))]),
+        )
+    status, out, err = bruna("import", "course.zip")
+    assert (status, (project / "data/train/0002_c2_016620005.jpg").read_bytes()) == (0, b"y")
+    assert re.search(r"train +2 +1 +2 +1", out)
+    assert "extras/ (1)" in out
+    assert "dvc add data" in out
+    assert "dvc repro" in out
+    assert "import into data: 3 files" in err
+    status, out, _ = bruna("import", "course.zip", "--to", "other")
+    assert "bruna evaluate other" in out
+
+
+def test_mistakes_end_with_one_message_and_status_1(project, bruna):
+    for arguments, message in [
+        (("import", "missing.zip"), "missing.zip does not exist"),
+        (("import", "params.yaml", "--merge", "--replace"), "Give one of them"),
+        (("preset", "papre"), "found: market1501, paper, sample"),
+        (("summary",), "dvc repro"),
+        (("evaluate", "nowhere"), "nowhere is not a folder"),
+    ]:
+        status, out, err = bruna(*arguments)
+        assert (status, out) == (1, "")
+        assert err.startswith("error: ")
+        assert message in err
+        assert "Traceback" not in err
+    assert bruna("imprt")[0] == 2
+    assert sorted(path.name for path in project.iterdir()) == ["params.yaml", "presets"]
+
+
+def test_preset_lists_shows_and_writes(project, bruna):
+    before = Path("params.yaml").read_text()
+    status, out, _ = bruna("preset")
+    assert status == 0
+    assert re.search(r"paper +The settings that section 3", out)
+    status, out, _ = bruna("preset", "paper", "--diff")
+    assert re.search(r"train_unet\.width +8 +64", out)
+    assert Path("params.yaml").read_text() == before
+    assert bruna("preset", "paper")[0] == 0
+    assert Path("params.yaml").read_text() != before
+    assert "already" in bruna("preset", "paper")[1]
+    assert bruna("preset", "sample")[0] == 0
+    assert Path("params.yaml").read_text() == before
+
+
+def test_sample_never_replaces_a_data_set_unasked(project, bruna):
+    kept = project / "data" / "train" / "0002_c1_016620005.jpg"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"mine")
+    status, _, err = bruna("sample")
+    assert status == 1
+    assert "--replace" in err
+    status, out, _ = bruna("sample", "--if-missing")
+    assert status == 0
+    assert "nothing was rendered" in out
+    assert kept.read_bytes() == b"mine"
+
+
+def test_summary_shows_the_main_figures_in_pipeline_order(project, bruna):
+    Path("metrics").mkdir()
+    figures = {f"attribute{i}": {"accuracy": i / 20} for i in range(12)}
+    values = {"market1501": {"map": 0.5, "rank1": 0.75}, "note": "text", "filter": True, **figures}
+    Path("metrics/evaluate.json").write_text(json.dumps(values))
+    Path("metrics/validate.json").write_text(json.dumps({"images": 1234}))
+    status, out, _ = bruna("summary")
+    assert status == 0
+    assert out.index("validate") < out.index("evaluate") < out.index("market1501/map")
+    assert re.search(r"images +1,234", out)
+    assert re.search(r"market1501/map +0\.500", out)
+    assert "... 6 more in metrics/evaluate.json" in out
+    assert "artifacts/evaluate/report.html (not there" in out
+    assert [row[1] for row in headlines(Path("metrics"))][:3] == ["images", "market1501/map", "market1501/rank1"]
+
+
+def test_interrupt_ends_with_130(project):
+    # The command waits on a pipe for its source, so that the signal surely meets it at work.
+    os.mkfifo(project / "slow")
+    code = (
+        "import sys, pathlib, bruna.cli, bruna.dataset.importers as importers\n"
+        "importers.import_dataset = lambda *a, **k: (print('ready', flush=True), pathlib.Path('slow').read_bytes())\n"
+        "sys.argv = ['bruna', 'import', 'huge.zip']\n"
+        "bruna.cli.main()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+
+
+def test_start_up_imports_nothing_heavy():
+    code = (
+        "import sys, bruna.cli; print([m for m in ('torch', 'pandas', 'mlflow', 'scipy', 'numpy') if m in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_track_counts_what_items_stand_for_and_passes_errors_on(capsys):
+    bar = track([[1, 2], [3, 4], [5]], "epoch 1/1", total=5, count=len)
+    seen = []
+    for item in bar:
+        bar.status = f"loss {sum(item)}"
+        seen += item
+    err = capsys.readouterr().err
+    assert seen == [1, 2, 3, 4, 5]
+    assert err.startswith("epoch 1/1: 5 images\n")
+    assert re.search(r"epoch 1/1: 5 images in .* images/s, loss 5\n$", err)
+    with pytest.raises(ZeroDivisionError):
+        for item in track([0], "division", unit="sums"):
+            _ = 1 / item
+    assert capsys.readouterr().err == "division: 1 sums\n"
+
+
+def test_table_prints_brackets_literally_and_formats_by_type(capsys):
+    table("Losses [mean]", ("name", "value"), [("[red]a[/red]", 12345), ("b", 0.25), ("c", None), ("d", True)])
+    out = capsys.readouterr().out
+    assert "Losses [mean]" in out
+    assert re.search(r"\[red\]a\[/red\] +12,345", out)
+    assert re.search(r"b +0\.250", out)
+    assert re.search(r"c +–", out)
+    assert re.search(r"d +yes", out)

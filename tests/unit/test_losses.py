@@ -1,0 +1,98 @@
+"""The losses against hand-worked numbers and torch's own functions."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
+from bruna.losses import (
+    TASKS,
+    adversarial_loss,
+    adversarial_regression,
+    attribute_losses,
+    euclidean,
+    leave_one_out_distances,
+    segmentation_loss,
+    sigmoid_loss,
+    triplet_loss,
+)
+
+
+def test_sigmoid_loss_is_the_negative_log_likelihood_and_never_vanishes_when_wrong() -> None:
+    logits = torch.tensor([-2.0, 0.0, 3.0])
+    for target in (0, 1):
+        targets = torch.full((3,), target)
+        expected = F.binary_cross_entropy_with_logits(logits, targets.float(), reduction="none")
+        torch.testing.assert_close(sigmoid_loss(logits, targets), expected)
+    wrong = torch.tensor([-1000.0], requires_grad=True)
+    sigmoid_loss(wrong, torch.ones(1)).sum().backward()
+    assert wrong.grad is not None and wrong.grad.item() == -1
+
+
+def test_attribute_losses_against_torch_with_weights_and_missing_annotations() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(6, LOGITS + 3)
+    values = torch.tensor([len(a.values) for a in ATTRIBUTES] + [2, 2, 2])
+    targets = (torch.rand(6, 15) * values).long()
+    targets[2, :12] = -1
+    targets[:, 3] = -1
+    weights = [None if a.binary else torch.rand(len(a.values)) + 0.1 for a in ATTRIBUTES]
+    losses = attribute_losses(logits, targets, weights)
+    assert losses.shape == (len(TASKS),)
+    known = [0, 1, 3, 4, 5]
+    for i, (attribute, where) in enumerate(zip(ATTRIBUTES, logit_slices().values(), strict=True)):
+        if i == 3:
+            assert losses[i] == 0
+        elif attribute.binary:
+            expected = F.binary_cross_entropy_with_logits(logits[known, where.start], targets[known, i].float())
+            torch.testing.assert_close(losses[i], expected)
+        else:
+            torch.testing.assert_close(losses[i], F.cross_entropy(logits[known, where], targets[known, i], weights[i]))
+    torch.testing.assert_close(
+        losses[14], F.binary_cross_entropy_with_logits(logits[:, LOGITS + 2], targets[:, 14].float())
+    )
+
+
+def test_the_four_leave_one_out_centroids_by_hand() -> None:
+    # Four corners of a square of side 6 and their mates: the centroid of three corners by hand.
+    corners = torch.tensor([[[0.0, 0.0], [6.0, 0.0], [0.0, 6.0], [6.0, 6.0]]])
+    # Without (0,0): mean (4,4), distance sqrt(32). By symmetry the same for all four.
+    torch.testing.assert_close(leave_one_out_distances(corners), torch.full((1, 4), math.sqrt(32)))
+    line = torch.tensor([[[0.0], [3.0], [6.0], [9.0]]])
+    # means of the others: 6, 5, 4, 3
+    torch.testing.assert_close(leave_one_out_distances(line), torch.tensor([[6.0, 2.0, 2.0, 6.0]]))
+
+
+def test_triplet_loss_by_hand_keeps_the_same_person_term_beyond_the_margin() -> None:
+    same, different = torch.tensor([2.0, 1.0]), torch.tensor([3.0, 30.0])
+    # 2 + (20 - 3) and 1 + 0
+    assert triplet_loss(same, different, 20.0).item() == pytest.approx((19 + 1) / 2)
+
+
+def test_adversarial_losses_by_hand() -> None:
+    predicted, correct = torch.tensor([[4.0, 6.0]]), torch.tensor([[1.0, 0.0]])
+    assert adversarial_loss(predicted, correct).item() == pytest.approx((-4 + 6) / 2)
+    true = torch.tensor([[1.0, 9.0]], requires_grad=True)
+    loss = adversarial_regression(predicted.requires_grad_(), true)
+    assert loss.item() == pytest.approx((9 + 9) / 2)
+    loss.backward()
+    assert true.grad is None
+
+
+def test_euclidean_has_a_finite_gradient_at_zero_distance() -> None:
+    a = torch.ones(2, 3, requires_grad=True)
+    distances = euclidean(a, torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 4.0]]))
+    assert distances.tolist() == [0.0, 3.0]
+    distances.sum().backward()
+    assert a.grad is not None and a.grad.tolist() == [[0, 0, 0], [0, 0, -1]]
+
+
+def test_segmentation_loss_is_near_zero_for_a_sure_and_right_mask_only() -> None:
+    masks = torch.zeros(1, 1, 4, 4)
+    masks[..., :2, :] = 1
+    sure = (masks * 2 - 1) * 20
+    assert segmentation_loss(sure, masks).item() < 1e-3
+    # All wrong: cross entropy 20, Dice loss 1 - 1/17.
+    assert segmentation_loss(-sure, masks).item() == pytest.approx(20 + 1 - 1 / 17, rel=1e-4)

@@ -1,0 +1,144 @@
+import itertools
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from bruna.errors import BrunaError
+from bruna.params import parse_params
+from bruna.presets import apply_preset, describe_presets
+
+ROOT = Path(__file__).parents[2]
+PRESETS = ROOT / "presets"
+NAMES = ("market1501", "paper", "sample")
+
+
+@pytest.fixture
+def params(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    return path
+
+
+def keys(path):
+    def walk(group, above=()):
+        for name, value in group.items():
+            yield from walk(value, (*above, name)) if isinstance(value, dict) else [(*above, name)]
+
+    return set(walk(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))))
+
+
+def test_sample_says_what_params_says_and_covers_every_key_of_the_others(params):
+    delivered = params.read_text()
+    assert apply_preset("sample", PRESETS, params) == []
+    assert params.read_text() == delivered
+    for name in ("paper", "market1501"):
+        assert keys(PRESETS / f"{name}.yaml") <= keys(PRESETS / "sample.yaml")
+
+
+def test_result_does_not_depend_on_the_preset_before_and_sample_restores_every_byte(params):
+    delivered = params.read_text()
+    results = {}
+    for first, second in itertools.permutations(NAMES, 2):
+        params.write_text(delivered)
+        apply_preset(first, PRESETS, params)
+        apply_preset(second, PRESETS, params)
+        text = params.read_text()
+        assert results.setdefault(second, text) == text
+        assert apply_preset(second, PRESETS, params) == []
+        assert params.read_text() == text
+        parse_params(YAML(typ="safe", pure=True).load(text), "result")
+    assert results["sample"] == delivered
+    assert len(set(results.values())) == 3
+
+
+def test_only_the_changed_values_differ_and_comments_stay_in_their_column(params):
+    before = params.read_text().splitlines()
+    changes = apply_preset("paper", PRESETS, params)
+    after = params.read_text().splitlines()
+    assert len(before) == len(after)
+    pairs = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
+    assert len(pairs) == len(changes)
+    for old, new in pairs:
+        assert old.split(":")[0] == new.split(":")[0]
+        assert old.partition(" # ")[2] == new.partition(" # ")[2] != ""
+    width = next(line for line in after if line.startswith("  width:"))
+    assert width.index("#") == next(line for line in before if line.startswith("  width:")).index("#")
+    changed = {change.key: (change.old, change.new) for change in changes}
+    assert changed["train_unet.width"][1] == 64
+    assert changed["train_bruna.backbone_lr"][1] == pytest.approx(1e-5)
+
+
+def test_paper_says_what_section_3_prints(params):
+    apply_preset("paper", PRESETS, params)
+    values = parse_params(YAML(typ="safe", pure=True).load(params.read_text()), "paper")
+    task1, task2 = values.train_attributes, values.train_bruna
+    assert (task1.epochs, task1.lr, task1.backbone_lr_factor, task1.weight_decay) == (3, 0.01, 0.1, 1e-7)
+    assert (task1.pretrained, task1.schedule, task1.task_weights) == ("imagenet", "constant", "raise_worst")
+    assert (task1.junk_share, task1.weak_share, task1.weak_below) == (0.01, 0.01, 30)
+    augment = task1.augment
+    assert (augment.pad, augment.brightness, augment.hue, augment.rotation, augment.equalize) == (4, 0.2, 0.01, 4, 0.01)
+    assert (task2.backbone, task2.features, task2.mask, task2.bottleneck) == (
+        "mobilenet_v3_small",
+        1600,
+        "channel",
+        True,
+    )
+    assert (task2.lr, task2.backbone_lr, task2.adversary_lr, task2.halve_every) == (1e-4, 1e-5, 1e-3, 0)
+    assert (task2.adversary_loss, values.evaluate.attribute_offset) == ("paper", 0.1)
+
+
+def test_diff_writes_nothing(params):
+    before = params.read_bytes()
+    assert apply_preset("paper", PRESETS, params, write=False)
+    assert params.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train_unet:\n  wdith: 64\n", "train_unet.wdith: unknown setting"),
+        ("train_unet:\n  width: wide\n", "train_unet.width: found 'wide'"),
+        ("train_unet:\n  width: 64\n  depth: 8\n", "must be a multiple of 256"),
+        ("unet:\n  width: 64\n", "unet: unknown setting"),
+        ("train_unet: 64\n", "train_unet"),
+        ("train_unet:\n  width:\n    deep: 1\n", "train_unet.width holds 8 where a group"),
+        ("- width\n", "holds no settings"),
+        ("", "holds no settings"),
+        ("a: [\n", "not valid YAML"),
+    ],
+)
+def test_a_wrong_preset_is_refused_before_anything_is_written(params, tmp_path, text, message):
+    folder = tmp_path / "presets"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(text)
+    before = params.read_bytes()
+    with pytest.raises(BrunaError) as error:
+        apply_preset("mine", folder, params)
+    assert message in str(error.value)
+    assert params.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "presets"]
+
+
+def test_unknown_preset_lists_the_known_and_cannot_leave_the_folder(params):
+    for name in ("papre", "../params"):
+        with pytest.raises(BrunaError, match="market1501, paper, sample"):
+            apply_preset(name, PRESETS, params)
+
+
+def test_a_value_changed_by_dvc_is_kept_where_no_preset_sets_it(params):
+    # `dvc exp run -S split.seed=7 -S train_bruna.lr=1e-5` writes 7 and 1e-05 with the comments kept.
+    params.write_text(
+        params.read_text().replace("seed: 0  ", "seed: 7  ", 1).replace("lr: 1.0e-3  ", "lr: 1e-05   ", 1)
+    )
+    apply_preset("market1501", PRESETS, params)
+    text = params.read_text()
+    assert "seed: 7" in text
+    assert "1e-05" not in text
+
+
+def test_descriptions_are_the_first_comment_lines():
+    found = describe_presets(PRESETS)
+    assert tuple(found) == NAMES
+    assert found["paper"].startswith("The settings that section 3")
+    assert all(found.values())

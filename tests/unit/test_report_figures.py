@@ -1,0 +1,116 @@
+"""Charts: the right panels with the right numbers, and equal bytes for equal input."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from bruna.report.attribute_metrics import TASKS, TaskMetrics, task_metrics
+from bruna.report.blocks import png_bytes
+from bruna.report.confusion import confusion_grid, row_shares
+from bruna.report.figures import BRUNA_CURVES, ap_histogram, attribute_bars, cmc_curves, curves
+
+
+def _results() -> tuple[TaskMetrics, ...]:
+    random = np.random.default_rng(0)
+    truth = np.stack([random.integers(0, len(task.values), 200) for task in TASKS], axis=1)
+    return task_metrics(truth, np.roll(truth, 1, axis=0))
+
+
+def _epochs() -> pd.DataFrame:
+    names = {f"{part}/{key}": np.arange(5.0) for key in BRUNA_CURVES for part in ("train", "validation")}
+    return pd.DataFrame({"epoch": range(1, 6), **names, "validation/map": [np.nan, 0.2, np.nan, np.nan, 0.5]})
+
+
+def _titles(figure: Figure) -> list[str]:
+    return [axes.get_title(loc="left") for axes in figure.axes]
+
+
+def test_curves_draw_every_quantity_of_figure_8() -> None:
+    figure = curves(_epochs(), BRUNA_CURVES)
+    assert _titles(figure) == list(BRUNA_CURVES.values())
+    last = figure.axes[-1].lines[-1]
+    assert last.get_xdata().tolist() == [2, 5]  # epochs without a measurement leave no point
+    assert last.get_ydata().tolist() == [0.2, 0.5]
+
+
+def test_curves_without_names_take_the_columns() -> None:
+    table = pd.DataFrame({"epoch": [1, 2], "train/loss": [2.0, 1.0], "validation/iou": [0.1, 0.2], "lr": [1, 1]})
+    figure = curves(table)
+    assert _titles(figure) == ["Loss", "IoU"]
+    assert [len(axes.lines) for axes in figure.axes] == [1, 1]
+    with pytest.raises(ValueError, match="no curve to draw"):
+        curves(table[["epoch", "lr"]])
+
+
+def test_confusion_grid_shows_all_tasks_and_counts() -> None:
+    results = _results()
+    figure = confusion_grid(results, "Confusion")
+    assert len(figure.axes) == 15
+    assert _titles(figure)[:3] == ["Camera4", "Camera6", "Junk"]
+    assert _titles(figure)[-3:] == ["Age", "Up-color", "Down-color"]
+    hat = next(r for r in results if r.task.name == "hat")
+    axes = figure.axes[_titles(figure).index("Hat")]
+    drawn = {text.get_text() for text in axes.texts}
+    assert {str(count) for count in hat.confusion.ravel()} <= drawn
+    assert np.allclose(axes.images[0].get_array(), hat.confusion / hat.confusion.sum(axis=1, keepdims=True))
+
+
+def test_confusion_labels_do_not_overlap() -> None:
+    truth = np.zeros((20_000, 15), dtype=int)
+    truth[::2] = 1
+    figure = confusion_grid(task_metrics(truth, truth), "Confusion matrices, validation")  # "100%": the widest
+    figure.canvas.draw()
+    for axes in figure.axes:
+        left, right = axes._left_title, axes._right_title
+        assert left.get_window_extent().x1 < right.get_window_extent().x0, left.get_text()
+
+
+def test_row_shares_of_a_value_that_never_occurs() -> None:
+    assert row_shares(np.array([[3, 1], [0, 0]])).tolist() == [[0.75, 0.25], [0, 0]]
+
+
+def test_unannotated_task_says_so() -> None:
+    truth = np.zeros((3, 15), dtype=int)
+    truth[:, -1] = -1
+    results = task_metrics(truth, np.zeros_like(truth))
+    junk = confusion_grid(results, "t").axes[2]
+    assert [text.get_text() for text in junk.texts] == ["not annotated"]
+    assert len(attribute_bars(results).axes[0].patches) == 14
+
+
+def test_attribute_bars_have_the_values_and_their_marks() -> None:
+    results = _results()
+    accuracy, balanced = attribute_bars(results).axes
+    by_title = {result.task.title: result for result in results}
+    for row, label in enumerate(accuracy.get_yticklabels()):
+        result = by_title[label.get_text()]
+        assert accuracy.patches[row].get_width() == pytest.approx(result.accuracy)
+        assert balanced.patches[row].get_width() == pytest.approx(result.recall)
+        assert accuracy.collections[0].get_segments()[row][0][0] == pytest.approx(result.majority)
+        assert balanced.collections[0].get_segments()[row][0][0] == pytest.approx(1 / len(result.task.values))
+
+
+def test_retrieval_charts() -> None:
+    figure = cmc_curves({"Market-1501": np.array([0.5, 0.75, 1.0]), "course": np.array([0.9, 1.0])})
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == ["Market-1501: 50.0% at rank 1", "course: 90.0% at rank 1"]
+    panels = ap_histogram({"a": np.array([0.0, 0.5, 1.0, 1.0]), "b": np.array([1.0])}).axes
+    assert [axes.get_title(loc="left") for axes in panels] == ["a, 4 queries", "b, 1 queries"]
+    assert sum(patch.get_height() for patch in panels[0].patches) == 4
+    assert panels[0].texts[0].get_text() == "mAP 62.5%"
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: curves(_epochs(), BRUNA_CURVES),
+        lambda: attribute_bars(_results()),
+        lambda: confusion_grid(_results(), "Confusion"),
+        lambda: ap_histogram({"a": np.linspace(0, 1, 9)}),
+    ],
+)
+def test_equal_input_gives_equal_bytes(draw: Callable[[], Figure]) -> None:
+    assert png_bytes(draw()) == png_bytes(draw())

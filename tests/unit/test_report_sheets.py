@@ -1,0 +1,149 @@
+"""Sheets of images: which images are drawn, where, and with which verdict, read back from the pixels."""
+
+import io
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from PIL import Image
+from scipy import ndimage
+
+from bruna.report.attribute_metrics import TASKS
+from bruna.report.blocks import png_bytes
+from bruna.report.confidence import KINDS, confidence_sheet, confident_picks
+from bruna.report.overlays import EXTRA, MISSED, MaskPair, best_median_worst, iou_of, mask_overlays, overlay
+from bruna.report.rank_list import HardExample, Hit, RankRow, hard_examples, rank_lists
+from bruna.report.sheets import Sheet, TileSize
+from bruna.report.style import BAD, GOOD, MUTED
+
+PERSON = np.full((128, 64, 3), (10, 20, 200), dtype=np.uint8)
+
+
+def _pixels(figure: Figure) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png_bytes(figure))).convert("RGB"))
+
+
+def _frames(figure: Figure, color: str) -> int:
+    """Number of tile-high outlines of exactly this colour."""
+    rgb = np.rint(np.array(to_rgb(color)) * 255)
+    shapes, _ = ndimage.label((_pixels(figure) == rgb).all(axis=2))
+    return sum(rows.stop - rows.start > 200 for rows, _ in ndimage.find_objects(shapes))
+
+
+def _texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_one_unit_of_a_sheet_is_one_pixel() -> None:
+    sheet = Sheet(333, 271)
+    sheet.image(PERSON, 7, 9, TileSize(128, 256))
+    pixels = _pixels(sheet.finish())
+    assert pixels.shape == (271, 333, 3)
+    blue = (pixels == PERSON[0, 0]).all(axis=2)
+    assert blue[9:265, 7:135].all()
+    assert blue.sum() == 256 * 128
+
+
+def test_an_image_of_another_shape_keeps_its_aspect_ratio() -> None:
+    sheet = Sheet(100, 100)
+    sheet.image(np.zeros((10, 40, 3), dtype=np.uint8), 0, 0, TileSize(80, 80))
+    dark = (_pixels(sheet.finish()) == 0).all(axis=2)
+    assert dark.sum() == 80 * 20
+    assert dark[30:50, :80].all()
+
+
+def test_rank_list_frames_every_hit_by_its_verdict() -> None:
+    hits = [Hit(PERSON, 1.5, True, 3), Hit(PERSON, 20.25, False, 0), Hit(PERSON, 333.3, True, 6)]
+    figure = rank_lists([RankRow(PERSON, hits, 2, "AP 0.50"), RankRow(PERSON, hits[1:])], 3)
+    assert (_frames(figure, GOOD), _frames(figure, BAD), _frames(figure, MUTED)) == (3, 2, 0)
+    assert (_texts(figure).count("✓"), _texts(figure).count("✗")) == (3, 2)
+    assert {"c2 · AP 0.50", "c3  1.50", "20.2", "c6  333"} <= set(_texts(figure))
+
+
+def test_rank_list_of_unlabelled_queries_gives_no_verdict() -> None:
+    figure = rank_lists([RankRow(PERSON, [Hit(PERSON, 1.0), Hit(PERSON, 2.0), Hit(PERSON, 3.0)])], 2)
+    assert (_frames(figure, GOOD), _frames(figure, BAD), _frames(figure, MUTED)) == (0, 0, 2)
+    assert not {"✓", "✗", "3"} & set(_texts(figure))
+    with pytest.raises(ValueError, match="at least one"):
+        rank_lists([], 5)
+
+
+def test_hard_examples_carry_brunas_distances() -> None:
+    example = HardExample([PERSON] * 2, 5.0, [PERSON] * 2, [7.0, 8.0], [PERSON] * 2, [30.0, 40.0])
+    figure = hard_examples([example] * 3)
+    assert _texts(figure).count("anchor") == 3
+    for distance in ("5.00", "7.00", "8.00", "30.0", "40.0"):
+        assert _texts(figure).count(f"distance {distance}") == 3
+    assert (_pixels(figure) == PERSON[0, 0]).all(axis=2).sum() == 18 * 128 * 256
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(1, 4))
+def test_best_median_worst_are_in_order_and_not_shown_twice(values: list[float], each: int) -> None:
+    iou = np.array(values)
+    chosen = best_median_worst(iou, each)
+    shown = [i for picks in chosen.values() for i in picks]
+    assert len(shown) == len(set(shown)) == min(len(iou), 3 * min(each, max(len(iou) // 3, 1)))
+    assert iou[chosen["best"][0]] == iou.max()
+    assert len(iou) == 1 or iou[chosen["worst"][-1]] == iou.min()
+    assert all(iou[a] >= iou[b] for a, b in pairwise(shown))
+
+
+def test_overlay_colours_and_iou() -> None:
+    truth = np.array([[True, True], [False, False]])
+    predicted = np.array([[0.9, 0.1], [0.5, 0.4]])
+    image = np.zeros((2, 2, 3), dtype=np.uint8)
+    image[0, 0] = (1, 2, 3)
+    shown = overlay(MaskPair(image, truth, predicted))
+    assert shown[0, 0].tolist() == [1, 2, 3]
+    assert np.allclose(shown[0, 1], 0.7 * 255 * np.array(to_rgb(MISSED)), atol=1)
+    assert np.allclose(shown[1, 0], 0.7 * 255 * np.array(to_rgb(EXTRA)), atol=1)
+    assert shown[1, 1].tolist() == [150, 150, 150]
+    empty = np.zeros((2, 2), dtype=bool)
+    assert iou_of([truth, empty], [predicted, np.zeros((2, 2))]).tolist() == [1 / 3, 1.0]
+
+
+def test_mask_overlays_decode_only_what_they_draw() -> None:
+    asked: list[int] = []
+
+    def pair_of(i: int) -> MaskPair:
+        asked.append(i)
+        return MaskPair(PERSON, np.ones((128, 64), dtype=bool), np.ones((128, 64)))
+
+    iou = np.array([0.1, 0.9, 0.5, 0.6, 0.2, 0.8, 0.4])
+    figure = mask_overlays(iou, pair_of, each=1)
+    assert sorted(asked) == [0, 1, 2]
+    assert [text for text in _texts(figure) if text.startswith("IoU")] == ["IoU 0.900", "IoU 0.500", "IoU 0.100"]
+
+
+def test_confident_picks_by_hand() -> None:
+    truth = np.array([0, 0, 0, 0, 1, 1, -1])
+    predicted = np.array([0, 0, 0, 1, 0, 0, 0])
+    confidence = np.array([0.6, 0.9, 0.7, 0.99, 0.8, 0.55, 1.0])
+    assert confident_picks(truth, predicted, confidence, 1) == {
+        "sure and wrong": [3],
+        "unsure and wrong": [5],
+        "unsure and right": [0],
+        "sure and right": [1],
+    }
+    everything = confident_picks(truth, predicted, confidence, 9)
+    assert sorted(i for picks in everything.values() for i in picks) == [0, 1, 2, 3, 4, 5]
+    assert tuple(everything) == KINDS
+
+
+def test_confidence_sheet_says_truth_and_prediction() -> None:
+    hair = next(task for task in TASKS if task.name == "hair")
+    truth, predicted = np.array([0, 1, 1]), np.array([0, 0, 0])
+    figure = confidence_sheet(hair, truth, predicted, np.array([0.5, 0.75, 0.9]), image_of=lambda _: PERSON, each=4)
+    assert (_frames(figure, GOOD), _frames(figure, BAD)) == (1, 2)
+    texts = _texts(figure)
+    assert texts.count("said short") == texts.count("is long") == 2
+    assert {"50%", "75%", "90%", "no such image"} <= set(texts)
+
+
+def test_equal_input_gives_equal_bytes() -> None:
+    rows = [RankRow(PERSON, [Hit(PERSON, 1.5, True, 3)])]
+    assert png_bytes(rank_lists(rows, 3)) == png_bytes(rank_lists(rows, 3))

@@ -1,0 +1,281 @@
+"""The MLflow runs of stages, on a real store in a temporary folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bruna.errors import BrunaError
+from bruna.execution import Execution, alive, process_identity
+from bruna.tracking import EXPERIMENT, MlflowTracker, NullTracker, Tracker, stage_run
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of mlflow's own imports
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "a project"  # a space, as users have it
+    folder.mkdir()
+    return folder
+
+
+def client_of(root: Path) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=f"sqlite:///{root / 'mlflow.db'}")
+
+
+def runs_of(root: Path) -> dict[str, Any]:
+    """All runs by name; a name that occurs twice is the latest."""
+    client = client_of(root)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+    return {run.info.run_name: run for run in found}
+
+
+def run_stage(
+    root: Path,
+    stage: str,
+    execution: str,
+    *,
+    inputs: Mapping[str, str] | None = None,
+    outputs: Mapping[str, str] | None = None,
+    summary: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> str:
+    with stage_run(
+        root,
+        stage,
+        Execution(execution, execution),
+        params={"lr": 0.1, "augment": {"flip": 0.5}},
+        inputs=inputs or {},
+        outputs=outputs or {},
+        tags={"bruna.fingerprint": "f" * 32},
+        **more,
+    ) as tracker:
+        if summary:
+            tracker.summary(summary)
+        return tracker.run_id
+
+
+def script(root: Path, body: str) -> subprocess.Popen[str]:
+    """Start a process that opens the run of a stage and does `body` in it."""
+    program = f"""
+import os, signal, sys, time
+from pathlib import Path
+from bruna.execution import Execution
+from bruna.tracking import stage_run
+with stage_run(Path({str(root)!r}), sys.argv[1], Execution(sys.argv[1], sys.argv[1]), params={{}}, inputs={{}},
+               outputs={{}}, tags={{}}) as tracker:
+{textwrap.indent(textwrap.dedent(body), "    ")}
+"""
+    return subprocess.Popen(
+        [sys.executable, "-c", program, "stage"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_stages_of_an_execution_are_children_of_one_parent(root: Path) -> None:
+    first = run_stage(root, "validate", "repro 1")
+    second = run_stage(root, "split", "repro 1")
+    run_stage(root, "split", "repro 2")
+    client = client_of(root)
+    runs = runs_of(root)
+    assert set(runs) == {"repro 1", "repro 2", "validate", "split"}
+    parent = runs["repro 1"].info.run_id
+    for run_id in (first, second):
+        run = client.get_run(run_id)
+        assert run.data.tags["mlflow.parentRunId"] == parent
+        assert run.data.params == {"lr": "0.1", "augment.flip": "0.5"}
+        assert run.info.status == "FINISHED"
+        assert run.info.artifact_uri.startswith((root / "mlartifacts").as_uri())
+    assert runs["repro 1"].info.status == "FINISHED"
+    assert runs["repro 1"].data.tags["bruna.stage.split"] == second
+    assert runs["split"].data.tags["mlflow.parentRunId"] == runs["repro 2"].info.run_id
+
+
+def test_everything_a_tracker_takes_is_in_the_run(root: Path) -> None:
+    from matplotlib.figure import Figure
+
+    (root / "page.txt").write_text("page")
+    with stage_run(
+        root, "evaluate", Execution("a", "a"), params={}, inputs={"data": "0" * 32}, outputs={}, tags={"x": "y"}
+    ) as tracker:
+        tracker.metrics({"loss/total": 2.0}, step=1)
+        tracker.metrics({"loss/total": 1.0}, step=2)
+        tracker.metrics({f"many/{i}": float(i) for i in range(1200)})
+        tracker.figure(Figure(), "figures/curves.png")
+        tracker.file(root / "page.txt", "report")
+        tracker.table(pd.DataFrame({"attribute": ["age"], "accuracy": [0.5]}), "tables/table1.json")
+        tracker.dataset(pd.DataFrame({"identity": [1, 2]}), "train", "1" * 32)
+        tracker.tags({"note": "n"})
+        tracker.summary({"market1501": {"map": 0.5, "recall@1": 1}, "protocol": "paper"})
+    client = client_of(root)
+    run = client.get_run(tracker.run_id)
+    assert run.data.metrics["loss/total"] == 1.0
+    assert [m.step for m in client.get_metric_history(tracker.run_id, "loss/total")] == [1, 2]
+    assert run.data.metrics["many/1199"] == 1199.0
+    assert run.data.metrics["market1501/map"] == 0.5
+    assert run.data.metrics["market1501/recall_1"] == 1.0
+    assert run.data.tags["note"] == "n" and run.data.tags["x"] == "y"
+    assert {(d.dataset.name, d.dataset.digest) for d in run.inputs.dataset_inputs} == {
+        ("data", "0" * 32),
+        ("train", "1" * 32),
+    }
+    artifacts = root / "mlartifacts" / tracker.run_id / "artifacts"
+    assert (artifacts / "report" / "page.txt").read_text() == "page"
+    assert (artifacts / "figures" / "curves.png").exists()
+    assert json.loads((artifacts / "summary.json").read_text()) == {"market1501/map": 0.5, "market1501/recall_1": 1}
+    assert client.get_run(tracker.parent_id).data.metrics["evaluate/market1501/map"] == 0.5
+
+
+def test_a_failed_stage_fails_its_parent_until_it_is_run_again(root: Path) -> None:
+    with (
+        pytest.raises(BrunaError, match="no images"),
+        stage_run(root, "split", Execution("e", "e"), params={}, inputs={}, outputs={}, tags={}),
+    ):
+        raise BrunaError("no images")
+    run_stage(root, "validate", "e")
+    runs = runs_of(root)
+    assert runs["split"].info.status == "FAILED"
+    assert runs["split"].data.tags["bruna.error"] == "BrunaError: no images"
+    assert runs["e"].info.status == "FAILED"
+    run_stage(root, "split", "e")
+    assert runs_of(root)["e"].info.status == "FINISHED"
+
+
+def test_the_end_of_an_interrupted_run_can_be_added_to_it(root: Path) -> None:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        stage_run(
+            root, "train_bruna", Execution("e1", "e1"), params={"lr": 1}, inputs={}, outputs={}, tags={}
+        ) as tracker,
+    ):
+        tracker.metrics({"loss": 2.0}, step=1)
+        raise KeyboardInterrupt
+    client = client_of(root)
+    assert client.get_run(tracker.run_id).info.status == "KILLED"
+    with stage_run(
+        root,
+        "train_bruna",
+        Execution("e2", "e2"),
+        params={"lr": 1},
+        inputs={},
+        outputs={},
+        tags={},
+        continue_run=tracker.run_id,
+    ) as again:
+        assert client.get_run(again.run_id).info.status == "RUNNING"
+        again.metrics({"loss": 1.0}, step=2)
+    run = client.get_run(tracker.run_id)
+    assert again.run_id == tracker.run_id and run.info.status == "FINISHED"
+    assert run.data.tags["mlflow.parentRunId"] == again.parent_id
+    assert [m.value for m in client.get_metric_history(tracker.run_id, "loss")] == [2.0, 1.0]
+
+
+def test_a_run_to_continue_that_was_deleted_is_begun_anew(root: Path) -> None:
+    run_id = run_stage(root, "train_bruna", "e1")
+    client_of(root).delete_run(run_id)
+    again = run_stage(root, "train_bruna", "e2", continue_run=run_id)
+    assert again != run_id
+    assert run_stage(root, "train_bruna", "e3", continue_run="0" * 32) not in (run_id, again)
+
+
+def test_inputs_are_linked_to_the_runs_that_wrote_them(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    table = {"artifacts/train.parquet": "a" * 32}
+    net = {"artifacts/unet.safetensors": "b" * 32}
+    split = run_stage(root, "split", "first", outputs=table, summary={"people": 3})
+    unet = run_stage(root, "train_unet", "first", inputs=table, outputs=net, summary={"iou": 0.5})
+    run_stage(root, "train_unet", "other", inputs=table, outputs={"artifacts/unet.safetensors": "c" * 32})
+    # A later execution in which only `evaluate` runs, because DVC restored the rest.
+    run_stage(root, "evaluate", "second", inputs=net, gather=True, summary={"map": 0.75})
+    runs = runs_of(root)
+    assert runs["evaluate"].data.tags["bruna.producer.artifacts/unet.safetensors"] == unet
+    assert client_of(root).get_run(unet).data.tags["bruna.producer.artifacts/train.parquet"] == split
+    parent = runs["second"].data
+    assert parent.tags["bruna.stage.split"] == split and parent.tags["bruna.stage.train_unet"] == unet
+    assert parent.metrics == {"split/people": 3.0, "train_unet/iou": 0.5, "evaluate/map": 0.75}
+    assert capfd.readouterr() == ("", "")  # MLflow says nothing on the user's screen
+
+
+def test_four_processes_on_a_fresh_store(root: Path) -> None:
+    workers = [script(root, "tracker.metrics({'x': 1.0})") for _ in range(4)]
+    for worker in workers:
+        out, err = worker.communicate(timeout=120)
+        assert (worker.returncode, out, err) == (0, "", "")
+    client = client_of(root)
+    experiments = {e.name: e.experiment_id for e in client.search_experiments()}
+    runs = client.search_runs([experiments[EXPERIMENT]])
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    assert [run.info.status for run in runs] == ["FINISHED"] * 5
+    assert len({run.data.tags["mlflow.parentRunId"] for run in children}) == 1 and len(children) == 4
+    assert not client.search_runs(["0"])  # none landed in "Default"
+
+
+def test_sigterm_and_sigkill_leave_no_run_running(root: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        process = script(root, "print('open', flush=True); time.sleep(60)")
+        assert process.stdout and process.stdout.readline() == "open\n"
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode != 0
+        runs = runs_of(root)
+        if number == signal.SIGTERM:
+            assert "Terminated" in err
+        else:
+            assert runs["stage"].info.status == "RUNNING"  # nobody could write that it is dead ...
+            run_stage(root, "other", "next")  # ... until the next stage starts
+            runs = runs_of(root)
+        assert runs["stage"].info.status == "KILLED"
+
+
+def test_a_living_process_keeps_its_run(root: Path) -> None:
+    process = script(root, "print('open', flush=True); time.sleep(60)")
+    try:
+        assert process.stdout and process.stdout.readline() == "open\n"
+        run_stage(root, "other", "next")
+        assert runs_of(root)["stage"].info.status == "RUNNING"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_moved_project_logs_to_its_new_place(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    run_stage(old, "split", "e")
+    old.rename(new)
+    run_id = run_stage(new, "split", "e", summary={"a": 1})
+    assert (new / "mlartifacts" / run_id / "artifacts" / "summary.json").exists()
+    assert not old.exists()
+
+
+def test_a_store_that_is_not_one_is_named(root: Path) -> None:
+    (root / "mlflow.db").write_bytes(b"not a database, but long enough to be looked at" * 100)
+    with pytest.raises(BrunaError, match=r"mlflow\.db cannot be opened"):
+        run_stage(root, "split", "e")
+
+
+def test_execution() -> None:
+    assert Execution.find({"BRUNA_EXECUTION": "mine", "DVC_EXP_NAME": "exp"}) == Execution("mine", "mine")
+    experiment = Execution.find({"DVC_EXP_NAME": "brave-name"})
+    assert experiment.name == "brave-name" and experiment.key.startswith("brave-name ")
+    by_hand = Execution.find({})
+    assert by_hand.key == process_identity() and by_hand.name.startswith("by hand ")
+    assert alive(process_identity())
+    number, started, host = process_identity().split("@")
+    assert not alive(f"{number}@{float(started) - 100}@{host}")  # the number was given to another process
+    assert alive(f"{number}@0@another-{host}")
+    assert os.getpid() == int(number)
+
+
+def test_both_trackers_are_trackers() -> None:
+    trackers: list[Tracker] = [NullTracker(), MlflowTracker(None, "run", "parent", "stage")]
+    trackers[0].metrics({"a": 1.0})
