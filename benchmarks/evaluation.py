@@ -70,7 +70,7 @@ def torchreid_rank() -> Any:
     spec = importlib.util.spec_from_file_location("torchreid_rank", Path(str(path)))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    with mock.patch.dict(sys.modules, {"torchreid": None}), warnings.catch_warnings():  # type: ignore[dict-item]
+    with mock.patch.dict(sys.modules, {"torchreid": None}), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         spec.loader.exec_module(module)
     return module

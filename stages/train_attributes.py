@@ -22,7 +22,10 @@ def run(stage: harness.Stage) -> None:
         tracker=stage.tracker,
         device=stage.device,
     )
-    stage.finish(metrics, show=[f"{side}/{name}" for side in ("train", "validation") for name in metrics[side]])
+    shown = ("accuracy", "precision", "recall", "majority")
+    stage.finish(
+        metrics, show=[f"{side}/{part}/{m}" for side in metrics for part in ("attributes", "overall") for m in shown]
+    )
 
 
 if __name__ == "__main__":

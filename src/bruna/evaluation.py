@@ -3,7 +3,6 @@
 Everything here works on `Described` sets: image tables that all three networks have seen once.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -218,17 +217,6 @@ def per_query(retrieval: Retrieval) -> pd.DataFrame:
         table[f"{name}_ap"] = result.average_precisions.numpy()
         table[f"{name}_first_hit"] = result.first_hits.numpy()
     return table.sort_values([f"{MARKET1501.name}_ap", "path"], ignore_index=True)
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Nested figures to `a/b/c` names, as MLflow shows them; only numbers are kept."""
-    flat: dict[str, float] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}/")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[f"{prefix}{key}"] = float(value)
-    return flat
 
 
 STRIPES, BINS = 6, 8

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ def whole_file(path: Path) -> Iterator[Path]:
             "be written, then run the same command again; nothing was left half written."
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # nothing there, or the folder could not be made
+            beside.unlink()
 
 
 @contextmanager

@@ -6,8 +6,8 @@ The comments in params.yaml explain each setting to its user; the bounds stand h
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML, YAMLError
 
 from bruna.errors import BrunaError
 
@@ -211,9 +211,10 @@ def read_params(path: Path) -> Params:
         BrunaError: the file is missing, not YAML, or says something that is not allowed.
     """
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        # YAML 1.2: PyYAML takes 1e-05, which is what DVC writes for `-S train_bruna.lr=1e-5`, for text.
+        raw = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BrunaError(f"{path} is missing. Run this from the top folder of the project.") from None
-    except yaml.YAMLError as error:
+    except YAMLError as error:
         raise BrunaError(f"{path} is not valid YAML: {error}") from None
     return parse_params(raw, str(path))

@@ -60,19 +60,22 @@ def apply_preset(name: str, folder: Path, params: Path, *, write: bool = True) -
     if name not in describe_presets(folder):
         known = ", ".join(describe_presets(folder)) or "none"
         raise BrunaError(f"there is no preset {name!r} in {folder}/ (found: {known}). `bruna preset` describes them.")
-    base = dict(_leaves(_load(folder / f"{BASE}.yaml"))) if (folder / f"{BASE}.yaml").exists() else {}
-    wanted = base | dict(_leaves(_load(path)))
+    wanted: dict[Key, tuple[Any, Any]] = {}
+    for source in dict.fromkeys((folder / f"{BASE}.yaml", path)):
+        if source.exists():
+            text = _text(source)
+            plain = dict(_leaves(_plain(text, source)))
+            wanted |= {key: (value, plain[key]) for key, value in _leaves(_layout(text, source))}
 
-    document = _load(params)
-    plain = _plain(_text(params), params)
+    text = _text(params)
+    document, values = _layout(text, params), _plain(text, params)
     changes = []
-    for key, value in wanted.items():
-        new = _plain_value(value)
-        old = _set(plain, key, new, params)
+    for key, (value, new) in wanted.items():
+        old = _set(values, key, new, params)
         if old != new or type(old) is not type(new):
             _set(document, key, value, params)
             changes.append(Change(".".join(key), old, new))
-    parse_params(plain, f"preset {name} ({path}) written into {params}")
+    parse_params(values, f"preset {name} ({path}) written into {params}")
     if changes and write:
         with whole_file(params) as beside:
             beside.write_text(_dump(document), encoding="utf-8")
@@ -96,11 +99,13 @@ def _text(path: Path) -> str:
         raise BrunaError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from None
 
 
-def _load(path: Path) -> Any:
-    return _parsed(_yaml(), _text(path), path)
+def _layout(text: str, path: Path) -> Any:
+    """The settings with comments and the way each value is written."""
+    return _parsed(_yaml(), text, path)
 
 
 def _plain(text: str, path: Path) -> Any:
+    """The settings as plain Python values, for the comparison and the check."""
     return _parsed(YAML(typ="safe", pure=True), text, path)
 
 
@@ -118,11 +123,6 @@ def _dump(document: Any) -> str:
     text = io.StringIO()
     _yaml().dump(document, text)
     return text.getvalue()
-
-
-def _plain_value(value: Any) -> Any:
-    """A round-trip value without its layout: the comparison and the check want plain Python types."""
-    return YAML(typ="safe", pure=True).load(_dump({"value": value}))["value"]
 
 
 def _leaves(group: Mapping[str, Any], above: Key = ()) -> Iterator[tuple[Key, Any]]:

@@ -175,7 +175,7 @@ def stage_run(
         tracker = MlflowTracker(client, run, parent, stage)
         try:
             _log_params(client, run, dict(_flat(params)))
-            producers = _producers(client, experiment, inputs)
+            producers = _producers(client, experiment, parent, inputs)
             tracker.tags(
                 {
                     **tags,
@@ -291,14 +291,18 @@ def _end_dead_runs(client: Any, experiment: str) -> None:
             _end_parent(client, experiment, run.data.tags["mlflow.parentRunId"])
 
 
-def _producers(client: Any, experiment: str, inputs: Mapping[str, str]) -> dict[str, str]:
-    """The latest finished run that wrote each input, by the input's path; inputs no run wrote are absent."""
+def _producers(client: Any, experiment: str, parent: str, inputs: Mapping[str, str]) -> dict[str, str]:
+    """The run that wrote each input, by the input's path; inputs no finished run wrote are absent.
+
+    Of several that wrote the same bytes it is the one of this execution, otherwise the latest.
+    """
     producers = {}
     for path, md5 in inputs.items():
         query = f"attributes.status = 'FINISHED' and tags.`bruna.output.{path}` = '{md5}'"
-        found = client.search_runs([experiment], query, order_by=["attributes.start_time DESC"], max_results=1)
+        found = client.search_runs([experiment], query, order_by=["attributes.start_time DESC"], max_results=100)
+        own = [run for run in found if run.data.tags["mlflow.parentRunId"] == parent]
         if found:
-            producers[path] = str(found[0].info.run_id)
+            producers[path] = str((own or found)[0].info.run_id)
     return producers
 
 
@@ -357,7 +361,7 @@ def _flat(values: Mapping[str, Any], separator: str = ".") -> Iterator[tuple[str
 
 def _numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for name, value in _flat(values, "/"):
-        if isinstance(value, int | float):
+        if isinstance(value, int | float) and not isinstance(value, bool):
             yield name, float(value)
 
 

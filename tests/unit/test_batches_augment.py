@@ -65,7 +65,9 @@ def expected(image: Tensor, draws: Draws, i: int, params: Augment) -> Tensor:
     if draws.flip[i]:
         out = TF.horizontal_flip(out)
     top, left, tall, wide = draws.box[i].tolist()
-    return TF.erase(out, top, left, tall, wide, torch.tensor(ERASE_COLOR)[:, None, None]) if tall else out
+    if tall:
+        out = TF.erase(out, top, left, tall, wide, torch.tensor(ERASE_COLOR)[:, None, None])
+    return torch.as_tensor(out)
 
 
 @pytest.mark.parametrize(
@@ -200,21 +202,21 @@ def test_a_gpu_gives_the_same_images() -> None:
     assert torch.allclose(there_masks.cpu(), here_masks, atol=2e-4)
 
 
-def test_the_paper_chain_in_pillow_differs_by_rounding_and_interpolation_only() -> None:
-    """Against the very transforms of the paper, on 8-bit Pillow images with Pillow's own filters."""
-    params = ALL.model_copy(update={"rotation": 0.0, "equalize": 0.0, "erase": 0.0, "hue": 0.01})
+def test_pillows_8_bit_chain_differs_by_rounding_only() -> None:
+    params = ALL.model_copy(update={"rotation": 0.0, "equalize": 0.0, "erase": 0.0, "hue": 0.0})
     augmenter, images = Augmenter(params), photographs(30)
     draws = augmenter.draw(30, *SIZE, step_generator(2))
     got, _ = augmenter.apply(images, None, draws)
+    changes = [TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation]
     for i, image in enumerate(images):
         pil = TF.pad(TF.to_pil_image(image), [params.pad], padding_mode="reflect")
         pil = TF.crop(pil, int(draws.shift[i, 0]), int(draws.shift[i, 1]), *SIZE)
-        changes = [TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue]
         for kind in draws.order[i].tolist():
-            pil = changes[kind](pil, float(draws.factors[i, kind]))
+            pil = changes[kind](pil, float(draws.factors[i, kind])) if kind < 3 else pil
         pil = TF.horizontal_flip(pil) if draws.flip[i] else pil
         apart = (got[i] * 255 - TF.pil_to_tensor(pil).float()).abs()
-        assert apart.mean() < 2.0  # Pillow's hue has 256 steps
+        assert apart.mean() < 1
+        assert apart.max() < 4
 
 
 def test_batches_of_one_and_of_none() -> None:

@@ -70,9 +70,24 @@ def test_repair_in_pieces_is_the_same(sets, monkeypatch):
     assert torch.equal(whole(Euclidean(), query, gallery), before)
 
 
-def test_precision_does_not_depend_on_what_training_set(sets):
+def test_centring_keeps_the_digits_without_repair(monkeypatch):
+    """Repair would mend this too, pair by pair, at the price of the matrix product many times over."""
+    monkeypatch.setattr(distances, "_repair", lambda *_: None)
+    features = 1000 + torch.randn(60, 100, generator=torch.Generator().manual_seed(4))
+    query, gallery = Gallery.unlabelled(features[:20]), Gallery.unlabelled(features[20:])
+    wanted = exact(query.features, gallery.features)
+    torch.testing.assert_close(whole(Euclidean(), query, gallery).double(), wanted, rtol=1e-5, atol=0)
+
+
+def test_precision_does_not_depend_on_what_training_set(sets, monkeypatch):
     query, gallery = sets
-    before = whole(Euclidean(), query, gallery)
+    before, seen, addmm = whole(Euclidean(), query, gallery), [], torch.addmm
+
+    def watched(*args, **kwargs):
+        seen.append(torch.get_float32_matmul_precision())
+        return addmm(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "addmm", watched)
     torch.set_float32_matmul_precision("medium")
     try:
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -80,3 +95,4 @@ def test_precision_does_not_depend_on_what_training_set(sets):
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision("highest")
+    assert seen == ["highest"]

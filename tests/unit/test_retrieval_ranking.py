@@ -161,3 +161,17 @@ def test_empty_gallery_and_no_queries():
     assert top_k(some, none, Euclidean(), COURSE, 4).indices.tolist() == [[-1] * 4] * 2
     assert evaluate_retrieval(some, none, Euclidean(), COURSE).valid.tolist() == [0, 0]
     assert evaluate_retrieval(none, some, Euclidean(), COURSE).left_out == 0
+
+
+def test_top_k_orders_ties_by_index_and_knows_minus_zero():
+    matrix = [[1.0, -0.0, 0.0, -0.0, 1.0, 1.0]]
+    for k, wanted in ((2, [1, 2]), (4, [1, 2, 3, 0]), (6, [1, 2, 3, 0, 4, 5])):
+        assert top_k(images([1], [0]), images([2] * 6, [0] * 6), Table(matrix), COURSE, k).indices.tolist() == [wanted]
+
+
+def test_top_k_of_many_equals_a_stable_argsort():
+    matrix = torch.randint(0, 400, (30, 500), generator=torch.Generator().manual_seed(3)).float()
+    query, gallery = images([1] * 30, [0] * 30), images([2] * 500, [0] * 500)
+    found = top_k(query, gallery, Table(matrix), COURSE, 60, block=11)
+    assert torch.equal(found.indices, matrix.argsort(dim=1, stable=True)[:, :60])
+    assert torch.equal(found.distances, matrix.gather(1, found.indices))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,11 +21,27 @@ from bruna.tracking import EXPERIMENT, MlflowTracker, NullTracker, Tracker, stag
 pytestmark = pytest.mark.filterwarnings("ignore")  # of mlflow's own imports
 
 
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that has its tables and nothing in them: making those takes MLflow a second or two."""
+    folder = tmp_path_factory.mktemp("empty")
+    client_of(folder).search_experiments()
+    return folder / "mlflow.db"
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def fresh(tmp_path: Path) -> Path:
+    """A project folder without a store."""
     folder = tmp_path / "a project"  # a space, as users have it
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def root(fresh: Path, empty_store: Path) -> Path:
+    """A project folder with an empty store."""
+    shutil.copy(empty_store, fresh)
+    return fresh
 
 
 def client_of(root: Path) -> Any:
@@ -205,12 +222,21 @@ def test_inputs_are_linked_to_the_runs_that_wrote_them(root: Path, capfd: pytest
     assert capfd.readouterr() == ("", "")  # MLflow says nothing on the user's screen
 
 
-def test_four_processes_on_a_fresh_store(root: Path) -> None:
-    workers = [script(root, "tracker.metrics({'x': 1.0})") for _ in range(4)]
+def test_of_equal_producers_the_one_of_this_execution_is_linked(root: Path) -> None:
+    table = {"artifacts/train.parquet": "a" * 32}
+    own = run_stage(root, "split", "first", outputs=table)
+    run_stage(root, "split", "second", outputs=table)
+    run_stage(root, "evaluate", "first", inputs=table, gather=True)
+    assert runs_of(root)["evaluate"].data.tags["bruna.producer.artifacts/train.parquet"] == own
+    assert runs_of(root)["first"].data.tags["bruna.stage.split"] == own
+
+
+def test_four_processes_on_a_fresh_store(fresh: Path) -> None:
+    workers = [script(fresh, "tracker.metrics({'x': 1.0})") for _ in range(4)]
     for worker in workers:
         out, err = worker.communicate(timeout=120)
         assert (worker.returncode, out, err) == (0, "", "")
-    client = client_of(root)
+    client = client_of(fresh)
     experiments = {e.name: e.experiment_id for e in client.search_experiments()}
     runs = client.search_runs([experiments[EXPERIMENT]])
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bruna.dataset.filenames import LABELLED, MASK_PAIR, UNLABELLED_SUBSETS, name_facts
+from bruna.dataset.filenames import LABELLED, MASK_PAIR, SUBSETS, UNLABELLED_SUBSETS, name_facts
 from bruna.dataset.inspection import SINGLE_CHANNEL, Facts, inspect_files
 from bruna.errors import BrunaError
 
@@ -19,6 +19,19 @@ _CLUTTER = ("Thumbs.db", "desktop.ini", "__MACOSX")
 """What file managers and archives leave behind; also whatever starts with a dot."""
 MASK_IMAGES, MASKS = "masks/images", "masks/masks"
 IMAGE_COLUMNS = ("path", "mask_path", "subset", "identity", "camera")
+MANIFEST_TYPES = {
+    "path": "object",
+    "mask_path": "object",
+    "subset": "object",
+    "identity": "int32",
+    "camera": "int8",
+    "width": "int16",
+    "height": "int16",
+    "md5": "object",
+    "brightness": "float32",
+    "sharpness": "float32",
+}
+"""Columns and types of the manifest."""
 _MASK_VALUES = ((0, 255), (0, 1))
 
 
@@ -146,18 +159,42 @@ def people_facts(images: pd.DataFrame, annotated: Sequence[str], subsets: Sequen
         subsets: which images count.
 
     Returns:
-        `person` (text that says where to look), `identity`, `images`, `rows` (its rows in the annotation file),
-        by ascending identity.
+        `person` (text that says where to look), `identity`, `images`, `annotation_rows`, `test_problem` (an image
+        of the same identity in another labelled subset), by ascending identity.
     """
-    named = images[images["subset"].isin(list(subsets)) & (images["identity"] > 0)]
     paths: dict[int, list[str]] = {}
-    for identity, path in zip(named["identity"], named["path"], strict=True):
-        paths.setdefault(int(identity), []).append(path)
+    elsewhere: dict[int, str] = {}
+    people = images[images["identity"] > 0]
+    for identity, subset, path in zip(people["identity"], people["subset"], people["path"], strict=True):
+        if subset in subsets:
+            paths.setdefault(int(identity), []).append(path)
+        else:
+            elsewhere.setdefault(int(identity), f"{path} has the same identity")
     rows = Counter(annotated)
     return pd.DataFrame(
         [
-            (f"identity {identity} ({len(its)} images, such as {its[0]})", identity, len(its), rows[str(identity)])
-            for identity, its in sorted(paths.items())
+            (f"identity {i} ({len(its)} images, such as {its[0]})", i, len(its), rows[str(i)], elsewhere.get(i))
+            for i, its in sorted(paths.items())
         ],
-        columns=["person", "identity", "images", "rows"],
+        columns=["person", "identity", "images", "annotation_rows", "test_problem"],
     )
+
+
+def manifest_of(images: pd.DataFrame) -> pd.DataFrame:
+    """The manifest of accepted files: the columns of `image_facts` that later stages read, in fixed types."""
+    return images[list(MANIFEST_TYPES)].astype(MANIFEST_TYPES).sort_values("path", ignore_index=True)
+
+
+def count_subsets(manifest: pd.DataFrame) -> dict[str, dict[str, object]]:
+    """Images, identities (from 1) and images a camera of each subset that the manifest has."""
+    counts: dict[str, dict[str, object]] = {}
+    for subset in SUBSETS:
+        rows = manifest[manifest["subset"] == subset]
+        if len(rows):
+            cameras = Counter(int(camera) for camera in rows["camera"] if camera > 0)
+            counts[subset] = {
+                "images": len(rows),
+                "identities": int(rows["identity"][rows["identity"] > 0].nunique()),
+                "cameras": {str(camera): cameras[camera] for camera in sorted(cameras)},
+            }
+    return counts

@@ -8,13 +8,13 @@ import torch
 
 from bruna.dataset.attributes import LOGITS
 from bruna.models.bruna import attribute_probabilities
-from bruna.outcomes.common import keep_csv, keep_figure, keep_history
+from bruna.outcomes.common import keep_csv, keep_figure, keep_history, nested
 from bruna.params import TrainAttributes
-from bruna.report.attribute_metrics import TASKS, TaskMetrics, task_metrics
+from bruna.report.attribute_metrics import TASKS, scores, task_metrics
 from bruna.report.confidence import confidence_sheet
 from bruna.report.confusion import confusion_grid
 from bruna.report.figures import attribute_bars, curves
-from bruna.report.tables import ATTRIBUTES_ONLY, OVERALL, table1
+from bruna.report.tables import table1
 from bruna.saved_models import save_models
 from bruna.tracking import Tracker
 from bruna.training.attributes import Measured, train_attributes
@@ -33,12 +33,12 @@ def train_and_keep(
     checkpoints: Path,
     tracker: Tracker,
     device: torch.device,
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, dict[str, float]]]:
     """Train Task 1 and write all that the stage writes.
 
     Returns:
-        The stage's metrics: for each side of the split accuracy, precision and recall of every task, overall
-        and over the 12 real attributes.
+        The stage's metrics: for each side of the split accuracy, precision, recall and majority share of every
+        task, of all 15 (`overall`) and of the 12 real attributes (`attributes`).
     """
     result = train_attributes(
         train, validation, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device
@@ -56,25 +56,7 @@ def train_and_keep(
         keep_figure(confusion_grid(results, f"Confusion matrices, {side}"), f"confusion_{side}", plots, tracker)
     keep_figure(attribute_bars(figures["validation"]), "attributes", plots, tracker)
     _log_confident(result.validation, tracker)
-    return {**{side: _numbers(table, side) for side in sides}, **_by_task(figures["validation"])}
-
-
-def _numbers(table: pd.DataFrame, side: str) -> dict[str, float]:
-    """The overall rows of Table 1."""
-    names = {OVERALL: "overall", ATTRIBUTES_ONLY: "attributes"}
-    rows = table.set_index("task")
-    columns = ("acc", "prec", "rec", "majority")
-    return {
-        f"{name}_{column}": float(rows[f"{side}/{column}"][row]) for row, name in names.items() for column in columns
-    }
-
-
-def _by_task(results: tuple[TaskMetrics, ...]) -> dict[str, dict[str, float]]:
-    return {
-        f"validation_{found.task.name}": {"acc": found.accuracy, "prec": found.precision, "rec": found.recall}
-        for found in results
-        if found.count
-    }
+    return {side: nested(scores(results)) for side, results in figures.items()}
 
 
 def _log_confident(found: Measured, tracker: Tracker) -> None:

@@ -9,30 +9,14 @@ import torch
 from matplotlib.figure import Figure
 
 from bruna.batches.store import ImageStore
-from bruna.outcomes.common import keep_figure, keep_history
+from bruna.outcomes.common import keep_figure, keep_history, nested
 from bruna.params import TrainBruna
-from bruna.report.figures import curves
+from bruna.report.figures import BRUNA_CURVES, curves
 from bruna.report.rank_list import HardExample, hard_examples
 from bruna.saved_models import save_models
 from bruna.tracking import Tracker
 from bruna.training.bruna import OWN, PICKED, BrunaResult, train_bruna
 from bruna.training.checkpoint import Checkpoints
-
-_CURVES = {
-    "loss": "Bruna's loss",
-    "triplet_loss": "Triplet loss",
-    "classification_loss": "Classification loss",
-    "adversarial_loss": "Adversarial loss",
-    "same_person_distance": "Same person distance",
-    "different_person_distance": "Different person distance",
-    "hardest_person_distance": "The two hardest of the eight",
-    "random_person_distance": "Random person distance",
-    "margin": "Margin P",
-    "course/map": "mAP, course protocol",
-    "market1501/map": "mAP, Market-1501 protocol",
-    "market1501/rank1": "Rank-1, Market-1501 protocol",
-}
-"""Figure 8 of the paper, and what tells how hard the adversary's picks are."""
 
 
 def train_and_keep(
@@ -62,24 +46,16 @@ def train_and_keep(
     save_models(folder, {"bruna": result.bruna, "adversary": result.adversary}, result.settings)
     tracker.file(folder, "model")
     history = keep_history(result.history, plots)
-    keep_figure(curves(history, _CURVES, "Bruna and the adversary"), "curves", plots, tracker)
+    keep_figure(curves(history, BRUNA_CURVES, "Bruna and the adversary"), "curves", plots, tracker)
     keep_figure(_figure6(result, train), "hard_examples", plots, tracker)
     last = result.history[-1]
     return {
-        "untrained": _nested(result.untrained),
-        "trained": _nested(
+        "untrained": nested(result.untrained),
+        "trained": nested(
             {key.removeprefix("validation/"): v for key, v in last.items() if key.startswith("validation/")}
         ),
         "last_epoch": {key.removeprefix("train/"): v for key, v in last.items() if key.startswith("train/")},
     }
-
-
-def _nested(flat: dict[str, float]) -> dict[str, dict[str, float]]:
-    nested: dict[str, dict[str, float]] = {}
-    for name, value in flat.items():
-        group, _, key = name.partition("/")
-        nested.setdefault(group, {})[key] = value
-    return nested
 
 
 def _figure6(result: BrunaResult, train: pd.DataFrame) -> Figure:

@@ -1,5 +1,6 @@
 """Curves and figures, written to the stage's plots folder and logged to its run under the same name."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -30,3 +31,12 @@ def keep_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV, whole, with enough digits to give the same numbers back."""
     with whole_file(path) as beside:
         table.to_csv(beside, index=False)
+
+
+def nested(flat: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """`{"course/map": 0.5}` to `{"course": {"map": 0.5}}`: the form of metrics/*.json."""
+    groups: dict[str, dict[str, float]] = {}
+    for name, value in flat.items():
+        group, _, key = name.partition("/")
+        groups.setdefault(group, {})[key] = value
+    return groups

@@ -18,12 +18,18 @@ from bruna.report.tables import TABLE1_ORDER
 Values = npt.NDArray[np.floating]
 
 BRUNA_CURVES: Mapping[str, str] = {
-    "same_person_distance": "Distance to the same person",
-    "different_person_distance": "Distance to other people",
+    "loss": "Bruna's loss",
     "triplet_loss": "Triplet loss",
-    "adversary_loss": "Adversarial loss",
-    "attribute_loss": "Classification loss",
-    "map": "mAP",
+    "classification_loss": "Classification loss",
+    "adversarial_loss": "Adversarial loss",
+    "same_person_distance": "Same person distance",
+    "different_person_distance": "Different person distance",
+    "hardest_person_distance": "The two hardest of the eight",
+    "random_person_distance": "Random person distance",
+    "margin": "Margin P",
+    "course/map": "mAP, course protocol",
+    "market1501/map": "mAP, Market-1501 protocol",
+    "market1501/rank1": "Rank-1, Market-1501 protocol",
 }
 """Quantities of Figure 8 and their titles; the keys are what `curves` looks for after `train/`, `validation/`."""
 _Dash = Literal["-", "--"]

@@ -101,12 +101,14 @@ def top_k(
     `Gallery.unlabelled` and the course protocol.
 
     Returns:
-        Gallery indices and distances on the CPU; where fewer than k images are valid, -1 and infinity.
+        Gallery indices and distances, on the CPU; where fewer than k images are valid, -1 and infinity.
     """
     search = _Search(query, gallery, distance, protocol, kept=kept, self_index=self_index, block=block)
     indices = torch.full((len(query), k), -1)
     distances = torch.full((len(query), k), torch.inf)
     width = min(k, len(search.columns))
+    if width == 0:
+        return Nearest(indices, distances)
     for start, stop in search.blocks():
         near, _ = search.distances(start, stop)
         values, columns = _nearest(near, width)
@@ -181,7 +183,17 @@ def _ranks(near: npt.NDArray[np.float32], rows: Numbers, columns: Numbers) -> Nu
 
 def _nearest(near: Tensor, width: int) -> tuple[Tensor, Tensor]:
     """Values and columns of the `width` smallest entries of each row, lower columns first at equal values."""
-    # The bits of floats >= 0 are ordered as the floats are; with the column below them no two keys are equal.
-    keys = (near.add_(0.0).view(torch.int32).long() << 32) | torch.arange(near.shape[1], device=near.device)
-    smallest = keys.topk(width, dim=1, largest=False).values
-    return (smallest >> 32).int().view(torch.float32), smallest & 0xFFFFFFFF
+    values, columns = near.topk(min(width + 1, near.shape[1]), dim=1, largest=False)
+    keys = _keys(values, columns)[:, :width]
+    # topk takes any of the entries that tie for the last place: such rows are searched again by key.
+    unclear = (values[:, width - 1 : width] == values[:, width : width + 1]).any(dim=1)
+    if bool(unclear.any()):
+        every = _keys(near[unclear], torch.arange(near.shape[1], device=near.device))
+        keys[unclear] = every.topk(width, dim=1, largest=False).values
+    keys = keys.sort(dim=1).values
+    return (keys >> 32).int().view(torch.float32), keys & 0xFFFFFFFF
+
+
+def _keys(values: Tensor, columns: Tensor) -> Tensor:
+    """Integers in the order of (value, column): the bits of floats of at least 0 are ordered as the floats are."""
+    return ((values + 0.0).view(torch.int32).long() << 32) | columns  # + 0.0 makes 0.0 of -0.0

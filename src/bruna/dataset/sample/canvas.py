@@ -123,8 +123,8 @@ class Canvas:
 
     def image(self) -> Image.Image:
         """The lit picture at its final size, RGB."""
-        colour = np.asarray(self._colour, dtype=np.uint32)
-        shade = np.asarray(self._shade, dtype=np.uint32)[:, :, None]
+        colour = np.asarray(self._colour, dtype=np.uint16)
+        shade = np.asarray(self._shade, dtype=np.uint16)[:, :, None]
         lit = np.minimum(colour * shade // _NEUTRAL, 255).astype(np.uint8)
         return Image.fromarray(lit).reduce(OVERSAMPLE)
 

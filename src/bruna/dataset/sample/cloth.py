@@ -22,27 +22,21 @@ def cloth_paint(cloth: Cloth, frame: Frame, size: tuple[int, int]) -> Paint:
     return image
 
 
-def _bands(
-    draw: ImageDraw.ImageDraw, cloth: Cloth, x0: float, y0: float, pitch: float, size: tuple[int, int]
-) -> None:
+def _bands(draw: ImageDraw.ImageDraw, cloth: Cloth, x0: float, y0: float, pitch: float, size: tuple[int, int]) -> None:
     for i, y in enumerate(_steps(y0 % (len(cloth.colours) * pitch), len(cloth.colours) * pitch, size[1])):
         for j, colour in enumerate(cloth.colours[1:], start=1):
             top = y + j * pitch
             draw.rectangle((0, top, size[0], top + pitch * (1.0 if i % 2 else 0.9)), fill=colour)
 
 
-def _checks(
-    draw: ImageDraw.ImageDraw, cloth: Cloth, x0: float, y0: float, pitch: float, size: tuple[int, int]
-) -> None:
+def _checks(draw: ImageDraw.ImageDraw, cloth: Cloth, x0: float, y0: float, pitch: float, size: tuple[int, int]) -> None:
     for y in _steps(y0 % (2 * pitch), 2 * pitch, size[1]):
         draw.rectangle((0, y, size[0], y + pitch * 0.7), fill=cloth.colours[1])
     for x in _steps(x0, 2 * pitch, size[0]):
         draw.rectangle((x, 0, x + pitch * 0.6, size[1]), fill=cloth.colours[-1])
 
 
-def _dots(
-    draw: ImageDraw.ImageDraw, cloth: Cloth, x0: float, y0: float, pitch: float, size: tuple[int, int]
-) -> None:
+def _dots(draw: ImageDraw.ImageDraw, cloth: Cloth, x0: float, y0: float, pitch: float, size: tuple[int, int]) -> None:
     for i, y in enumerate(_steps(y0 % (2 * pitch), pitch, size[1])):
         for k, x in enumerate(_steps(x0 + (i % 2) * pitch * 0.6, 1.2 * pitch, size[0])):
             colour = cloth.colours[1 + (i + k) % (len(cloth.colours) - 1)]
@@ -50,9 +44,7 @@ def _dots(
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
 
 
-def _blocks(
-    draw: ImageDraw.ImageDraw, cloth: Cloth, x0: float, y0: float, pitch: float, size: tuple[int, int]
-) -> None:
+def _blocks(draw: ImageDraw.ImageDraw, cloth: Cloth, x0: float, y0: float, pitch: float, size: tuple[int, int]) -> None:
     top = y0 - 3.4 * pitch
     draw.rectangle((0, top, size[0], y0), fill=cloth.colours[1])
     draw.rectangle((0, y0, size[0], y0 + 3.0 * pitch), fill=cloth.colours[-1])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from bruna.dataset.sample.canvas import Canvas, Paint, Rgb
 from bruna.dataset.sample.cloth import cloth_paint
-from bruna.dataset.sample.head import draw_back_hair, draw_head, front_locks
+from bruna.dataset.sample.head import draw_back_hair, draw_hat, draw_head, front_locks
 from bruna.dataset.sample.luggage import bag_strap, backpack_straps, draw_backpack, draw_bag, draw_handbag
 from bruna.dataset.sample.person import Person
 from bruna.dataset.sample.pose import Frame, Joint, Pose, Skeleton, pose_body
@@ -56,6 +56,7 @@ def draw_figure(canvas: Canvas, person: Person, pose: Pose, frame: Frame, folds:
     parts.append((4.0, lambda: draw_head(canvas, person, frame, head, bones)))
     parts.append((4.2, lambda: front_locks(canvas, person, head, bones)))
     parts.append((4.5 if head.cos < -0.15 else -7.5, lambda: draw_back_hair(canvas, person, head, bones)))
+    parts.append((5.0, lambda: draw_hat(canvas, person, frame, head, bones)))
     for _, paint in sorted(parts, key=lambda part: part[0]):
         paint()
 
@@ -76,9 +77,7 @@ def _between(a: Joint, b: Joint, t: float) -> Joint:
     return a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1]), a[2] + t * (b[2] - a[2])
 
 
-def _leg(
-    canvas: Canvas, person: Person, frame: Frame, leg: tuple[Joint, ...], paint: Paint, far: bool
-) -> None:
+def _leg(canvas: Canvas, person: Person, frame: Frame, leg: tuple[Joint, ...], paint: Paint, far: bool) -> None:
     """A bare leg, the shoe, and over it long trousers or shorts."""
     hip, knee, ankle, toe = leg
     w, tone = person.body.limb, _SHADOWED if far else 1.0
@@ -96,11 +95,17 @@ def _leg(
     if person.has("down", "long"):
         _limb(canvas, frame, [hip, knee, _between(knee, ankle, 0.94)],
               [0.056 * w * min(fit, 1.15), 0.043 * w * fit, 0.034 * w * fit], paint, tone, True)  # fmt: skip
-        back = frame.point(_between(hip, knee, 0.93))
-        canvas.crease([back, frame.point(_between(knee, ankle, 0.12))], 0.009 * frame.scale, 0.86 * tone)
     else:
         hem = 0.62 + 4 * person.hem
-        _limb(canvas, frame, [hip, _between(hip, knee, hem)], [0.056 * w * min(fit, 1.15), 0.050 * w * fit], paint, tone, True)
+        _limb(
+            canvas,
+            frame,
+            [hip, _between(hip, knee, hem)],
+            [0.056 * w * min(fit, 1.15), 0.050 * w * fit],
+            paint,
+            tone,
+            True,
+        )
 
 
 def _shoe(canvas: Canvas, person: Person, frame: Frame, ankle: Joint, toe: Joint, tone: float) -> None:
@@ -111,9 +116,7 @@ def _shoe(canvas: Canvas, person: Person, frame: Frame, ankle: Joint, toe: Joint
     canvas.tube(frame.points([(heel[0], heel[1] + 0.006, heel[2]), toe]), [0.023 * s, 0.017 * s], person.shoe, tone=tone)  # fmt: skip
 
 
-def _arm(
-    canvas: Canvas, person: Person, frame: Frame, arm: tuple[Joint, ...], paint: Paint, far: bool
-) -> None:
+def _arm(canvas: Canvas, person: Person, frame: Frame, arm: tuple[Joint, ...], paint: Paint, far: bool) -> None:
     """A bare arm and hand with a long, a short or no sleeve over it."""
     shoulder, elbow, hand = arm
     w, tone = person.body.limb, _SHADOWED if far else 1.0
@@ -194,9 +197,7 @@ def _trunk(
     canvas.crease([left, right], 0.008 * s, 0.7)
 
 
-def _patch(
-    canvas: Canvas, frame: Frame, bones: Skeleton, corners: list[tuple[float, float]], paint: Rgb
-) -> None:
+def _patch(canvas: Canvas, frame: Frame, bones: Skeleton, corners: list[tuple[float, float]], paint: Rgb) -> None:
     """A print on the trunk, `corners` as (angle round the trunk, height); nothing where it faces away."""
     joints = [bones.surface(around, y) for around, y in corners]
     turned = sum(math.cos(a) * frame.cos - math.sin(a) * frame.sin for a, _ in corners) / len(corners)

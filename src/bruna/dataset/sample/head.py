@@ -11,7 +11,7 @@ Angles = tuple[float, float]
 
 
 def draw_head(canvas: Canvas, person: Person, body: Frame, head: Frame, bones: Skeleton) -> None:
-    """Draw skull, face, short or front hair and the hat.
+    """Draw skull, face, and short or front hair.
 
     Args:
         canvas: where to.
@@ -29,9 +29,7 @@ def draw_head(canvas: Canvas, person: Person, body: Frame, head: Frame, bones: S
             if head.depth((side, 0.0, 0.0)) > 0.3 and person.hair_style in ("crop", "fringe"):
                 _patch(canvas, head, centre, r, _ring((side * 1.55, -0.1), 0.2, 0.22), _shade(person.skin, 0.82), None)
     _features(canvas, person, head, centre, r)
-    if person.has("hat"):
-        _hat(canvas, person, head, centre, r)
-    elif person.hair_style == "fringe":
+    if person.hair_style == "fringe" and not person.has("hat"):
         _patch(canvas, head, centre, r * 1.02, [(-1.2, 0.75), (1.2, 0.75), (1.1, 0.28), (0.2, 0.42), (-1.1, 0.2)],
                person.hair, None)  # fmt: skip
 
@@ -41,7 +39,7 @@ def draw_back_hair(canvas: Canvas, person: Person, head: Frame, bones: Skeleton)
     x, y, z = bones.head
     r, s = bones.head_radius, head.scale
     if person.hair_style == "bob":
-        rows = [((x, y + 0.3 * r, z - 0.15 * r), 0.86 * r), ((x, y - 0.75 * r, z - 0.3 * r), 0.92 * r)]
+        rows = [((x, y + 0.3 * r, z - 0.15 * r), 0.86 * r), ((x, y - 0.35 * r, z - 0.25 * r), 0.93 * r)]
     elif person.hair_style in ("loose", "wavy"):
         long = 2.9 if person.hair_style == "loose" else 2.5
         full = 1.0 if person.hair_style == "loose" else 1.16
@@ -101,9 +99,12 @@ def _features(canvas: Canvas, person: Person, head: Frame, centre: Point, r: flo
         canvas.disc(tip, 0.11 * r, 0.14 * r, person.skin)
 
 
-def _hat(canvas: Canvas, person: Person, head: Frame, centre: Point, r: float) -> None:
-    """A cap with a peak, or a sun hat with a brim all round."""
-    cx, cy = centre
+def draw_hat(canvas: Canvas, person: Person, body: Frame, head: Frame, bones: Skeleton) -> None:
+    """Draw a cap with a peak, or a sun hat with a brim all round; nothing for who wears none."""
+    if not person.has("hat"):
+        return
+    cx, cy = body.point(bones.head)
+    r = bones.head_radius * body.scale
     top = cy - 0.42 * r
     dome = [(cx - 0.92 * r, top), (cx - 0.86 * r, cy - 0.95 * r), (cx - 0.4 * r, cy - 1.28 * r),
             (cx + 0.4 * r, cy - 1.28 * r), (cx + 0.86 * r, cy - 0.95 * r), (cx + 0.92 * r, top)]  # fmt: skip
@@ -111,7 +112,12 @@ def _hat(canvas: Canvas, person: Person, head: Frame, centre: Point, r: float) -
     light = canvas.light
     canvas.flat([(cx + (x - cx) * 0.55 + light * 0.2 * r, y) for x, y in dome], person.hat, 1.12)
     if person.hat_style == "sun":
-        band = [(cx - 0.9 * r, top), (cx + 0.9 * r, top), (cx + 0.9 * r, top - 0.26 * r), (cx - 0.9 * r, top - 0.26 * r)]
+        band = [
+            (cx - 0.9 * r, top),
+            (cx + 0.9 * r, top),
+            (cx + 0.9 * r, top - 0.26 * r),
+            (cx - 0.9 * r, top - 0.26 * r),
+        ]
         canvas.flat(band, person.trim)
         canvas.disc((cx, top + 0.05 * r), 1.75 * r, 0.30 * r, person.hat, tone=0.98)
         return

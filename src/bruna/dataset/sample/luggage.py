@@ -39,7 +39,14 @@ def backpack_straps(canvas: Canvas, person: Person, frame: Frame, bones: Skeleto
     """Two straps over the shoulders and down the chest to the armpits."""
     top, low = bones.trunk[-2][0][1] + 0.02, bones.trunk[3][0][1] - 0.03
     for side in (-1, 1):
-        run = [(2.2, top - 0.01), (1.4, top + 0.005), (0.85, top - 0.03), (0.8, (top + low) / 2), (1.15, low), (1.5, low - 0.02)]
+        run = [
+            (2.2, top - 0.01),
+            (1.4, top + 0.005),
+            (0.85, top - 0.03),
+            (0.8, (top + low) / 2),
+            (1.15, low),
+            (1.5, low - 0.02),
+        ]
         _strap(canvas, frame, bones, [(side * a, y) for a, y in run], 0.026 * frame.scale, person.pack[0])
 
 

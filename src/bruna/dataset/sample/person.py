@@ -110,7 +110,8 @@ def draw_person(codes: npt.NDArray[np.int64], rng: np.random.Generator) -> Perso
     lower = _cloth(values["downcolor"], rng, upper=False)
     if values["clothes"] == "dress" and values["upcolor"] == values["downcolor"]:
         lower = upper  # a dress in one piece
-    hairs = _GRAY_HAIRS if age == "old" else _HAIRS
+    complexion = int(rng.choice(5, p=[0.3, 0.32, 0.22, 0.1, 0.06]))
+    hairs = _GRAY_HAIRS if age == "old" else _HAIRS[: 5 if complexion < 2 else 2]  # hair stands out on skin
     if values["hair"] == "long":
         style = str(rng.choice(["loose", "loose", "wavy", "tail"]))
     else:
@@ -120,7 +121,7 @@ def draw_person(codes: npt.NDArray[np.int64], rng: np.random.Generator) -> Perso
     return Person(
         values=values,
         body=_body(age, female, rng),
-        skin=_near(_SKINS[int(rng.choice(5, p=[0.3, 0.32, 0.22, 0.1, 0.06]))], rng, 8),
+        skin=_near(_SKINS[complexion], rng, 8),
         hair=_near(hairs[int(rng.integers(len(hairs)))], rng, 8),
         hair_style=style,
         upper=upper,

@@ -1,0 +1,113 @@
+"""What a camera makes of the light: blur, resolution, colour cast, exposure, noise."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+from bruna.dataset.sample.canvas import HEIGHT, WIDTH
+
+
+@dataclass(frozen=True)
+class Camera:
+    """The persistent traits of one camera.
+
+    Attributes:
+        gains: factors of red, green and blue (white balance).
+        gamma: above 1 darkens the middle tones.
+        black: what black becomes, 0..255 (haze).
+        white: what white becomes, 0..255.
+        saturation: 0 gray, 1 as lit.
+        noise: standard deviation of the noise, 0..255 units.
+        blur: mean radius of the defocus, image pixels.
+        light: where the light comes from, -1 left to 1 right.
+        pitch: how steeply it looks down.
+        feet: height of the feet in its place, share of the place's height.
+    """
+
+    gains: tuple[float, float, float]
+    gamma: float
+    black: float
+    white: float
+    saturation: float
+    noise: float
+    blur: float
+    light: float
+    pitch: float
+    feet: float
+
+
+CAMERAS: tuple[Camera, ...] = (
+    Camera((1.08, 1.00, 0.84), 1.00, 12, 246, 1.05, 3.0, 0.35, 0.7, 0.12, 0.80),
+    Camera((1.00, 0.94, 1.10), 1.22, 4, 232, 0.90, 5.0, 0.55, -0.6, 0.10, 0.82),
+    Camera((0.90, 1.10, 0.90), 0.92, 18, 244, 0.86, 4.0, 0.45, 0.4, 0.16, 0.80),
+    Camera((0.98, 0.90, 1.16), 1.50, 3, 206, 0.72, 9.0, 0.75, -0.9, 0.10, 0.84),
+    Camera((1.16, 1.02, 0.76), 1.12, 10, 238, 1.10, 4.0, 0.50, 0.9, 0.14, 0.86),
+    Camera((0.88, 1.00, 1.14), 0.72, 34, 250, 0.74, 6.0, 0.60, -0.3, 0.08, 0.82),
+)
+"""Cameras 1 to 6: warm, dim and violet, green, dark and noisy, amber, hazy and blue."""
+
+
+def photograph(scene: Image.Image, camera: Camera, rng: np.random.Generator) -> Image.Image:
+    """Record a lit scene: 64 x 128, RGB in and out.
+
+    Only integer tables and exact arithmetic touch the pixels, so that equal seeds give equal bytes on
+    every processor.
+    """
+    image = _motion(scene, rng)
+    if rng.random() < 0.45:  # a person far away is enlarged to the common size
+        share = float(rng.uniform(0.5, 0.9))
+        small = image.resize((round(WIDTH * share), round(HEIGHT * share)), Image.Resampling.BILINEAR)
+        image = small.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+    blur = camera.blur * float(rng.uniform(0.4, 1.6))
+    image = image.filter(ImageFilter.GaussianBlur(blur))
+    gray = np.asarray(image.convert("L"), dtype=np.float64)[:, :, None]
+    saturation = camera.saturation * float(rng.uniform(0.85, 1.1))
+    pixels = gray + saturation * (np.asarray(image, dtype=np.float64) - gray)
+    pixels = _to_bytes(pixels * _uneven_light(rng))
+    tables = _tone_tables(camera, rng)
+    toned = np.stack([tables[i][pixels[:, :, i]] for i in range(3)], axis=2).astype(np.float64)
+    noise = camera.noise * float(rng.uniform(0.6, 1.3))
+    toned += noise * rng.standard_normal((HEIGHT, WIDTH, 1), dtype=np.float32)
+    toned += 0.5 * noise * rng.standard_normal((HEIGHT, WIDTH, 3), dtype=np.float32)
+    return Image.fromarray(_to_bytes(toned))
+
+
+def _motion(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Smear sideways over up to four pixels, in a third of the images."""
+    length = int(rng.integers(2, 5)) if rng.random() < 0.33 else 1
+    if length == 1:
+        return image
+    pixels = np.pad(np.asarray(image, dtype=np.uint16), ((0, 0), (0, length - 1), (0, 0)), mode="edge")
+    total = sum(pixels[:, i : i + WIDTH] for i in range(length)) // length
+    return Image.fromarray(np.asarray(total, dtype=np.uint8))
+
+
+def _uneven_light(rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Light that falls off to a side, or the shade of a tree over a part; H x W x 1 factors."""
+    left, right, top, low = (float(v) for v in rng.uniform(0.86, 1.1, size=4))
+    across = left + (right - left) * np.arange(WIDTH) / (WIDTH - 1)
+    down = top + (low - top) * np.arange(HEIGHT) / (HEIGHT - 1)
+    field = down[:, None] * across[None, :]
+    if rng.random() < 0.25:
+        edge, slope = float(rng.uniform(20, 108)), float(rng.uniform(-0.8, 0.8))
+        rows = np.arange(HEIGHT)[:, None] + slope * (np.arange(WIDTH)[None, :] - WIDTH / 2)
+        field = field * (0.62 + 0.38 * np.clip((rows - edge) / 6 + 0.5, 0, 1))
+    return np.asarray(field[:, :, None])
+
+
+def _tone_tables(camera: Camera, rng: np.random.Generator) -> list[npt.NDArray[np.int64]]:
+    """One table of 256 values a colour: exposure, white balance, contrast curve."""
+    exposure = float(rng.uniform(0.74, 1.2))
+    gamma = camera.gamma * float(rng.uniform(0.85, 1.18))
+    tables = []
+    for gain in camera.gains:
+        cast = gain * exposure * float(rng.uniform(0.95, 1.05))
+        lit = [min(1.0, value / 255 * cast) ** gamma for value in range(256)]
+        tables.append(np.array([round(camera.black + (camera.white - camera.black) * v) for v in lit]))
+    return tables
+
+
+def _to_bytes(pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    return np.asarray(np.clip(np.rint(pixels), 0, 255), dtype=np.uint8)

@@ -1,0 +1,238 @@
+"""The whole pipeline, as a user runs it, on a tiny rendered data set in a copy of the working tree."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bruna.dataset.sample import render_sample
+from bruna.files import fingerprint
+from bruna.tracking import EXPERIMENT
+
+pytestmark = pytest.mark.pipeline
+
+SOURCE = Path(__file__).resolve().parents[2]
+STAGES = ["validate", "split", "train_unet", "segment", "train_attributes", "train_bruna", "evaluate"]
+TINY: Mapping[str, Mapping[str, Any]] = {
+    "runtime": {"device": "cpu", "threads": 1},
+    "split": {"train_share": 0.6, "mask_train_share": 0.7},
+    "train_unet": {"image_size": [64, 32], "width": 4, "depth": 3, "epochs": 2, "batch_size": 8},
+    "train_attributes": {"image_size": [64, 32], "epochs": 1, "batch_size": 16, "weak_below": 4},
+    "train_bruna": {
+        "image_size": [64, 32],
+        "features": 32,
+        "epochs": 3,
+        "tuples_per_identity": 2,
+        "batch_tuples": 4,
+        "validate_every": 0,
+    },
+    "evaluate": {"rank_list_queries": 2, "rank_list_length": 5, "reid_test_length": 5},
+}
+
+
+class Project:
+    """A copy of the working tree (also of what is not committed) in a Git repository of its own."""
+
+    def __init__(self, folder: Path, overrides: Mapping[str, Mapping[str, Any]]) -> None:
+        self.folder = folder
+        command = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+        listed = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=True).stdout
+        generated = ("metrics/", "dvc.lock", "data.dvc")
+        for name in filter(None, listed.split("\0")):
+            if (SOURCE / name).is_file() and not name.startswith(generated):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(SOURCE / name, folder / name)
+        params = yaml.safe_load((folder / "params.yaml").read_text())
+        for group, values in overrides.items():
+            params[group].update(values)
+        (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        self.run("git", "init", "--quiet", "--initial-branch", "main")
+        self.run("git", "config", "user.name", "Test")
+        self.run("git", "config", "user.email", "test@localhost")
+
+    def commit(self) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "state")
+
+    def environment(self) -> dict[str, str]:
+        """That of a user whose environment is not activated, as the Makefile makes it."""
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """Run a command here; return what it printed. It must succeed, or fail if `fails`."""
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False
+        )
+        assert (done.returncode != 0) == fails, f"{command}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    def metrics(self, stage: str) -> dict[str, Any]:
+        return dict(json.loads((self.folder / "metrics" / f"{stage}.json").read_text()))
+
+    def parents(self) -> dict[str, list[Any]]:
+        """The parent runs in MLflow by id, oldest first, each with its children."""
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=f"sqlite:///{self.folder / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+        found: dict[str, list[Any]] = {r.info.run_id: [r] for r in runs if "bruna.execution" in r.data.tags}
+        for run in runs:
+            if "mlflow.parentRunId" in run.data.tags:
+                found[run.data.tags["mlflow.parentRunId"]].append(run)
+        return found
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project in which `dvc repro` has run once; the folder's name has a space."""
+    project = Project(tmp_path_factory.mktemp("pipeline") / "a project", TINY)
+    render_sample(project.folder / "data", identities=30, images_per_identity=4, test_identities=6, mask_pairs=24)
+    project.run("dvc", "add", "--quiet", "data")
+    project.run("dvc", "repro")
+    project.commit()
+    return project
+
+
+def test_everything_is_there_and_nothing_is_stale(project: Project) -> None:
+    assert "up to date" in project.run("dvc", "status")
+    assert not project.run("git", "status", "--short")  # what the stages write is ignored or committed
+    for stage in STAGES:
+        assert project.metrics(stage), stage
+    assert 0 < project.metrics("evaluate")["validation"]["market1501"]["map"] <= 1
+    assert "<html" in (project.folder / "artifacts" / "evaluate" / "report.html").read_text().lower()
+
+
+def test_one_parent_with_a_finished_child_a_stage(project: Project) -> None:
+    parent, *children = next(iter(project.parents().values()))
+    assert parent.info.run_name.startswith("repro ") and parent.info.status == "FINISHED"
+    assert sorted(run.info.run_name for run in children) == sorted(STAGES)
+    assert {run.info.status for run in children} == {"FINISHED"}
+    tags = {run.info.run_name: run.data.tags for run in children}
+    ids = {run.info.run_name: run.info.run_id for run in children}
+    assert tags["split"]["bruna.producer.artifacts/validate/manifest.parquet"] == ids["validate"]
+    assert tags["evaluate"]["bruna.producer.artifacts/bruna"] == ids["train_bruna"]
+    metric = project.metrics("evaluate")["validation"]["market1501"]["map"]
+    assert parent.data.metrics["evaluate/validation/market1501/map"] == pytest.approx(metric)
+
+
+def test_metrics_files_hold_what_mlflow_holds(project: Project) -> None:
+    _, *children = next(iter(project.parents().values()))
+    for run in children:
+        flat = _flat(project.metrics(run.info.run_name))
+        assert {name: run.data.metrics[name] for name in flat} == pytest.approx(flat)
+
+
+def test_a_second_repro_does_nothing(project: Project) -> None:
+    before = len(project.parents())
+    printed = project.run("dvc", "repro")
+    assert "Running stage" not in printed
+    assert len(project.parents()) == before
+
+
+def test_plots_are_drawn(project: Project) -> None:
+    printed = project.run("dvc", "plots", "show", "--json")
+    for part in ("epochs.csv", "overlays.png", "Bruna's distances"):
+        assert part in printed
+    assert not json.loads(printed).get("errors"), json.loads(printed)["errors"]
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(project: Project) -> None:
+    folder = project.folder / "artifacts" / "bruna"
+    expected = fingerprint(folder)
+    shutil.rmtree(folder)
+    command = [sys.executable, "stages/train_bruna.py"]
+    process = subprocess.Popen(command, cwd=project.folder, env=project.environment(), stderr=subprocess.PIPE)
+    kept = project.folder / ".checkpoints" / "train_bruna"
+    deadline = time.monotonic() + 120
+    while not list(kept.glob("*/*.pt")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert list(kept.glob("*/*.pt")) and not folder.exists()
+    project.run(*command)
+    assert fingerprint(folder) == expected
+    assert not list(kept.glob("*/*.pt"))  # a training that has ended well needs none
+    *_, killed, _resumed = project.parents().values()
+    assert {run.info.status for run in killed} == {"KILLED"}
+    assert "up to date" in project.run("dvc", "status")
+
+
+def test_an_experiment_runs_what_it_changes(project: Project) -> None:
+    before = list(project.parents())
+    project.run("dvc", "exp", "run", "--name", "short", "-S", "train_bruna.epochs=2")
+    rows = list(csv.DictReader(project.run("dvc", "exp", "show", "--csv").splitlines()))
+    row = next(row for row in rows if row["Experiment"] == "short")
+    baseline = next(row for row in rows if row["rev"] == "main")
+    assert (row["train_bruna.epochs"], baseline["train_bruna.epochs"]) == ("2", "3")
+    column = "metrics/evaluate.json:validation.market1501.map"
+    assert float(row[column]) > 0 and float(baseline[column]) > 0
+    new = [runs for parent, runs in project.parents().items() if parent not in before]
+    assert len(new) == 1
+    parent, *children = new[0]
+    assert parent.info.run_name == "short" and parent.info.status == "FINISHED"
+    assert sorted(run.info.run_name for run in children) == ["evaluate", "train_bruna"]
+    # The stages that DVC did not run again are on the parent too, with their figures.
+    assert {name for name in STAGES if f"bruna.stage.{name}" in parent.data.tags} == set(STAGES)
+    assert parent.data.metrics["train_unet/iou"] == pytest.approx(project.metrics("train_unet")["iou"])
+
+
+def test_a_mistake_in_the_parameters_is_named(project: Project) -> None:
+    printed = project.run("dvc", "exp", "run", "-S", "train_unet.lr=banana", fails=True)
+    assert "train_unet.lr" in printed and "banana" in printed
+    assert "Traceback" not in printed
+    project.run("git", "checkout", "--quiet", "--", ".")
+    project.run("dvc", "checkout", "--quiet")
+
+
+def test_a_queued_experiment_uses_its_own_code_and_this_store(project: Project) -> None:
+    before = list(project.parents())
+    project.run("dvc", "exp", "run", "--queue", "--name", "queued", "-S", "evaluate.attribute_offset=0.5")
+    errors = project.folder / "src" / "bruna" / "evaluation.py"
+    text = errors.read_text()
+    errors.write_text("raise RuntimeError('the code as it was queued must run, not this')\n")
+    try:
+        project.run("dvc", "exp", "run", "--run-all")
+    finally:
+        errors.write_text(text)
+    new = [runs for parent, runs in project.parents().items() if parent not in before]
+    assert [(runs[0].info.run_name, runs[0].info.status) for runs in new] == [("queued", "FINISHED")]
+    assert new[0][1].info.artifact_uri.startswith((project.folder / "mlartifacts").as_uri())
+
+
+def test_help_says_what_a_stage_does(project: Project) -> None:
+    for stage in STAGES:
+        printed = project.run(sys.executable, f"stages/{stage}.py", "--help")
+        assert "params.yaml" in printed and "dvc.yaml" in printed and len(printed) > 200
+
+
+def test_a_data_set_with_nothing_but_labelled_training_images(tmp_path: Path) -> None:
+    """No test set and no masks: what Bruna needs of both is switched off, the pipeline is the same."""
+    no_masks = {**TINY["train_bruna"], "epochs": 1, "mask": "none", "bottleneck": False}
+    project = Project(tmp_path, {**TINY, "train_bruna": no_masks})
+    render_sample(tmp_path / "data", identities=12, images_per_identity=4, test_identities=0, mask_pairs=0)
+    project.run("dvc", "add", "--quiet", "data")
+    project.run("dvc", "repro")
+    assert "up to date" in project.run("dvc", "status")
+    assert "market1501" in project.metrics("evaluate")["validation"]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    flat: dict[str, float] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[prefix + name] = float(value)
+    return flat

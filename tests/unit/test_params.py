@@ -1,0 +1,52 @@
+"""params.yaml: what it may say, and what is said when it says something else."""
+
+from pathlib import Path
+
+import pytest
+
+from bruna.errors import BrunaError
+from bruna.params import read_params
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+
+
+def _changed(tmp_path: Path, old: str, new: str) -> Path:
+    text = PARAMS.read_text()
+    assert old in text
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+def test_every_group_of_the_project_s_own_file_is_read() -> None:
+    params = read_params(PARAMS)
+    assert params.group("validate").image_size == (128, 64)
+    assert params.group("train_bruna").features == 1600
+
+
+def test_the_number_form_that_dvc_writes_is_a_number(tmp_path: Path) -> None:
+    assert read_params(_changed(tmp_path, "lr: 0.003", "lr: 1e-05")).train_unet.lr == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("lr: 0.003", "lr: banana", "train_unet.lr: found 'banana'"),
+        ("lr: 0.003", "lr: -1", "train_unet.lr: found -1"),
+        ("  depth: 4", "  depht: 4", "train_unet.depht: unknown setting"),
+        ("  depth: 4", "  # depth", "train_unet.depth: missing"),
+        ("  image_size: [128, 64]       # height and width the U-Net", "  image_size: [100, 64] #", "multiple of 16"),
+        ("mask: channel", "mask: yes please", "train_bruna.mask: found 'yes please'"),
+        ("junk_share: 0.01", "junk_share: 1.0", "junk_share + weak_share is more than 1"),
+        ("seed: 0", "seed: [", "not valid YAML"),
+    ],
+)
+def test_nonsense_is_refused_with_its_key_and_value(tmp_path: Path, old: str, new: str, found: str) -> None:
+    with pytest.raises(BrunaError) as error:
+        read_params(_changed(tmp_path, old, new))
+    assert found in str(error.value)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(BrunaError, match="top folder of the project"):
+        read_params(tmp_path / "params.yaml")

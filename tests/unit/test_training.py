@@ -1,0 +1,196 @@
+"""The epoch loop: a training that is stopped anywhere and goes on ends with the very same weights."""
+
+import io
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from bruna.dataset.attributes import ATTRIBUTES
+from bruna.dataset.tables import attribute_columns
+from bruna.params import Params, TrainAttributes, TrainBruna, TrainUNet, read_params
+from bruna.tracking import NullTracker
+from bruna.training.attributes import mean_recall, next_task_weights, train_attributes
+from bruna.training.bruna import train_bruna
+from bruna.training.checkpoint import Checkpoints
+from bruna.training.loop import cosine
+from bruna.training.unet import train_unet
+
+CPU = torch.device("cpu")
+SIZE = (32, 16)
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return read_params(Path(__file__).parents[2] / "params.yaml")
+
+
+def _encoded(pixels: np.ndarray, kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+def _people(identities: range, each: int) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    rows = [
+        (f"train/{i:04d}_c{1 + k % 6}_{k:09d}.jpg", _encoded(random.integers(0, 255, (*SIZE, 3), np.uint8), "JPEG"), i)
+        for i in identities
+        for k in range(each)
+    ]
+    table = pd.DataFrame(rows, columns=["path", "image", "identity"])
+    table["camera"] = table["path"].str[12].astype(np.int8)
+    values = np.array([len(a.values) for a in ATTRIBUTES])
+    codes = np.array([[i % n for n in values] for i in table["identity"]])
+    return table.assign(**attribute_columns(codes))
+
+
+class _Interrupting(NullTracker):
+    """Ends the process' training by a signal once `after` epochs are logged."""
+
+    def __init__(self, after: int) -> None:
+        self.after, self.steps = after, []
+
+    def metrics(self, values: Any, step: int | None = None) -> None:
+        self.steps.append(step)
+        if step == self.after:
+            raise KeyboardInterrupt
+
+
+def _same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
+    a, b = first.state_dict(), second.state_dict()
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_bruna_resumed_after_an_epoch_ends_with_identical_weights_and_history(tmp_path: Path, params: Params) -> None:
+    small: TrainBruna = params.train_bruna.model_copy(
+        update={
+            "image_size": SIZE,
+            "epochs": 3,
+            "mask": "none",
+            "bottleneck": False,
+            "features": 32,
+            "batch_tuples": 2,
+            "tuples_per_identity": 1,
+            "validate_every": 1,
+        }
+    )
+    people = _people(range(1, 7), 4), _people(range(7, 10), 4)
+
+    def trained(folder: Path, tracker: NullTracker) -> Any:
+        return train_bruna(*people, None, small, tracker=tracker, checkpoints=Checkpoints(folder), device=CPU)
+
+    whole = trained(tmp_path / "whole", NullTracker())
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "killed", _Interrupting(2))
+    resumed_log = _Interrupting(-1)
+    resumed = trained(tmp_path / "killed", resumed_log)
+    assert _same(whole.bruna, resumed.bruna) and _same(whole.adversary, resumed.adversary)
+    assert whole.history == resumed.history
+    assert resumed_log.steps == [1, 2, 3]
+    assert whole.history[-1]["train/margin"] == pytest.approx(20 * 1.1**2)
+
+
+def test_a_signal_in_the_middle_of_an_epoch_saves_and_the_resumed_unet_is_identical(
+    tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small: TrainUNet = params.train_unet.model_copy(
+        update={"image_size": SIZE, "depth": 2, "width": 2, "epochs": 2, "batch_size": 2}
+    )
+    random = np.random.default_rng(1)
+    pairs = pd.DataFrame(
+        {
+            "path": [f"{i}.jpg" for i in range(10)],
+            "image": [_encoded(random.integers(0, 255, (*SIZE, 3), np.uint8), "JPEG") for _ in range(10)],
+            "mask": [_encoded((random.random(SIZE) > 0.5).astype(np.uint8) * 255, "PNG") for _ in range(10)],
+            "part": ["train"] * 8 + ["held_out"] * 2,
+        }
+    )
+
+    def trained(folder: Path) -> Any:
+        return train_unet(pairs, small, tracker=NullTracker(), checkpoints=Checkpoints(folder), device=CPU)
+
+    whole = trained(tmp_path / "whole")
+    steps = 0
+    take = torch.optim.Adam.step
+
+    def interrupted(self: torch.optim.Adam, *args: Any, **kwargs: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 6:  # second step of the second epoch
+            signal.raise_signal(signal.SIGINT)
+        return take(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "killed")
+    saved = Checkpoints(tmp_path / "killed").newest()
+    assert saved is not None and saved[1:] == (1, 2)
+    resumed = trained(tmp_path / "killed")
+    assert steps == 8
+    assert _same(whole.model, resumed.model) and whole.history == resumed.history
+
+
+def test_task1_learns_from_every_kind_of_draw(params: Params) -> None:
+    small: TrainAttributes = params.train_attributes.model_copy(
+        update={
+            "image_size": SIZE,
+            "epochs": 2,
+            "batch_size": 8,
+            "junk_share": 0.3,
+            "weak_share": 0.3,
+            "task_weights": "raise_worst",
+            "class_weights": "inverse_frequency",
+        }
+    )
+    result = train_attributes(
+        _people(range(1, 7), 4),
+        _people(range(7, 10), 4),
+        small,
+        tracker=NullTracker(),
+        checkpoints=Checkpoints(None),
+        device=CPU,
+    )
+    first, second = result.history
+    weights = [second[f"train/task_weight/{name}"] / first[f"train/task_weight/{name}"] for name in ("age", "hat")]
+    assert all(ratio == pytest.approx(1) or ratio == pytest.approx(1.1) for ratio in weights)
+    assert first["train/loss/junk"] > 0
+    assert (result.validation.true[:, -1] == 1).sum() == 2  # every tenth of 12 images, as junk
+    assert result.train.predicted.shape == (24 + 3, 15)
+
+
+def test_a_truncated_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for epoch in range(3):
+        checkpoints.save({"value": torch.tensor(epoch)}, epoch, 0)
+    files = sorted(tmp_path.glob("*.pt"))
+    assert len(files) == 2
+    files[-1].write_bytes(files[-1].read_bytes()[:100])
+    state, epoch, step = checkpoints.newest() or ({}, -1, -1)
+    assert (int(state["value"]), epoch, step) == (1, 1, 0)
+    files[0].write_bytes(b"")
+    assert checkpoints.newest() is None
+
+
+def test_task_weights_by_hand() -> None:
+    weights, recall = torch.tensor([0.5, 0.5]), torch.tensor([0.9, 0.6])
+    torch.testing.assert_close(next_task_weights(weights, recall, "equal"), weights)
+    torch.testing.assert_close(next_task_weights(weights, recall, "raise_worst"), torch.tensor([0.5, 0.55]))
+    torch.testing.assert_close(
+        next_task_weights(weights, recall, "raise_worst_normalised"), torch.tensor([0.5, 0.55]) / 1.05
+    )
+    torch.testing.assert_close(next_task_weights(weights, recall, "recall"), torch.tensor([0.2, 0.8]))
+
+
+def test_mean_recall_by_hand_counts_only_values_that_occur() -> None:
+    confusion = torch.tensor([[[3, 1, 0], [2, 2, 0], [0, 0, 0]]])
+    torch.testing.assert_close(mean_recall(confusion), torch.tensor([(0.75 + 0.5) / 2]))
+
+
+def test_cosine_starts_at_one_and_ends_at_zero() -> None:
+    assert cosine(0, 10) == 1 and cosine(5, 10) == pytest.approx(0.5) and cosine(10, 10) == pytest.approx(0)
