@@ -28,6 +28,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 # stages/ is no place to import from: its names (`evaluate`, `validate`) are those of other packages.
 sys.path[:] = [str(PROJECT / "src"), *(path for path in sys.path if Path(path).resolve() != PROJECT / "stages")]
 
+import psutil  # noqa: E402
 import yaml  # noqa: E402
 from filelock import FileLock, Timeout  # noqa: E402
 
@@ -190,6 +191,7 @@ def _facts(name: str) -> dict[str, str]:
     """Tags that say what ran, from which commit and experiment, and on which machine."""
     git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False)
     facts = {
+        "mlflow.user": psutil.Process().username(),
         "mlflow.source.name": f"stages/{name}.py",
         "mlflow.source.git.commit": git.stdout.strip() if git.returncode == 0 else "",
         "dvc.exp": os.environ.get("DVC_EXP_NAME", ""),

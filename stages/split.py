@@ -5,18 +5,18 @@ Packs the images of each side, the test images and the mask pairs into tables, a
 
 import harness  # isort: split
 
-from bruna.dataset.packing import pack_tables
-from bruna.dataset.splitting import split_dataset
+from bruna.dataset.division import split_dataset
 from bruna.dataset.tables import read_table
+from bruna.files import whole_file
 
 
 def run(stage: harness.Stage) -> None:
     manifest = read_table(stage.artifacts / "validate" / "manifest.parquet")
-    split = split_dataset(manifest, stage.data, stage.params)
-    pack_tables(split, stage.data, stage.artifacts / "split")
-    split.balance.to_csv(stage.plots / "balance.csv", index=False)
-    stage.tracker.table(split.balance, "tables/balance.json")
-    stage.finish(split.metrics)
+    balance, summary = split_dataset(stage.data, manifest, stage.params, stage.artifacts / "split")
+    with whole_file(stage.plots / "balance.csv") as beside:
+        balance.to_csv(beside, index=False)
+    stage.tracker.table(balance, "tables/balance.json")
+    stage.finish(summary, show=("train_identities", "validation_identities", "train_images", "validation_images"))
 
 
 if __name__ == "__main__":

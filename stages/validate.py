@@ -1,8 +1,10 @@
 """Check the data set folder: names, images, annotations and masks.
 
-Writes the manifest of accepted images, figures of what the set holds, and Great Expectations' page in
+Writes the manifest of accepted images, figures of what the set holds, and Great Expectations' pages in
 reports/data_docs. A broken data set ends the pipeline here, with what is wrong and where.
 """
+
+import shutil
 
 import harness  # isort: split
 
@@ -13,11 +15,19 @@ from bruna.report.style import save
 
 
 def run(stage: harness.Stage) -> None:
-    result = validate_dataset(stage.data, stage.params, docs=stage.project / "reports" / "data_docs")
+    docs = stage.project / "reports" / "data_docs"
+    shutil.rmtree(docs, ignore_errors=True)
+    try:
+        result = validate_dataset(stage.data, stage.params, docs=docs)
+    finally:  # of a broken data set too: there the pages are wanted most
+        if docs.exists():
+            stage.tracker.file(docs, "data_docs")
     write_table(result.manifest, stage.artifacts / "validate" / "manifest.parquet")
     for name, figure in exploration_figures(result.manifest).items():
         save(figure, stage.plots / f"{name}.png")
-        stage.tracker.figure(figure, f"figures/{name}.png")
+        stage.tracker.file(stage.plots / f"{name}.png", "figures")
+    for problem in result.problems:
+        print(f"note: {problem}")
     stage.finish(result.summary)
 
 

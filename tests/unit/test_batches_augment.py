@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from scipy import stats
 from torch import Tensor
 
-from bruna.batches.augment import ERASE_AREA, ERASE_COLOR, ERASE_RATIO, Augmenter, Draws
+from bruna.batches.augment import ERASE_AREA, ERASE_COLOR, ERASE_RATIO, GROUP, Augmenter, Draws
 from bruna.batches.color import equalize
 from bruna.batches.seeds import step_generator
 from bruna.errors import BrunaError
@@ -159,7 +159,7 @@ def test_draws_have_the_stated_distributions() -> None:
         assert uniform(draws.factors[:, kind], low, high) > 1e-3
     for axis in (0, 1):
         assert stats.chisquare(draws.shift[:, axis].bincount(minlength=11).numpy()).pvalue > 1e-3
-    permutations = (draws.order * torch.tensor([64, 16, 4, 1])).sum(1)
+    permutations = (draws.order[::GROUP] * torch.tensor([64, 16, 4, 1])).sum(1)
     counts = permutations.bincount()
     assert (counts > 0).sum() == 24
     assert stats.chisquare(counts[counts > 0].numpy()).pvalue > 1e-3
@@ -215,8 +215,8 @@ def test_pillows_8_bit_chain_differs_by_rounding_only() -> None:
             pil = changes[kind](pil, float(draws.factors[i, kind])) if kind < 3 else pil
         pil = TF.horizontal_flip(pil) if draws.flip[i] else pil
         apart = (got[i] * 255 - TF.pil_to_tensor(pil).float()).abs()
-        assert apart.mean() < 1
-        assert apart.max() < 4
+        assert apart.mean() < 1.5
+        assert apart.max() < 6  # three changes, each rounded down, the last ones enlarging what the first lost
 
 
 def test_batches_of_one_and_of_none() -> None:

@@ -7,6 +7,7 @@ differs from the paper's chain of torchvision transforms, on purpose:
 - The flip is done with the crop and the angle turned round for it: the same image, one resampling less.
 - Rotation is bilinear; torchvision's default is nearest, which leaves jagged edges at 64 pixels. What a rotation
   brings in from outside is black (mask: background), as there.
+- The order of the four colour changes is drawn anew for every `GROUP` images; their amounts are each image's own.
 - Pixels stay float32 between the changes instead of being rounded to 8 bits after each; only equalisation, which
   counts levels, rounds.
 """
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bruna.batches.color import BRIGHTNESS, CONTRAST, HUE, SATURATION, equalize, jitter_, jitter_rank
+from bruna.batches.color import BRIGHTNESS, CONTRAST, HUE, SATURATION, WHITE, equalize, jitter_
 from bruna.errors import BrunaError
 from bruna.params import Augment
 
@@ -31,8 +32,9 @@ ERASE_TRIES = 10
 ERASE_COLOR = (0.485, 0.456, 0.406)
 """What an erased pixel becomes: the ImageNet mean, 0 after normalisation."""
 
-_CPU_CHUNK = 16
-"""Images changed at a time on a CPU, so that they stay in its cache: a third faster than a whole batch."""
+GROUP = 16
+"""Images that share one order of colour changes; also the images a CPU changes at a time, so that they stay in its
+cache (a third faster than a whole batch of 64)."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Draws:
         flip: B, bool.
         angle: B, float32, degrees, anticlockwise.
         factors: B x 4, float32, of brightness, contrast, saturation and hue (see `color.jitter_`).
-        order: B x 4, int64, the order of these four.
+        order: B x 4, int64, the order of these four, the same within each run of `GROUP` images.
         equalize: B, bool.
         box: B x 4, int64, top, left, height and width of the erased rectangle; all 0 where there is none.
     """
@@ -57,8 +59,8 @@ class Draws:
     equalize: Tensor
     box: Tensor
 
-    def of(self, images: Tensor) -> "Draws":
-        """The draws of the images at some positions."""
+    def part(self, images: slice) -> "Draws":
+        """The draws of a run of images."""
         return Draws(**{field.name: getattr(self, field.name)[images] for field in fields(self)})
 
 
@@ -77,8 +79,8 @@ class Augmenter:
             SATURATION: params.saturation,
             HUE: params.hue,
         }
-        self._colors = torch.tensor([kind for kind, range_ in ranges.items() if range_ > 0], dtype=torch.int64)
         self._ranges = torch.tensor(list(ranges.values()))
+        self._colors = {kind for kind, range_ in ranges.items() if range_ > 0}
 
     def __call__(
         self, images: Tensor, masks: Tensor | None, generator: torch.Generator
@@ -112,44 +114,47 @@ class Augmenter:
                 f"{min(height, width) - 1}. Set a smaller pad."
             )
         chance = torch.rand(count, 16 + 2 * ERASE_TRIES, generator=generator)
+        boxes = torch.zeros(count, 4, dtype=torch.int64)
+        if params.erase > 0:
+            boxes = _boxes(chance[:, 14:], height, width) * (chance[:, 13:14] < params.erase)
         return Draws(
             shift=_whole(chance[:, 0:2], torch.tensor(2 * params.pad + 1)),
             flip=chance[:, 2] < params.flip,
             angle=(2 * chance[:, 3] - 1) * params.rotation,
             factors=(2 * chance[:, 4:8] - 1) * self._ranges + torch.tensor([1.0, 1.0, 1.0, 0.0]),
-            order=chance[:, 8:12].argsort(dim=1),
+            order=chance[::GROUP, 8:12].argsort(dim=1).repeat_interleave(GROUP, dim=0)[:count],
             equalize=chance[:, 12] < params.equalize,
-            box=_boxes(chance[:, 13:], height, width) * (chance[:, 13:14] < params.erase),
+            box=boxes,
         )
 
     def apply(self, images: Tensor, masks: Tensor | None, draws: Draws) -> tuple[Tensor, Tensor | None]:
         """Change a batch as drawn; shapes as in `__call__`."""
         both = images if masks is None else torch.cat([images, masks], dim=1)
-        order = draws.order[torch.isin(draws.order, self._colors)].view(len(images), len(self._colors))
-        rank = jitter_rank(order)
-        chunk = _CPU_CHUNK if images.device.type == "cpu" else max(len(images), 1)
-        changed = torch.empty(both.shape, dtype=torch.float32, device=images.device)
-        for start in range(0, len(images), chunk):
-            part = rank[start : start + chunk]
-            changed[start : start + chunk] = self._change(both, part, draws.of(part), order[part])
-        changed = changed.index_select(0, rank.argsort().to(images.device))
+        changed = torch.empty(both.shape, dtype=torch.float32, device=both.device)
+        chunk = GROUP if both.device.type == "cpu" else max(len(both), 1)
+        for start in range(0, len(both), chunk):
+            part = slice(start, start + chunk)
+            torch.mul(self._change(both[part], draws.part(part)), 1 / WHITE, out=changed[part])
         return changed[:, :3], None if masks is None else changed[:, 3:]
 
-    def _change(self, both: Tensor, part: Tensor, draws: Draws, order: Tensor) -> Tensor:
-        """Change the images at positions `part` of the batch."""
-        planes = _crop_and_flip(both, part, draws, self.params.pad).float().mul_(1 / 255)
-        jitter_(planes[:3], draws.factors, order)
-        moved = planes.transpose(0, 1)
+    def _change(self, both: Tensor, draws: Draws) -> Tensor:
+        """Change images that start a group; N x C x H x W, still 0 to 255."""
+        planes = _crop_and_flip(both, draws, self.params.pad).float()
+        for start in range(0, len(both), GROUP):
+            group = slice(start, start + GROUP)
+            order = [kind for kind in draws.order[start].tolist() if kind in self._colors]
+            jitter_(planes[:3, group], draws.factors[group], order)
+        changed = planes.transpose(0, 1)
         if self.params.rotation > 0:
-            moved = _rotate(moved, torch.where(draws.flip, -draws.angle, draws.angle))
+            # Turning the mirrored image the other way is the mirror image of turning it.
+            changed = _rotate(changed, torch.where(draws.flip, -draws.angle, draws.angle))
         chosen = draws.equalize.nonzero()[:, 0].to(both.device)
         if len(chosen):
-            levels = (moved[chosen, :3] * 255).round_().to(torch.uint8)
-            moved[chosen, :3] = equalize(levels).float().mul_(1 / 255)
+            changed[chosen, :3] = equalize(changed[chosen, :3].round_().to(torch.uint8)).float()
         chosen = draws.box[:, 2].nonzero()[:, 0]
         if len(chosen):
-            _erase_(moved, chosen.to(both.device), draws.box[chosen].to(both.device))
-        return moved
+            _erase_(changed, chosen.to(both.device), draws.box[chosen].to(both.device))
+        return changed
 
 
 def _whole(chance: Tensor, count: Tensor) -> Tensor:
@@ -160,7 +165,7 @@ def _whole(chance: Tensor, count: Tensor) -> Tensor:
 
 def _boxes(chance: Tensor, height: int, width: int) -> Tensor:
     """Draw a rectangle an image: B x 4, top, left, height, width; all 0 where no try fitted."""
-    area, ratio = chance[:, 3:].view(len(chance), 2, ERASE_TRIES).unbind(1)
+    area, ratio = chance[:, 2:].view(len(chance), 2, ERASE_TRIES).unbind(1)
     area = (ERASE_AREA[0] + (ERASE_AREA[1] - ERASE_AREA[0]) * area) * height * width
     low, high = math.log(ERASE_RATIO[0]), math.log(ERASE_RATIO[1])
     ratio = (low + (high - low) * ratio).exp()
@@ -168,27 +173,25 @@ def _boxes(chance: Tensor, height: int, width: int) -> Tensor:
     fits = (tall < height) & (wide < width) & (tall > 0) & (wide > 0)
     first = fits.int().argmax(1, keepdim=True)
     tall, wide = tall.gather(1, first)[:, 0], wide.gather(1, first)[:, 0]
-    top = _whole(chance[:, 1], (height - tall + 1).clamp(min=1))
-    left = _whole(chance[:, 2], (width - wide + 1).clamp(min=1))
+    top = _whole(chance[:, 0], (height - tall + 1).clamp(min=1))
+    left = _whole(chance[:, 1], (width - wide + 1).clamp(min=1))
     return torch.stack([top, left, tall, wide], dim=1) * fits.any(1, keepdim=True)
 
 
-def _crop_and_flip(images: Tensor, part: Tensor, draws: Draws, pad: int) -> Tensor:
+def _crop_and_flip(images: Tensor, draws: Draws, pad: int) -> Tensor:
     """Reflect-pad, crop each image back to size at its own shift, flip where told.
 
     Rows are never padded, columns are, beside a mirrored copy: a row of any crop, flipped or not, is then a run of
     `width` bytes of memory, known by where it starts, and the whole crop is one copy of runs.
 
     Args:
-        images: N x C x H x W, uint8.
-        part: B, positions of the images to crop.
-        draws: of these B images.
+        images: B x C x H x W, uint8.
+        draws: of these images.
         pad: pixels.
 
     Returns:
         C x B x H x W, uint8.
     """
-    images = images.index_select(0, part.to(images.device))
     count, channels, height, width = images.shape
     if pad:
         left, right = images[..., 1 : pad + 1].flip(3), images[..., -pad - 1 : -1].flip(3)
@@ -223,5 +226,5 @@ def _erase_(both: Tensor, chosen: Tensor, box: Tensor) -> None:
     y, x = torch.arange(height, device=both.device), torch.arange(width, device=both.device)
     rows, columns = (y >= top) & (y < top + tall), (x >= left) & (x < left + wide)
     inside = (rows[:, :, None] & columns[:, None, :])[:, None]
-    paint = torch.tensor([*ERASE_COLOR, 0.0], device=both.device)[: both.shape[1], None, None]
+    paint = WHITE * torch.tensor([*ERASE_COLOR, 0.0], device=both.device)[: both.shape[1], None, None]
     both[chosen] = torch.where(inside, paint, both[chosen])

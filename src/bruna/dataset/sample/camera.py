@@ -39,14 +39,14 @@ class Camera:
 
 
 CAMERAS: tuple[Camera, ...] = (
-    Camera((1.08, 1.00, 0.84), 1.00, 12, 246, 1.05, 3.0, 0.35, 0.7, 0.12, 0.80),
-    Camera((1.00, 0.94, 1.10), 1.22, 4, 232, 0.90, 5.0, 0.55, -0.6, 0.10, 0.82),
-    Camera((0.90, 1.10, 0.90), 0.92, 18, 244, 0.86, 4.0, 0.45, 0.4, 0.16, 0.80),
-    Camera((0.98, 0.90, 1.16), 1.50, 3, 206, 0.72, 9.0, 0.75, -0.9, 0.10, 0.84),
-    Camera((1.16, 1.02, 0.76), 1.12, 10, 238, 1.10, 4.0, 0.50, 0.9, 0.14, 0.86),
-    Camera((0.88, 1.00, 1.14), 0.72, 34, 250, 0.74, 6.0, 0.60, -0.3, 0.08, 0.82),
+    Camera((1.02, 1.00, 0.965), 1.00, 10, 246, 1.02, 3.0, 0.30, 0.7, 0.12, 0.80),
+    Camera((1.00, 0.99, 1.02), 1.04, 9, 242, 0.96, 4.0, 0.40, -0.6, 0.10, 0.82),
+    Camera((0.985, 1.02, 0.985), 0.98, 12, 245, 0.93, 4.0, 0.35, 0.4, 0.16, 0.80),
+    Camera((0.995, 0.98, 1.025), 1.09, 8, 234, 0.90, 5.5, 0.55, -0.9, 0.10, 0.84),
+    Camera((1.03, 1.005, 0.955), 1.02, 10, 243, 1.03, 4.0, 0.35, 0.9, 0.14, 0.86),
+    Camera((0.98, 1.00, 1.02), 0.94, 14, 248, 0.92, 4.5, 0.45, -0.3, 0.08, 0.82),
 )
-"""Cameras 1 to 6: warm, dim and violet, green, dark and noisy, amber, hazy and blue."""
+"""Cameras 1 to 6: warm, dim and violet, greenish, dark and noisy, amber, hazy and blue."""
 
 
 def photograph(scene: Image.Image, camera: Camera, rng: np.random.Generator) -> Image.Image:
@@ -57,7 +57,7 @@ def photograph(scene: Image.Image, camera: Camera, rng: np.random.Generator) -> 
     """
     image = _motion(scene, rng)
     if rng.random() < 0.45:  # a person far away is enlarged to the common size
-        share = float(rng.uniform(0.5, 0.9))
+        share = float(rng.uniform(0.55, 0.95))
         small = image.resize((round(WIDTH * share), round(HEIGHT * share)), Image.Resampling.BILINEAR)
         image = small.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
     blur = camera.blur * float(rng.uniform(0.4, 1.6))
@@ -86,24 +86,24 @@ def _motion(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 def _uneven_light(rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Light that falls off to a side, or the shade of a tree over a part; H x W x 1 factors."""
-    left, right, top, low = (float(v) for v in rng.uniform(0.86, 1.1, size=4))
+    left, right, top, low = (float(v) for v in rng.uniform(0.9, 1.07, size=4))
     across = left + (right - left) * np.arange(WIDTH) / (WIDTH - 1)
     down = top + (low - top) * np.arange(HEIGHT) / (HEIGHT - 1)
     field = down[:, None] * across[None, :]
-    if rng.random() < 0.25:
+    if rng.random() < 0.2:
         edge, slope = float(rng.uniform(20, 108)), float(rng.uniform(-0.8, 0.8))
         rows = np.arange(HEIGHT)[:, None] + slope * (np.arange(WIDTH)[None, :] - WIDTH / 2)
-        field = field * (0.62 + 0.38 * np.clip((rows - edge) / 6 + 0.5, 0, 1))
+        field = field * (0.7 + 0.3 * np.clip((rows - edge) / 6 + 0.5, 0, 1))
     return np.asarray(field[:, :, None])
 
 
 def _tone_tables(camera: Camera, rng: np.random.Generator) -> list[npt.NDArray[np.int64]]:
     """One table of 256 values a colour: exposure, white balance, contrast curve."""
-    exposure = float(rng.uniform(0.74, 1.2))
-    gamma = camera.gamma * float(rng.uniform(0.85, 1.18))
+    exposure = float(rng.uniform(0.88, 1.08))
+    gamma = camera.gamma * float(rng.uniform(0.94, 1.07))
     tables = []
     for gain in camera.gains:
-        cast = gain * exposure * float(rng.uniform(0.95, 1.05))
+        cast = gain * exposure * float(rng.uniform(0.98, 1.02))
         lit = [min(1.0, value / 255 * cast) ** gamma for value in range(256)]
         tables.append(np.array([round(camera.black + (camera.white - camera.black) * v) for v in lit]))
     return tables

@@ -9,7 +9,7 @@ from bruna.dataset.attributes import ATTRIBUTES, MULTICOLOR
 from bruna.dataset.sample.canvas import Rgb
 
 _SHADES: dict[str, tuple[Rgb, ...]] = {
-    "black": ((30, 30, 34), (22, 24, 36), (40, 35, 33)),
+    "black": ((30, 30, 32), (22, 23, 27), (40, 37, 35)),
     "white": ((238, 238, 236), (228, 234, 242), (240, 234, 220)),
     "red": ((196, 30, 38), (224, 62, 34), (150, 22, 40)),
     "purple": ((112, 48, 150), (150, 92, 188), (96, 36, 96)),

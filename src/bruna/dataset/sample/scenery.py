@@ -13,6 +13,8 @@ SPAN, RISE = 1100, 380
 
 Draw = ImageDraw.ImageDraw
 
+_MEAN: Rgb = (150, 146, 140)
+
 
 def paint_place(camera: int, rng: np.random.Generator) -> Image.Image:
     """Paint what a camera looks at, `SPAN` x `RISE`, RGB.
@@ -23,7 +25,17 @@ def paint_place(camera: int, rng: np.random.Generator) -> Image.Image:
     """
     image = Image.new("RGB", (SPAN, RISE), (150, 150, 150))
     _PLACES[camera - 1](ImageDraw.Draw(image), rng)
-    return _weathered(image.filter(ImageFilter.GaussianBlur(0.8)), rng)
+    return _muted(_weathered(image.filter(ImageFilter.GaussianBlur(0.8)), rng))
+
+
+def _muted(image: Image.Image) -> Image.Image:
+    """Duller than people's clothes and near a common mean, as automatic exposure and white balance make it."""
+    image = Image.blend(image.convert("L").convert("RGB"), image, 0.5)
+    image = Image.blend(Image.new("RGB", image.size, _MEAN), image, 0.75)
+    pixels = np.asarray(image, dtype=np.int64)
+    mean = pixels.reshape(-1, 3).sum(axis=0) // (SPAN * RISE)
+    shift = (np.array(_MEAN) - mean) * 3 // 5
+    return Image.fromarray(np.asarray(np.clip(pixels + shift, 0, 255), dtype=np.uint8))
 
 
 def _weathered(image: Image.Image, rng: np.random.Generator) -> Image.Image:

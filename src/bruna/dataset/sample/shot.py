@@ -81,12 +81,12 @@ def take_shot(
 
 def _framing(rng: np.random.Generator) -> Framing:
     """Mostly the whole person; every sixth box is too tight or too wide, as detections are."""
-    size, feet = float(rng.uniform(0.84, 0.98)), float(rng.uniform(0.94, 0.985))
+    size, feet = float(rng.uniform(0.88, 0.99)), float(rng.uniform(0.955, 0.995))
     if rng.random() < 0.17:
         if rng.random() < 0.5:
             size, feet = float(rng.uniform(1.0, 1.2)), float(rng.uniform(1.0, 1.18))
         else:
-            size, feet = float(rng.uniform(0.68, 0.82)), float(rng.uniform(0.84, 0.97))
+            size, feet = float(rng.uniform(0.72, 0.85)), float(rng.uniform(0.86, 0.97))
     return Framing(size, feet, float(rng.normal(0, 0.022)))
 
 

@@ -1,0 +1,151 @@
+"""Pack a validated data set into image tables: training, validation, mask pairs and the test subsets."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bruna.dataset.annotations import Annotations
+from bruna.dataset.filenames import LABELLED, MASK_PAIR, UNLABELLED_SUBSETS
+from bruna.dataset.tables import attribute_columns
+from bruna.errors import BrunaError
+from bruna.files import whole_file, whole_folder
+from bruna.progress import track
+
+ROW_GROUP = 2048
+"""Rows held in memory and written at a time: about 6 MB of Market-1501 images."""
+TEST_SUBSETS: tuple[str, ...] = (*LABELLED[1:], *UNLABELLED_SUBSETS)
+_NOBODY = Annotations(np.empty(0, dtype=np.int64), np.empty((0, 12), dtype=np.int64))
+
+
+def pack_tables(
+    folder: Path,
+    manifest: pd.DataFrame,
+    annotations: Annotations,
+    train_identities: npt.NDArray[np.integer],
+    out: Path,
+    *,
+    mask_train_share: float,
+    seed: int,
+    test_annotations: Annotations | None = None,
+) -> dict[str, int]:
+    """Write `train.parquet`, `validation.parquet`, `masks.parquet` and `test/*.parquet` under `out`.
+
+    Rows are sorted by path. `masks.parquet` has the columns `path`, `image`, `mask` (bytes as on disk) and
+    `part` (`train` or `held_out`); it has no rows where the data set has no masks. `test/` holds a table a test
+    subset that exists, and is empty where none does.
+
+    Args:
+        folder: the data set.
+        manifest: its accepted files.
+        annotations: of the training identities.
+        train_identities: the identities whose images go to `train.parquet`; those of all others go to
+            `validation.parquet`.
+        out: where to write.
+        mask_train_share: share of the mask pairs that train the U-Net.
+        seed: decides which pairs those are.
+        test_annotations: of the identities in query/ and gallery/, if the data set has them.
+
+    Returns:
+        Rows of each table: `train`, `validation`, `masks_train`, `masks_held_out`, `test_query` and so on.
+
+    Raises:
+        BrunaError: a file changed or vanished since it was validated, or the disk is full.
+    """
+    train = manifest[manifest["subset"] == "train"]
+    inside = train["identity"].isin([int(i) for i in train_identities])
+    rows: dict[str, int] = {}
+    for name, part in (("train", train[inside]), ("validation", train[~inside])):
+        write_images(folder, part, annotations, out / f"{name}.parquet")
+        rows[name] = len(part)
+    pairs = manifest[manifest["subset"] == MASK_PAIR].sort_values("path")
+    parts = mask_parts(len(pairs), mask_train_share, seed)
+    write_masks(folder, pairs, parts, out / "masks.parquet")
+    rows |= {"masks_train": int((parts == "train").sum()), "masks_held_out": int((parts == "held_out").sum())}
+    with whole_folder(out / "test") as test:
+        for subset in TEST_SUBSETS:
+            part = manifest[manifest["subset"] == subset]
+            if len(part):
+                write_images(folder, part, test_annotations or _NOBODY, test / f"{subset}.parquet")
+                rows[f"test_{subset}"] = len(part)
+    return rows
+
+
+def mask_parts(count: int, share: float, seed: int) -> npt.NDArray[np.str_]:
+    """Which of `count` mask pairs train: `train` or `held_out` each, both present from two pairs on."""
+    inside = min(max(round(share * count), 1), max(count - 1, 1))
+    parts = np.full(count, "held_out")
+    parts[np.random.default_rng(seed).permutation(count)[:inside]] = "train"
+    return parts
+
+
+def write_images(folder: Path, rows: pd.DataFrame, annotations: Annotations, path: Path) -> None:
+    """Write an image table (columns in `dataset/tables.py`) of some rows of the manifest, sorted by path."""
+    rows = rows.sort_values("path")
+
+    def block(part: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "path": part["path"].astype(object).to_numpy(),
+                "image": pd.Series([_read(folder, p, m) for p, m in _with_md5(part)], dtype=object),
+                "identity": part["identity"].to_numpy(np.int32),
+                "camera": part["camera"].to_numpy(np.int8),
+                **attribute_columns(annotations.of(part["identity"].to_numpy())),
+            }
+        )
+
+    _write_blocks((block(part) for part in _blocks(rows, f"pack {path.stem}")), path)
+
+
+def write_masks(folder: Path, pairs: pd.DataFrame, parts: npt.NDArray[np.str_], path: Path) -> None:
+    """Write the table of mask pairs; `parts` goes with the rows of `pairs`."""
+
+    def block(part: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "path": part["path"].astype(object).to_numpy(),
+                "image": pd.Series([_read(folder, p, m) for p, m in _with_md5(part)], dtype=object),
+                "mask": pd.Series([_read(folder, p, None) for p in part["mask_path"]], dtype=object),
+                "part": part["part"].astype(object).to_numpy(),
+            }
+        )
+
+    _write_blocks((block(part) for part in _blocks(pairs.assign(part=parts), "pack masks")), path)
+
+
+def _blocks(rows: pd.DataFrame, description: str) -> Iterator[pd.DataFrame]:
+    # At least one block, so that a table without rows is written with its columns.
+    blocks = [rows.iloc[i : i + ROW_GROUP] for i in range(0, max(len(rows), 1), ROW_GROUP)]
+    return iter(track(blocks, description, total=len(rows), count=len))
+
+
+def _write_blocks(blocks: Iterator[pd.DataFrame], path: Path) -> None:
+    first = next(blocks)
+    # Text and bytes are named, or a table without rows would get columns of type null.
+    schema = pa.Schema.from_pandas(first, preserve_index=False)
+    for name, kind in (("path", pa.string()), ("image", pa.binary()), ("mask", pa.binary()), ("part", pa.string())):
+        if name in schema.names:
+            schema = schema.set(schema.get_field_index(name), pa.field(name, kind))
+    with whole_file(path) as beside, pq.ParquetWriter(beside, schema, compression="zstd") as writer:
+        writer.write_table(pa.Table.from_pandas(first, schema=schema, preserve_index=False))
+        for frame in blocks:
+            writer.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False))
+
+
+def _with_md5(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    return zip(rows["path"], rows["md5"], strict=True)
+
+
+def _read(folder: Path, path: str, md5: str | None) -> bytes:
+    try:
+        encoded = (folder / path).read_bytes()
+    except OSError as error:
+        raise BrunaError(f"{folder / path} cannot be read ({error.strerror}). Run `dvc repro` again.") from None
+    if md5 is not None and hashlib.md5(encoded, usedforsecurity=False).hexdigest() != md5:
+        raise BrunaError(f"{folder / path} has changed since it was validated. Run `dvc repro` again.")
+    return encoded
