@@ -120,7 +120,8 @@ def main(script: str, purpose: str | None, run: Callable[[Stage], None]) -> None
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args()
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    logging.getLogger().handlers[0].setLevel(logging.WARNING)  # some libraries set their own loggers to INFO
     try:
         _run(name, run)
     except BrunaError as error:

@@ -8,6 +8,7 @@ import shutil
 
 import harness  # isort: split
 
+from bruna.dataset.annotations import read_annotations
 from bruna.dataset.tables import write_table
 from bruna.dataset.validation import validate_dataset
 from bruna.report.exploration import exploration_figures
@@ -22,8 +23,9 @@ def run(stage: harness.Stage) -> None:
     finally:  # of a broken data set too: there the pages are wanted most
         if docs.exists():
             stage.tracker.file(docs, "data_docs")
+    annotations = read_annotations(stage.data / "annotations_train.csv")
     write_table(result.manifest, stage.artifacts / "validate" / "manifest.parquet")
-    for name, figure in exploration_figures(result.manifest).items():
+    for name, figure in exploration_figures(result.manifest, annotations, stage.data).items():
         save(figure, stage.plots / f"{name}.png")
         stage.tracker.file(stage.plots / f"{name}.png", "figures")
     for problem in result.problems:

@@ -175,7 +175,7 @@ def summary() -> None:
 
 @app.command()
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help="A data set folder with query/ and gallery/.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="A labelled data set folder (docs/data.md).", show_default=False)],
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures into this file too.")] = None,
     models: Annotated[Path, typer.Option(help="Where the trained models lie.")] = ARTIFACTS,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: params.yaml.")] = None,
@@ -188,8 +188,8 @@ def evaluate(
     """
     if not folder.is_dir():
         raise BrunaError(f"{folder} is not a folder. `bruna import ARCHIVE --to {folder}` makes one of an archive.")
-    from bruna.evaluation import evaluate_folder
     from bruna.files import write_json
+    from bruna.folder_evaluation import evaluate_folder
     from bruna.params import read_params
     from bruna.progress import table
     from bruna.runtime import prepare_torch

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import grimp
 import pytest
-import stage_dependencies
 import yaml
+
+import stage_dependencies
 
 PROJECT = Path(__file__).resolve().parents[2]
 STAGES = ["validate", "split", "train_unet", "segment", "train_attributes", "train_bruna", "evaluate"]

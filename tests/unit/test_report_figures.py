@@ -21,7 +21,8 @@ def _results() -> tuple[TaskMetrics, ...]:
 
 def _epochs() -> pd.DataFrame:
     names = {f"{part}/{key}": np.arange(5.0) for key in BRUNA_CURVES for part in ("train", "validation")}
-    return pd.DataFrame({"epoch": range(1, 6), **names, "validation/market1501/rank1": [np.nan, 0.2, np.nan, np.nan, 0.5]})
+    sparse = [np.nan, 0.2, np.nan, np.nan, 0.5]
+    return pd.DataFrame({"epoch": range(1, 6), **names, "validation/market1501/rank1": sparse})
 
 
 def _titles(figure: Figure) -> list[str]:

@@ -14,6 +14,7 @@ differs from the paper's chain of torchvision transforms, on purpose:
 
 import math
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -208,15 +209,20 @@ def _crop_and_flip(images: Tensor, draws: Draws, pad: int) -> Tensor:
 
 def _rotate(images: Tensor, angle: Tensor) -> Tensor:
     """Rotate each image about its centre by its own angle (degrees, anticlockwise); black comes in from outside."""
-    height, width = images.shape[2:]
-    x = (2 * torch.arange(width, device=images.device) + 1) / width - 1
-    y = (2 * torch.arange(height, device=images.device) + 1) / height - 1
-    y, x = torch.meshgrid(y, x, indexing="ij")
-    straight = torch.stack([x, y], dim=2)
-    across = torch.stack([-y * (height / width), x * (width / height)], dim=2)
+    straight, across = _grid(images.shape[2], images.shape[3], images.device)
     angle = angle.to(images.device).deg2rad()[:, None, None, None]
-    grid = torch.addcmul(straight * angle.cos(), across, angle.sin())
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    grid = (straight * angle.cos()).addcmul_(across, angle.sin())
+    # Sampling image by image from memory laid out channel by channel takes nearly twice as long as the copy and it.
+    return F.grid_sample(images.contiguous(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+@lru_cache(maxsize=8)
+def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where pixels come from in an image turned by 0 and by 90 degrees; H x W x 2 each, in units of half the sides."""
+    x = (2 * torch.arange(width, device=device) + 1) / width - 1
+    y = (2 * torch.arange(height, device=device) + 1) / height - 1
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack([x, y], dim=2), torch.stack([-y * (height / width), x * (width / height)], dim=2)
 
 
 def _erase_(both: Tensor, chosen: Tensor, box: Tensor) -> None:

@@ -139,7 +139,8 @@ def _mask_problem(path: str, mask: Facts, image: Facts) -> str | None:
 
 def _shared(rows: pd.DataFrame, column: str) -> pd.Series:
     """For each row whose md5 also occurs with another value of `column`: where."""
-    content = rows[rows["md5"].fillna("") != ""]
+    # Damaged files may well be equal, all empty for one; that says nothing about people.
+    content = rows[rows["decode_problem"].isna()]
     mixed = content[content.groupby("md5")[column].transform("nunique") > 1]
     problems: dict[Hashable, str] = {}
     for _, group in mixed.groupby("md5"):

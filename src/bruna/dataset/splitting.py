@@ -105,14 +105,15 @@ def _mend_absent(train: Mask, bearers: Mask) -> None:
     held where they are. Deepening one move at a time makes this complete and finds the fewest moves.
     """
     held = np.zeros(len(train), dtype=bool)
-    tries = _TRIES
+    tries, deeper = _TRIES, True
 
     def search(depth: int) -> bool:
-        nonlocal tries
+        nonlocal tries, deeper
         absent = _absent(train, bearers)
         if len(absent) == 0:
             return True
         if depth == 0 or tries <= 0:
+            deeper = True
             return False
         mine: list[int] = []
         for person in np.flatnonzero(bearers[:, absent[0]] & ~held).tolist():
@@ -127,15 +128,17 @@ def _mend_absent(train: Mask, bearers: Mask) -> None:
         return False
 
     start = train.copy()
-    for depth in range(len(train) + 1):
+    depth = 0
+    while tries > 0 and deeper:
+        deeper = False
         if search(depth):
             return
-        if tries <= 0:
-            break
+        depth += 1
     # Not possible, or not found: keep the best of single moves.
     train[:] = start
     while len(absent := _absent(train, bearers)):
-        better = [p for p in range(len(train)) if _absent_after(train, bearers, p) < len(absent)]
+        bears = np.flatnonzero(bearers[:, absent].any(axis=1)).tolist()
+        better = [person for person in bears if _absent_after(train, bearers, person) < len(absent)]
         if not better:
             return
         train[better[0]] ^= True

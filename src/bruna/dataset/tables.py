@@ -22,10 +22,10 @@ JUNK = -1
 UNLABELLED = -2
 
 
-def attribute_columns(codes: npt.NDArray[np.integer]) -> dict[str, pd.Categorical]:
+def attribute_columns(codes: npt.NDArray[np.integer]) -> "dict[str, pd.Categorical[str]]":
     """Turn N x 12 codes (-1 = unknown) into the twelve categorical columns of an image table."""
     return {
-        attribute.name: pd.Categorical.from_codes(codes[:, i].astype(int), categories=list(attribute.values))
+        attribute.name: pd.Categorical.from_codes(codes[:, i].tolist(), categories=pd.Index(attribute.values))
         for i, attribute in enumerate(ATTRIBUTES)
     }
 

@@ -212,11 +212,11 @@ def _context() -> Any:
 
 def _run_suite(context: Any, name: str, key: str, frame: pd.DataFrame, checks: list[Check]) -> list[Outcome]:
     data = context.data_sources.add_pandas(name).add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
-    suite = context.suites.add(gx.ExpectationSuite(name=name))
     for number, check in enumerate(checks):
         # The number finds the check of a result again: results come grouped by column.
         check.expectation.meta = {"check": number}
-        suite.add_expectation(check.expectation)
+    # All at once: adding them one by one stores the whole suite each time.
+    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=[check.expectation for check in checks]))
     definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=data, suite=suite))
     result = definition.run(
         # A named index would be taken for the place of every finding instead of the column `key`.
@@ -247,10 +247,14 @@ def _outcome(check: Check, item: Any, key: str) -> Outcome:
         return Outcome(check.says, check.file, False, [("found", str(item.result["observed_value"]))])
     problem = isinstance(check.expectation, ExpectColumnValuesToBeNull)
     findings = [
-        (str(row[key]), str(row[column]) if problem else f"{column} is {row[column]!r}")
+        (str(row[key]), str(row[column]) if problem else f"{column} is {_shown(row[column])}")
         for row in item.result["unexpected_index_list"]
     ]
     return Outcome(check.says, check.file, False, findings)
+
+
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, str) else str(value)
 
 
 def _message(folder: Path, failed: Sequence[Outcome], docs: Path | None) -> str:

@@ -91,7 +91,13 @@ def _share_bars(axes: Axes, attribute: Attribute, shares: pd.DataFrame) -> None:
         axes.text(share, at + 0.2, f" {share:.1%}", va="center", fontsize=7, color=MUTED)
     for at, value in zip(where, attribute.values, strict=True):
         if len(attribute.values) > 4:
-            swatch: dict[str, Any] = {"color": CLOTHES_COLORS[value], "mec": MUTED, "mew": 0.5, "ms": 7, "clip_on": False}
+            swatch: dict[str, Any] = {
+                "color": CLOTHES_COLORS[value],
+                "mec": MUTED,
+                "mew": 0.5,
+                "ms": 7,
+                "clip_on": False,
+            }
             axes.plot(-0.03, at, "s", transform=axes.get_yaxis_transform(), **swatch)
     axes.set_yticks(where, attribute.values)
     axes.tick_params(axis="y", length=0, pad=16 if len(attribute.values) > 4 else 3)

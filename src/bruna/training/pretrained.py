@@ -74,8 +74,8 @@ def _load(backbone: Backbone, name: str, state: dict[str, Tensor], source: str) 
         extra = sorted(set(kept) - set(own))
         raise BrunaError(
             f"pretrained: {source} does not fit {name}: {len(wrong)} of its {len(own)} tensors are missing or of "
-            f"another shape (first: {wrong[:3]}), {len(extra)} are unknown (first: {extra[:3]}). Choose the network that "
-            "the file was made for, or `pretrained: none`."
+            f"another shape (first: {wrong[:3]}), {len(extra)} are unknown (first: {extra[:3]}). Choose the network "
+            "that the file was made for, or `pretrained: none`."
         )
     backbone.load_state_dict(kept)
     _LOG.info("%s: %d tensors from %s", name, len(kept), source)

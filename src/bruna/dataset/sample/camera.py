@@ -52,8 +52,8 @@ CAMERAS: tuple[Camera, ...] = (
 def photograph(scene: Image.Image, camera: Camera, rng: np.random.Generator) -> Image.Image:
     """Record a lit scene: 64 x 128, RGB in and out.
 
-    Only integer tables and exact arithmetic touch the pixels, so that equal seeds give equal bytes on
-    every processor.
+    Only rounded tables and exactly rounded arithmetic touch the pixels (no powers or sines), so that the
+    bytes do not depend on which vector instructions a processor has.
     """
     image = _motion(scene, rng)
     if rng.random() < 0.45:  # a person far away is enlarged to the common size
@@ -64,8 +64,8 @@ def photograph(scene: Image.Image, camera: Camera, rng: np.random.Generator) -> 
     image = image.filter(ImageFilter.GaussianBlur(blur))
     gray = np.asarray(image.convert("L"), dtype=np.float64)[:, :, None]
     saturation = camera.saturation * float(rng.uniform(0.85, 1.1))
-    pixels = gray + saturation * (np.asarray(image, dtype=np.float64) - gray)
-    pixels = _to_bytes(pixels * _uneven_light(rng))
+    coloured = gray + saturation * (np.asarray(image, dtype=np.float64) - gray)
+    pixels = _to_bytes(coloured * _uneven_light(rng))
     tables = _tone_tables(camera, rng)
     toned = np.stack([tables[i][pixels[:, :, i]] for i in range(3)], axis=2).astype(np.float64)
     noise = camera.noise * float(rng.uniform(0.6, 1.3))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -12,6 +13,7 @@ OVERSAMPLE = 4
 """The canvas is this much finer than the image; averaging it down smooths every edge."""
 
 Point = tuple[float, float]
+Box = tuple[float, float, float, float]
 Rgb = tuple[int, int, int]
 Paint = Rgb | Image.Image
 """A colour, or a pattern the size of the canvas."""
@@ -62,17 +64,12 @@ class Canvas:
             tone: brightness of its shading, 1 = as lit.
         """
         across = _normals(line)
-        mask = Image.new("L", self.size, 0) if isinstance(paint, Image.Image) else None
         for share, shade in _ROUND:
             outline, discs = _outline(line, across, radii, share, self.light)
             discs = (discs[:-1] if cut else discs) if caps else []
             if share == 1.0:
                 self._fill(self._on_cover, outline, discs, 255 if self.subject else 0)
-                if mask is None:
-                    self._fill(self._on_colour, outline, discs, paint)
-                else:
-                    self._fill(ImageDraw.Draw(mask), outline, discs, 255)
-                    self._colour.paste(paint, mask=mask)
+                self._paint(outline, discs, paint)
             self._fill(self._on_shade, outline, discs, min(255, round(shade * tone)))
 
     def disc(self, centre: Point, rx: float, ry: float, paint: Rgb, *, tone: float = 1.0) -> None:
@@ -132,11 +129,19 @@ class Canvas:
         """Where the subject is seen, at the final size, mode L, 0 or 255."""
         return self._cover.reduce(OVERSAMPLE).point([0] * 128 + [255] * 128)
 
+    def _paint(self, outline: Sequence[Point], discs: Sequence[Box], paint: Paint) -> None:
+        if isinstance(paint, Image.Image):
+            mask = Image.new("L", self.size, 0)
+            self._fill(ImageDraw.Draw(mask), outline, discs, 255)
+            self._colour.paste(paint, mask=mask)
+        else:
+            self._fill(self._on_colour, outline, discs, paint)
+
     @staticmethod
     def _fill(
         draw: ImageDraw.ImageDraw,
         outline: Sequence[Point],
-        discs: Sequence[tuple[float, ...]],
+        discs: Sequence[Box],
         fill: Rgb | int,
     ) -> None:
         draw.polygon(outline, fill=fill)
@@ -146,7 +151,7 @@ class Canvas:
 
 def _outline(
     line: Sequence[Point], across: Sequence[Point], radii: Sequence[float], share: float, light: float
-) -> tuple[list[Point], list[tuple[float, ...]]]:
+) -> tuple[list[Point], list[Box]]:
     """Polygon and end discs of a tube narrowed to a share of its width and shifted towards the light."""
     left, right, discs = [], [], []
     for (x, y), (nx, ny), radius in zip(line, across, radii, strict=True):
@@ -161,7 +166,7 @@ def _outline(
 def _normals(line: Sequence[Point]) -> list[Point]:
     """Unit vector across the line at each of its points, the mean of the neighbouring pieces'."""
     pieces = []
-    for (x0, y0), (x1, y1) in zip(line, line[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(line):
         length = math.hypot(x1 - x0, y1 - y0) or 1.0
         pieces.append(((y1 - y0) / length, -(x1 - x0) / length))
     normals = []
@@ -172,5 +177,5 @@ def _normals(line: Sequence[Point]) -> list[Point]:
     return normals
 
 
-def _box(centre: Point, rx: float, ry: float) -> tuple[float, float, float, float]:
+def _box(centre: Point, rx: float, ry: float) -> Box:
     return centre[0] - rx, centre[1] - ry, centre[0] + rx, centre[1] + ry

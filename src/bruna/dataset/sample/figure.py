@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from bruna.dataset.sample.canvas import Canvas, Paint, Rgb
 from bruna.dataset.sample.cloth import cloth_paint
 from bruna.dataset.sample.head import draw_back_hair, draw_hat, draw_head, front_locks
-from bruna.dataset.sample.luggage import bag_strap, backpack_straps, draw_backpack, draw_bag, draw_handbag
+from bruna.dataset.sample.luggage import backpack_straps, bag_strap, draw_backpack, draw_bag, draw_handbag
 from bruna.dataset.sample.person import Person
 from bruna.dataset.sample.pose import Frame, Joint, Pose, Skeleton, pose_body
+
+Part = tuple[float, Callable[[], None]]
+"""Place in the order of drawing (far first) and what draws it."""
 
 _SHADOWED = 0.8
 """Shade of the far leg and arm."""
@@ -28,37 +32,44 @@ def draw_figure(canvas: Canvas, person: Person, pose: Pose, frame: Frame, folds:
     upper = cloth_paint(person.upper, frame, canvas.size)
     lower = upper if person.lower is person.upper else cloth_paint(person.lower, frame, canvas.size)
     canvas.shadow((frame.foot[0], frame.foot[1]), 0.2 * frame.scale, 0.03 * frame.scale, 0.5)
-    parts: list[tuple[float, Callable[[], None]]] = []
+    scene = (canvas, person, frame)
     near_leg = 0 if frame.depth(bones.legs[0][1]) > frame.depth(bones.legs[1][1]) else 1
+    parts: list[Part] = [(0.0, partial(_trunk, *scene, bones, upper, lower, folds))]
     for i, leg in enumerate(bones.legs):
-        far = i != near_leg
-        parts.append((-5.0 - far, lambda leg=leg, far=far: _leg(canvas, person, frame, leg, lower, far)))  # type: ignore[misc]
+        parts.append((-5.0 if i == near_leg else -6.0, partial(_leg, *scene, leg, lower, i != near_leg)))
     if person.has("clothes", "dress"):
-        parts.append((-4.0, lambda: _skirt(canvas, person, frame, bones, lower, folds)))
-    parts.append((0.0, lambda: _trunk(canvas, person, frame, bones, upper, lower, folds)))
+        parts.append((-4.0, partial(_skirt, *scene, bones, lower, folds)))
     for i, arm in enumerate(bones.arms):
         far = frame.depth(arm[0]) < -0.4 * person.body.shoulder
-        parts.append((-7.0 if far else 3.0, lambda arm=arm, far=far: _arm(canvas, person, frame, arm, upper, far)))  # type: ignore[misc]
-        if person.has("handbag") and (i == 1) == (person.side > 0):
-            parts.append((-6.9 if far else 2.9, lambda arm=arm: draw_handbag(canvas, person, frame, arm[2])))  # type: ignore[misc]
-        if person.stick and (i == 1) == (person.side > 0):
-            parts.append((-7.1 if far else 3.1, lambda arm=arm: _stick(canvas, frame, arm[2])))  # type: ignore[misc]
-    if person.has("backpack"):
-        behind = frame.cos > -0.25
-        parts.append((-8.0 if frame.cos > 0.25 else (-0.5 if behind else 2.0),
-                      lambda: draw_backpack(canvas, person, frame, bones)))  # fmt: skip
-        parts.append((1.0, lambda: backpack_straps(canvas, person, frame, bones)))
-    if person.has("bag"):
-        side = frame.depth((-person.side * 1.0, 0.0, 0.0))
-        parts.append((3.5 if side > -0.35 else -6.5, lambda: draw_bag(canvas, person, frame, bones)))
-        parts.append((1.1, lambda: bag_strap(canvas, person, frame, bones)))
+        place = -7.0 if far or frame.depth(arm[2]) < -0.1 else 3.0  # a hand before a turned back is hidden
+        parts.append((place, partial(_arm, *scene, arm, upper, far)))
+        holds = (i == 1) == (person.side > 0)
+        if holds and person.has("handbag"):
+            parts.append((place - 0.1, partial(draw_handbag, *scene, arm[2])))
+        if holds and person.stick:
+            parts.append((place + 0.1, partial(_stick, canvas, frame, arm[2])))
+    parts += _luggage(*scene, bones)
     head = frame.turned(pose.head_yaw)
-    parts.append((4.0, lambda: draw_head(canvas, person, frame, head, bones)))
-    parts.append((4.2, lambda: front_locks(canvas, person, head, bones)))
-    parts.append((4.5 if head.cos < -0.15 else -7.5, lambda: draw_back_hair(canvas, person, head, bones)))
-    parts.append((5.0, lambda: draw_hat(canvas, person, frame, head, bones)))
+    parts.append((4.0, partial(draw_head, *scene, head, bones)))
+    parts.append((4.2, partial(front_locks, canvas, person, head, bones)))
+    parts.append((4.5 if head.cos < -0.15 else -7.5, partial(draw_back_hair, canvas, person, head, bones)))
+    parts.append((5.0, partial(draw_hat, *scene, head, bones)))
     for _, paint in sorted(parts, key=lambda part: part[0]):
         paint()
+
+
+def _luggage(canvas: Canvas, person: Person, frame: Frame, bones: Skeleton) -> list[Part]:
+    """Backpack and shoulder bag, in their places among the parts for this view."""
+    parts: list[Part] = []
+    if person.has("backpack"):
+        place = -8.0 if frame.cos > 0.25 else (-0.5 if frame.cos > -0.25 else 2.0)
+        parts.append((place, partial(draw_backpack, canvas, person, frame, bones)))
+        parts.append((1.0, partial(backpack_straps, canvas, person, frame, bones)))
+    if person.has("bag"):
+        near = frame.depth((-float(person.side), 0.0, 0.0)) > -0.35
+        parts.append((3.5 if near else -6.5, partial(draw_bag, canvas, person, frame, bones)))
+        parts.append((1.1, partial(bag_strap, canvas, person, frame, bones)))
+    return parts
 
 
 def _limb(
@@ -113,7 +124,8 @@ def _shoe(canvas: Canvas, person: Person, frame: Frame, ankle: Joint, toe: Joint
     s = frame.scale
     low = frame.points([(heel[0], heel[1] - 0.008, heel[2]), (toe[0], toe[1] - 0.008, toe[2])])
     canvas.tube(low, [0.019 * s, 0.017 * s], person.sole, tone=tone)
-    canvas.tube(frame.points([(heel[0], heel[1] + 0.006, heel[2]), toe]), [0.023 * s, 0.017 * s], person.shoe, tone=tone)  # fmt: skip
+    top = frame.points([(heel[0], heel[1] + 0.006, heel[2]), toe])
+    canvas.tube(top, [0.023 * s, 0.017 * s], person.shoe, tone=tone)
 
 
 def _arm(canvas: Canvas, person: Person, frame: Frame, arm: tuple[Joint, ...], paint: Paint, far: bool) -> None:
@@ -126,7 +138,8 @@ def _arm(canvas: Canvas, person: Person, frame: Frame, arm: tuple[Joint, ...], p
     loose = 0.5 + 0.5 * person.fit
     if person.has("up", "long"):
         cuff = _between(elbow, hand, 0.9)
-        _limb(canvas, frame, [shoulder, elbow, cuff], [0.040 * w, 0.034 * w * loose, 0.027 * w * loose], paint, tone, True)  # fmt: skip
+        radii = [0.040 * w, 0.034 * w * loose, 0.027 * w * loose]
+        _limb(canvas, frame, [shoulder, elbow, cuff], radii, paint, tone, True)
         bend = frame.point(elbow)
         canvas.crease([bend, frame.point(_between(elbow, hand, 0.2))], 0.012 * s, 0.78 * tone)
     elif not person.sleeveless:
@@ -224,7 +237,8 @@ def _print(canvas: Canvas, person: Person, frame: Frame, bones: Skeleton) -> Non
         "disc": [[(0.5 * math.cos(t * math.pi / 4), y + 0.035 * math.sin(t * math.pi / 4)) for t in range(8)]],
         "square": [[(0.1, y + 0.03), (0.7, y + 0.03), (0.7, y - 0.02), (0.1, y - 0.02)]],
         "two bars": [[(-0.6, y + d), (0.6, y + d), (0.6, y + d - 0.014), (-0.6, y + d - 0.014)] for d in (0.03, 0.0)],
-        "chevron": [[(-0.8, y + 0.04), (0, y - 0.01), (0.8, y + 0.04), (0.8, y + 0.015), (0, y - 0.035), (-0.8, y + 0.015)]],
+        "chevron": [[(-0.8, y + 0.04), (0, y - 0.01), (0.8, y + 0.04),
+                     (0.8, y + 0.015), (0, y - 0.035), (-0.8, y + 0.015)]],
         "buttons": [[(-0.06, y + 0.05), (0.06, y + 0.05), (0.06, y - 0.2), (-0.06, y - 0.2)]],
     }  # fmt: skip
     for corners in shapes.get(person.logo, []):

@@ -44,7 +44,8 @@ def draw_back_hair(canvas: Canvas, person: Person, head: Frame, bones: Skeleton)
         long = 2.9 if person.hair_style == "loose" else 2.5
         full = 1.0 if person.hair_style == "loose" else 1.16
         rows = [((x, y + 0.45 * r, z - 0.2 * r), 0.8 * r), ((x, y - 0.8 * r, z - 0.4 * r), 1.0 * r * full),
-                ((x, y - 1.8 * r, z - 0.75 * r), 1.05 * r * full), ((x, y - long * r, z - 1.0 * r), 0.75 * r)]  # fmt: skip
+                ((x, y - 1.8 * r, z - 0.75 * r), 1.05 * r * full),
+                ((x, y - long * r, z - 1.0 * r), 0.75 * r)]  # fmt: skip
     elif person.hair_style == "tail":
         rows = [((x, y + 0.35 * r, z - 0.85 * r), 0.3 * r), ((x + 0.25 * r, y - 0.7 * r, z - 1.3 * r), 0.42 * r),
                 ((x + 0.35 * r, y - 2.6 * r, z - 1.35 * r), 0.2 * r)]  # fmt: skip
@@ -125,7 +126,8 @@ def draw_hat(canvas: Canvas, person: Person, body: Frame, head: Frame, bones: Sk
     reach = 0.9 * r * ahead
     if head.cos > -0.5:
         drop = 0.22 * r * max(0.0, head.cos)
-        edge = [(cx - 0.85 * r + max(reach, 0) * 0.6, top - 0.12 * r), (cx + 0.85 * r + min(reach, 0) * 0.6, top - 0.12 * r),
+        edge = [(cx - 0.85 * r + max(reach, 0) * 0.6, top - 0.12 * r),
+                (cx + 0.85 * r + min(reach, 0) * 0.6, top - 0.12 * r),
                 (cx + 0.8 * r * (1 - abs(ahead) * 0.6) + reach * 1.25, top + 0.1 * r + drop),
                 (cx - 0.8 * r * (1 - abs(ahead) * 0.6) + reach * 1.25, top + 0.1 * r + drop)]  # fmt: skip
         canvas.flat(edge, _shade(person.hat, 0.78), 0.9)

@@ -146,7 +146,7 @@ def draw_person(codes: npt.NDArray[np.int64], rng: np.random.Generator) -> Perso
         handbag=_away(lower.colours[0], _LEATHERS, rng),
         hat=_away(hairs[0], (*_LEATHERS[1:], (236, 236, 234)), rng),
         hat_style=str(rng.choice(["sun", "sun", "cap"] if female else ["cap", "cap", "sun"])),
-        stick=age == "old" and not values["handbag"] == "yes",
+        stick=age == "old" and values["handbag"] != "yes",
         glasses=bool(rng.random() < 0.15),
     )
 
@@ -180,9 +180,10 @@ def _body(age: str, female: bool, rng: np.random.Generator) -> Body:
 def _cloth(colour: str, rng: np.random.Generator, *, upper: bool) -> Cloth:
     if colour != MULTICOLOR:
         ground = _near(_SHADES[colour][int(rng.integers(3))], rng, 10)
-        faint: Rgb = tuple(int(c * 0.72 + (40 if sum(ground) < 200 else 0)) for c in ground)  # type: ignore[assignment]
+        lift = 40 if sum(ground) < 200 else 0  # dark cloth has a lighter pattern
+        r, g, b = (int(c * 0.72) + lift for c in ground)
         pattern = str(rng.choice(["plain", "plain", "plain", "pinstripes", "checks"])) if upper else "plain"
-        return Cloth(pattern, (ground, faint), float(rng.uniform(0.03, 0.05)))
+        return Cloth(pattern, (ground, (r, g, b)), float(rng.uniform(0.03, 0.05)))
     names = [str(n) for n in rng.permutation(["red", "yellow", "blue", "green", "purple", "pink"])[:2]]
     colours = [_SHADES[n][int(rng.integers(2))] for n in names]
     colours.insert(int(rng.integers(2)), _SHADES[str(rng.choice(["white", "black"]))][0])

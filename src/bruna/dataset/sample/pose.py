@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -114,7 +115,7 @@ class Skeleton:
     def slice(self, y: float) -> tuple[Joint, float, float]:
         """Centre, half width and half depth of the trunk at a height."""
         rows = self.trunk
-        for low, high in zip(rows, rows[1:], strict=False):
+        for low, high in pairwise(rows):
             if y <= high[0][1]:
                 t = max(0.0, (y - low[0][1]) / (high[0][1] - low[0][1]))
                 z = low[0][2] + t * (high[0][2] - low[0][2])

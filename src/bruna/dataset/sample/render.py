@@ -4,6 +4,7 @@ import csv
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +77,7 @@ def render_sample(
     images_per_identity: int = 10,
     test_identities: int = 16,
     mask_pairs: int = 160,
-    progress: Callable[[Iterable[_Job], str, int], Iterable[_Job]] | None = None,
+    progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None,
 ) -> SampleSummary:
     """Draw the sample data set into `folder`, replacing what is there.
 
@@ -137,9 +138,7 @@ def _people(seed: int, group: int, count: int) -> tuple[list[Person], npt.NDArra
     return [draw_person(row, random_generator(seed, _PERSON, group, i)) for i, row in enumerate(codes)], codes
 
 
-def _train_jobs(
-    seed: int, people: list[Person], ids: npt.NDArray[np.int64], mean: int
-) -> Iterator[_Job]:
+def _train_jobs(seed: int, people: list[Person], ids: npt.NDArray[np.int64], mean: int) -> Iterator[_Job]:
     """Course names: identity, camera, nine digits that say nothing."""
     for i, (person, identity) in enumerate(zip(people, ids, strict=True)):
         rng = random_generator(seed, _SHOT, _TRAIN, i)
@@ -160,12 +159,19 @@ def _test_jobs(seed: int, people: list[Person], ids: npt.NDArray[np.int64]) -> l
             subset = "gallery" if shot.camera in queried else "query"
             queried.add(shot.camera)
             jobs.append(_Job(f"{subset}/{_name(f'{identity:04d}', shot)}", person, shot.camera, (_TEST_SET, i, k)))
+    return jobs + _other_jobs(seed, people)
+
+
+def _other_jobs(seed: int, people: list[Person]) -> list[_Job]:
+    """The gallery's distractors (strangers, 0000) and its junk (-1: a part of somebody, or an empty place)."""
     others, _ = _people(seed, _OTHERS, _DISTRACTORS // 2)
-    for k in range(_DISTRACTORS + _JUNK):
-        shot = plan_shots(k, 1, random_generator(seed, _SHOT, _OTHERS, k))[0]
+    jobs = []
+    rng = random_generator(seed, _SHOT, _OTHERS)
+    for k, frame in enumerate(rng.choice(90_000, size=_DISTRACTORS + _JUNK, replace=False)):
+        shot = Shot(k, int(rng.integers(1, CAMERAS + 1)), int(rng.integers(1, 4)), int(frame))
         junk = k >= _DISTRACTORS
-        # a junk image shows a part of somebody, or an empty place
-        person = None if junk and k % 3 == 0 else (people if junk else others)[k % len(people if junk else others)]
+        crowd = people if junk else others
+        person = None if junk and k % 3 == 0 else crowd[k % len(crowd)]
         label = "-1" if junk else "0000"
         jobs.append(_Job(f"gallery/{_name(label, shot)}", person, shot.camera, (_OTHERS, k), junk=junk))
     return jobs

@@ -155,7 +155,8 @@ def _window(draw: Draw, x: int, y: int, width: int, height: int, glass: Rgb) -> 
     draw.rectangle((x, y, x + width, y + height), fill=(214, 210, 202))
     draw.rectangle((x + 4, y + 4, x + width - 4, y + height - 4), fill=glass)
     shine = (glass[0] + 40, glass[1] + 44, glass[2] + 48)
-    draw.polygon([(x + 8, y + height - 6), (x + width * 0.5, y + 6), (x + width * 0.7, y + 6), (x + 24, y + height - 6)], fill=shine)  # fmt: skip
+    top, low = y + 6, y + height - 6
+    draw.polygon([(x + 8, low), (x + width * 0.5, top), (x + width * 0.7, top), (x + 24, low)], fill=shine)
     draw.line((x + width / 2, y, x + width / 2, y + height), fill=(200, 198, 192), width=3)
 
 

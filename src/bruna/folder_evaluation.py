@@ -1,0 +1,49 @@
+"""Measuring trained models on a data set folder that the pipeline has not seen: `bruna evaluate FOLDER`."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bruna.dataset.annotations import read_annotations
+from bruna.dataset.filenames import LABELLED
+from bruna.dataset.packing import write_images
+from bruna.dataset.tables import read_table
+from bruna.dataset.validation import validate_dataset
+from bruna.evaluation import Models, attribute_figures, describe, retrieve
+from bruna.params import Params
+
+
+def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch.device) -> dict[str, Any]:
+    """Rank every image of the folder's `train/` against all others, and predict its attributes.
+
+    Args:
+        folder: a data set folder (docs/data.md) whose identities are all new to the models.
+        models: the pipeline's artifacts folder, with `unet`, `attributes` and `bruna`.
+        params: of the pipeline; the groups `validate` and `evaluate` are used.
+        device: where to compute.
+
+    Returns:
+        `retrieval.<course|market1501>.<map|rank1|rank5|rank10|minp|queries|left_out>`, with the junk filter as
+        the parameters say and below `retrieval.unfiltered` without it, and
+        `attributes.<name>.<accuracy|precision|recall|majority>` for the twelve attributes.
+
+    Raises:
+        BrunaError: the folder does not pass the validation, a model is missing, or no query has a match.
+    """
+    loaded = Models.load(models, device)
+    found = validate_dataset(folder, params.validate_)
+    annotations = read_annotations(folder / "annotations_train.csv")
+    manifest = found.manifest
+    with tempfile.TemporaryDirectory() as scratch:
+        packed = Path(scratch) / "people.parquet"
+        write_images(folder, manifest[manifest["subset"] == LABELLED[0]], annotations, packed)
+        table = read_table(packed)
+    people = describe(table, None, loaded, params.evaluate.batch_size, folder.name)
+    return {
+        "images": len(table),
+        "identities": int(table["identity"].nunique()),
+        "retrieval": retrieve(people, people, params.evaluate).summary(),
+        "attributes": attribute_figures(people),
+    }

@@ -1,0 +1,1 @@
+"""Numbers to pictures: metrics of attributes, figures, rank lists, the report page."""

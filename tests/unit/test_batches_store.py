@@ -1,0 +1,78 @@
+"""The store against Pillow itself, in memory and mapped."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bruna.batches.store import ImageStore
+from bruna.errors import BrunaError
+
+SIZE = (16, 8)
+
+
+def encode(pixels: np.ndarray, file_format: str = "JPEG") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, file_format)
+    return file.getvalue()
+
+
+def noise(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def decoded(encoded: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
+
+
+@pytest.mark.parametrize("memory_limit", [None, 0], ids=["in memory", "mapped"])
+def test_pixels_are_pillows_in_the_order_given(memory_limit: int | None, tmp_path: Path) -> None:
+    encoded = [encode(noise(i, *SIZE, 3), "JPEG" if i % 2 else "PNG") for i in range(150)]
+    encoded[7] = encode(noise(7, *SIZE))  # a grey JPEG becomes three channels
+    names = [str(i) for i in range(150)]
+    store = ImageStore.decode(encoded, names, SIZE, memory_limit=memory_limit, folder=tmp_path)
+    assert len(store) == 150
+    assert store.pixels.dtype == torch.uint8
+    index = torch.tensor([149, 0, 7, 0])
+    want = np.stack([decoded(encoded[i]).transpose(2, 0, 1) for i in index.tolist()])
+    assert torch.equal(store[index], torch.from_numpy(want))
+    assert torch.equal(store[index.numpy()], store[index])
+    assert list(tmp_path.iterdir()) == []  # the mapped file has no name to be left behind
+
+
+def test_another_size_is_resized_with_antialiasing() -> None:
+    stripes = np.zeros((64, 32, 3), dtype=np.uint8)
+    stripes[::2] = 200  # a filter without antialiasing keeps only the bright or only the dark rows
+    pixels = ImageStore.decode([encode(stripes, "PNG")], ["x"], SIZE).pixels.float()
+    assert (pixels[:, :, 2:-2] - 100).abs().max() <= 2
+
+
+def test_masks_of_two_values_become_0_and_255() -> None:
+    half = np.zeros(SIZE, dtype=np.uint8)
+    half[:, 4:] = 1
+    for encoded in (encode(half, "PNG"), encode(half * 255, "PNG"), encode(half.astype(bool), "PNG")):
+        store = ImageStore.decode([encoded], ["m"], SIZE, kind="binary")
+        assert torch.equal(store.pixels[0, 0], torch.from_numpy(half * 255))
+    probabilities = noise(1, *SIZE)
+    gray = ImageStore.decode([encode(probabilities, "PNG")], ["m"], SIZE, kind="gray")
+    assert torch.equal(gray.pixels[0, 0], torch.from_numpy(probabilities))
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"no image", lambda data: b""])
+def test_a_damaged_image_is_named(damage) -> None:  # type: ignore[no-untyped-def]
+    good = encode(noise(0, 64, 32, 3))
+    with pytest.raises(BrunaError, match=r"train/0003_c1_5\.jpg cannot be decoded"):
+        ImageStore.decode([good, damage(good)], ["train/0001_c1_1.jpg", "train/0003_c1_5.jpg"], SIZE)
+
+
+def test_a_folder_that_cannot_hold_the_pixels_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BrunaError, match="more than the memory limit"):
+        ImageStore.decode([encode(noise(0, *SIZE, 3))], ["x"], SIZE, memory_limit=0, folder=tmp_path / "file")
+
+
+def test_an_empty_store_has_a_shape() -> None:
+    assert ImageStore.decode([], [], SIZE).pixels.shape == (0, 3, *SIZE)

@@ -1,0 +1,86 @@
+"""Tuples: who is in them, how often, and that epochs can be drawn in any order."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from bruna.batches.tuples import ANCHORS, OTHERS, TupleSampler, draw_without_repetition
+from bruna.errors import BrunaError
+
+
+@given(
+    counts=st.lists(st.integers(1, 9), min_size=2, max_size=14),
+    per_identity=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=80, deadline=None)
+def test_a_tuple_is_four_of_one_identity_and_eight_of_others(counts: list[int], per_identity: int, seed: int) -> None:
+    names = np.random.default_rng(seed).permutation(1000)[: len(counts)]
+    identities = np.random.default_rng(seed + 1).permutation(np.repeat(names, counts))
+    tuples = TupleSampler(identities, seed=seed, tuples_per_identity=per_identity).epoch(2)
+    assert tuples.shape == (len(counts) * per_identity, 12)
+    assert tuples.dtype == np.int64
+    people = identities[tuples]
+    anchors, times = np.unique(people[:, 0], return_counts=True)
+    assert set(anchors) == set(names)
+    assert (times == per_identity).all()
+    assert (people[:, :ANCHORS] == people[:, :1]).all()
+    assert (people[:, ANCHORS:] != people[:, :1]).all()
+    for row, who in zip(tuples, people, strict=True):
+        images = int((identities == who[0]).sum())
+        assert len(set(row[:ANCHORS])) == min(ANCHORS, images)
+        assert len(set(who[ANCHORS:])) == min(OTHERS, len(counts) - 1)
+
+
+def test_images_and_strangers_are_drawn_uniformly() -> None:
+    identities = np.repeat(np.arange(12), [5, 7] + [3] * 10)
+    sampler = TupleSampler(identities, seed=0, tuples_per_identity=3000)
+    tuples = sampler.epoch(0)
+    anchor = identities[tuples[:, 0]]
+    for column in range(ANCHORS):
+        assert stats.chisquare(np.bincount(tuples[anchor == 1, column])[5:12]).pvalue > 1e-4
+    strangers = identities[tuples[anchor == 4, ANCHORS:]]
+    assert strangers.shape == (3000, OTHERS)
+    assert stats.chisquare(np.delete(np.bincount(strangers.ravel(), minlength=12), 4)).pvalue > 1e-4
+    of_the_second = tuples[anchor == 4, ANCHORS:][strangers == 1]
+    assert stats.chisquare(np.bincount(of_the_second)[5:12]).pvalue > 1e-4
+    # Every pair of images of the first identity is as likely as any other.
+    pairs = np.sort(tuples[anchor == 0, :2], axis=1) @ [5, 1]
+    counts = np.bincount(pairs)
+    assert (counts > 0).sum() == 10
+    assert stats.chisquare(counts[counts > 0]).pvalue > 1e-4
+
+
+def test_numbers_without_repetition_worked_by_hand() -> None:
+    class Ranks:
+        """Draws the ranks 2, 1, 0 whatever is asked."""
+
+        def __init__(self) -> None:
+            self.columns = iter([2, 1, 0])
+
+        def integers(self, low: int, high: np.ndarray) -> np.ndarray:
+            return np.full(len(high), next(self.columns)) % high
+
+    # Of 0..4: rank 2 is 2; of 0 1 3 4 rank 1 is 1; of 0 3 4 rank 0 is 0. Of 0..1: 2 % 2 = 0; left 1; all used: 0.
+    drawn = draw_without_repetition(Ranks(), np.array([5, 2]), 3)  # type: ignore[arg-type]
+    assert drawn.tolist() == [[2, 1, 0], [0, 1, 0]]
+
+
+def test_an_epoch_depends_on_seed_and_number_alone() -> None:
+    identities = np.repeat(np.arange(10), 6)
+    straight, resumed = (TupleSampler(identities, seed=3, tuples_per_identity=2) for _ in range(2))
+    first, second = straight.epoch(0), straight.epoch(1)
+    assert np.array_equal(resumed.epoch(1), second)
+    assert not np.array_equal(first, second)
+    other = TupleSampler(identities, seed=4, tuples_per_identity=2)
+    assert not np.array_equal(other.epoch(0), first)
+    assert len(straight) == 20
+
+
+def test_one_identity_is_refused() -> None:
+    with pytest.raises(BrunaError, match="show 1 identity"):
+        TupleSampler(np.array([7, 7, 7, 7]), seed=0, tuples_per_identity=1)
+    with pytest.raises(BrunaError, match="show 0 identit"):
+        TupleSampler(np.array([], dtype=np.int64), seed=0, tuples_per_identity=1)

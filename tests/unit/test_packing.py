@@ -1,0 +1,115 @@
+"""Image tables hold the files' bytes and the people's attributes, and split people, not images."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from bruna.dataset import packing
+from bruna.dataset.annotations import Annotations, read_annotations
+from bruna.dataset.attributes import ATTRIBUTES, NAMES
+from bruna.dataset.division import split_dataset
+from bruna.dataset.facts import image_facts, manifest_of
+from bruna.dataset.packing import mask_parts, pack_tables
+from bruna.dataset.tables import attribute_codes, read_table
+from bruna.errors import BrunaError
+from bruna.files import fingerprint
+from bruna.params import Split
+from tiny_dataset import write_dataset, write_image
+
+SPLIT = Split(seed=0, train_share=0.5, mask_train_share=0.5)
+TABLES = ["train", "validation", "test/query", "test/gallery", "test/queries", "test/test"]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "data")
+
+
+def manifest(data: Path) -> pd.DataFrame:
+    return manifest_of(image_facts(data))
+
+
+def test_tables_hold_bytes_and_attributes(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "ROW_GROUP", 3)  # several blocks a table
+    out = tmp_path / "out"
+    table, summary = split_dataset(data, manifest(data).sample(frac=1, random_state=0), SPLIT, out)
+    tables = {name: pd.read_parquet(out / f"{name}.parquet") for name in TABLES}
+    for name, rows in tables.items():
+        assert rows["path"].is_monotonic_increasing and rows["path"].is_unique, name
+        assert all(row.image == (data / row.path).read_bytes() for row in rows.itertuples()), name
+        assert [str(rows[c].dtype) for c in ("identity", "camera")] == ["int32", "int8"]
+        for attribute in ATTRIBUTES:
+            assert list(rows[attribute.name].cat.categories) == list(attribute.values), name
+    train, validation = tables["train"], tables["validation"]
+    assert (train["identity"].nunique(), validation["identity"].nunique()) == (2, 2)
+    assert not set(train["identity"]) & set(validation["identity"])
+    labelled = pd.concat([train, validation])
+    assert sorted(labelled["path"]) == sorted(f"train/{p.name}" for p in (data / "train").iterdir())
+    annotations = read_annotations(data / "annotations_train.csv")
+    assert (attribute_codes(labelled) == annotations.of(labelled["identity"])).all()
+    by_path = labelled.set_index("path")
+    person = by_path.loc["train/0002_c2_000020002.jpg"]
+    assert person[["identity", "camera", "age", "upcolor", "downcolor"]].tolist() == [
+        2, 2, "teenager", "red", "multicolor"
+    ]  # fmt: skip
+    gallery = tables["test/gallery"].set_index("identity")
+    assert gallery.loc[20, ["age", "upcolor"]].tolist() == ["old", "blue"]
+    assert gallery.loc[[0, -1], list(NAMES)].isna().all(axis=None)
+    assert tables["test/test"][list(NAMES)].isna().all(axis=None)
+    assert set(tables["test/queries"]["identity"]) == {-2}
+    assert summary["rows"] == {
+        "train": 4, "validation": 4, "masks_train": 1, "masks_held_out": 1,
+        "test_query": 1, "test_gallery": 3, "test_queries": 1, "test_test": 2,
+    }  # fmt: skip
+    assert table["people"].sum() == 4 * 12 and table.columns[0] == "attribute"
+
+
+def test_mask_pairs(data: Path, tmp_path: Path) -> None:
+    split_dataset(data, manifest(data), SPLIT, tmp_path)
+    masks = read_table(tmp_path / "masks.parquet")
+    assert sorted(masks["part"]) == ["held_out", "train"]
+    for row in masks.itertuples():
+        stem = Path(row.path).stem
+        assert row.image == (data / "masks" / "images" / f"{stem}.jpg").read_bytes()
+        assert row.mask == (data / "masks" / "masks" / f"{stem}.png").read_bytes()
+        assert np.unique(np.asarray(Image.open(io.BytesIO(row.mask)))).tolist() == [0, 255]
+
+
+def test_same_input_same_bytes_and_stale_test_tables_go(data: Path, tmp_path: Path) -> None:
+    for out in ("a", "b"):
+        split_dataset(data, manifest(data), SPLIT, tmp_path / out)
+    assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
+    rest = manifest(data)
+    rest = rest[rest["subset"] == "train"]
+    split_dataset(data, rest, SPLIT, tmp_path / "a")
+    assert list((tmp_path / "a" / "test").iterdir()) == []
+    masks = read_table(tmp_path / "a" / "masks.parquet")
+    assert len(masks) == 0 and list(masks.columns) == ["path", "image", "mask", "part"]
+
+
+def test_changed_and_vanished_files_are_refused(data: Path, tmp_path: Path) -> None:
+    rows = manifest(data)
+    people = Annotations(np.empty(0, dtype=np.int64), np.empty((0, 12), dtype=np.int64))
+    write_image(data / "train" / "0005_c1_000050001.jpg", 1)
+    with pytest.raises(BrunaError, match=r"0005_c1_000050001\.jpg has changed since it was validated"):
+        pack_tables(data, rows, people, np.array([5]), tmp_path / "out", mask_train_share=0.5, seed=0)
+    (data / "train" / "0005_c1_000050001.jpg").unlink()
+    with pytest.raises(BrunaError, match=r"0005_c1_000050001\.jpg cannot be read"):
+        pack_tables(data, rows, people, np.array([5]), tmp_path / "out", mask_train_share=0.5, seed=0)
+    assert not list((tmp_path / "out").glob("*train*"))
+
+
+@given(st.integers(2, 200), st.floats(0.01, 0.99), st.integers(0, 5))
+def test_mask_parts(count: int, share: float, seed: int) -> None:
+    parts = mask_parts(count, share, seed)
+    inside = (parts == "train").sum()
+    assert 1 <= inside <= count - 1
+    assert inside == round(share * count) or inside in (1, count - 1)
+    assert (parts == mask_parts(count, share, seed)).all()
+    assert mask_parts(1, share, seed).tolist() == ["train"]
