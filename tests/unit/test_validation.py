@@ -133,7 +133,7 @@ def test_broken_structure_fails_even_with_quarantine(data: Path, tmp_path: Path)
         "gallery/0007_c4s1_000001_01.jpg has the same identity",
         "  annotations_test.csv, line 3 (id 20): upblue and upgreen are 2",
         "  annotations_train.csv, line 3 (id 5): age is '9'",
-        "Expected: age is 1 or 2 or 3 or 4. Not so in 1 places:",
+        "Expected: age is 1 or 2 or 3 or 4. Not so in 1 place:",
     ):
         assert line in lines, line
     assert str(data) in lines[0]

@@ -36,7 +36,7 @@ def jitter_(images: Tensor, factors: Tensor, order: list[int]) -> None:
         elif kind == CONTRAST:
             means = images.mean(dim=(2, 3), keepdim=True)
             grey = means[0] * _GREY[0] + means[1] * _GREY[1] + means[2] * _GREY[2]
-            torch.addcmul(grey * (1 - factor), images, factor, out=images).clamp_(0, WHITE)
+            images.mul_(factor).add_(grey * (1 - factor)).clamp_(0, WHITE)
         elif kind == SATURATION:
             grey = torch.mul(images[0], _GREY[0]).add_(images[1], alpha=_GREY[1]).add_(images[2], alpha=_GREY[2])
             torch.addcmul(grey.mul_(1 - factor), images, factor, out=images).clamp_(0, WHITE)
@@ -47,35 +47,36 @@ def jitter_(images: Tensor, factors: Tensor, order: list[int]) -> None:
 def shift_hue_(images: Tensor, shift: Tensor) -> None:
     """Turn the hue of each image by its own shift in place, leaving HSV saturation and value as they are.
 
-    In sextants of the colour circle the hue is h; with d the circular distance of h to a channel's own place
-    (red 0, green 2, blue -2), the channel is min + c * clamp(2 - d, 0, 1), where c = max - min: what a way to HSV
-    and back comes to. The hue itself is found from the same formula turned round: with w = (red - min) / c and
-    q = |green - blue| / c, its distance to red's place is 3 - 3w - q + 2wq, towards green where green > blue.
-    Everything below is in units of c, so that one division is enough and a grey pixel (c = 0) stays as it is.
+    Along the circle of hues a channel is max for two sextants, falls to min over one, is min for two and rises over
+    one: it is a slope of max - min a sextant, clamped to min and max. On that slope, unclamped, a channel of value v
+    stands at 2v - mid, for the sorted channels min, mid, max of its pixel: for mid that is v itself; max has gone
+    max - mid beyond, as far as mid has still to go. So a turn by s sextants is
+
+        v' = clamp(2v - mid - s (max - min) sign(next - last), min, max),
+
+    next and last being the channels after and before v (green and blue for red). One such step is right up to one
+    sextant; two sextants are a change of places of the channels. It agrees with the way to HSV and back.
 
     Args:
         images: 3 x B x H x W.
         shift: B on the CPU, in turns of the circle.
     """
-    sextants = (6 * shift).to(images.device)[:, None, None]
+    sextants = 6 * shift
+    places = torch.round(sextants / 2)
+    for i in places.nonzero()[:, 0].tolist():
+        images[:, i] = images[:, i].roll(int(places[i]), dims=0)
+    rest = (sextants - 2 * places).to(images.device)[:, None, None]
+
     red, green, blue = images.unbind(0)
-    low = torch.minimum(red, green)
-    torch.minimum(low, blue, out=low)
-    top = torch.maximum(red, green)
-    torch.maximum(top, blue, out=top)
-    chroma = top - low
-    weight, tilt = red - low, green - blue
-    hue = torch.sub(chroma, weight).mul_(3).sub_(tilt.abs())
-    hue.add_(weight.mul_(tilt.abs()).div_(chroma.clamp(min=1e-6)), alpha=2)
-    torch.copysign(hue, tilt, out=hue).addcmul_(chroma, sextants)
-    if float(shift.abs().max()) > 1 / 6:  # |hue| is at most 3 sextants; up to 4 the distances below are right
-        circle = 6 * chroma
-        hue.sub_(torch.div(hue, circle.clamp(min=1e-6)).round_().mul_(circle))
-    red.copy_(hue)
-    torch.sub(hue, chroma, alpha=2, out=green)
-    torch.add(hue, chroma, alpha=2, out=blue)
-    # 3 - ||h - place| - 3| is the distance round the circle, for |h - place| up to 6.
-    images.abs_().sub_(chroma, alpha=3).abs_().add_(low - chroma)
+    lower, upper = torch.minimum(red, green), torch.maximum(red, green)
+    low, top = torch.minimum(lower, blue), torch.maximum(upper, blue)
+    middle = torch.maximum(lower, torch.minimum(upper, blue, out=upper), out=lower)
+    step = (low - top).mul_(rest)
+    side = torch.empty_like(images)
+    torch.sub(green, blue, out=side[0])
+    torch.sub(blue, red, out=side[1])
+    torch.sub(red, green, out=side[2])
+    torch.lerp(middle, images, 2.0, out=images).addcmul_(side.sign_(), step)
     torch.clamp(images, low, top, out=images)
 
 

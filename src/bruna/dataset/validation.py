@@ -80,7 +80,7 @@ def validate_dataset(folder: Path, params: Validate, *, docs: Path | None = None
     """Check a data set folder.
 
     Args:
-        folder: the data set (layout in docs/data.md).
+        folder: the data set: `train/`, `query/`, `gallery/`, `queries/`, `test/`, `masks/` and annotation files.
         params: expected image size, and what to do about single damaged images.
         docs: folder for Great Expectations' HTML pages, written anew whether the checks pass or not.
 
@@ -199,7 +199,7 @@ def _run_suites(suites: Sequence[Suite], docs: Path | None) -> list[Outcome]:
         backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(beside.resolve())}
         context.add_data_docs_site("site", {"class_name": "SiteBuilder", "store_backend": backend})
         outcomes = [outcome for suite in suites for outcome in _run_suite(context, *suite)]
-        context.build_data_docs()
+        context.build_data_docs(site_names=["site"])
     return outcomes
 
 
@@ -260,7 +260,8 @@ def _shown(value: object) -> str:
 def _message(folder: Path, failed: Sequence[Outcome], docs: Path | None) -> str:
     lines = [f"{folder}: the data set cannot be used, {len(failed)} of its checks failed."]
     for outcome in failed:
-        lines.append(f"Expected: {outcome.says}. Not so in {len(outcome.findings)} places:")
+        places = "place" if len(outcome.findings) == 1 else "places"
+        lines.append(f"Expected: {outcome.says}. Not so in {len(outcome.findings)} {places}:")
         lines += [f"  {where}: {what}" for where, what in outcome.findings[:SHOWN]]
         if len(outcome.findings) > SHOWN:
             lines.append(f"  ... and {len(outcome.findings) - SHOWN} more")
