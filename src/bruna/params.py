@@ -16,7 +16,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 ImageSize = Annotated[tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]], Field(strict=False)]
-AttributeNetworkName = Literal["resnet18"]
 BackboneName = Literal["mobilenet_v3_small", "mobilenet_v3_large", "mobilenet_v2", "resnet18", "resnet50"]
 
 
@@ -86,7 +85,7 @@ class TrainAttributes(_Group):
     """Group `train_attributes` (Task 1, section 3.1)."""
 
     seed: int
-    network: AttributeNetworkName
+    network: BackboneName
     pretrained: str
     image_size: ImageSize
     epochs: Count

@@ -142,10 +142,12 @@ def test_a_second_repro_does_nothing(project: Project) -> None:
 
 
 def test_plots_are_drawn(project: Project) -> None:
-    printed = project.run("dvc", "plots", "show", "--json")
-    for part in ("epochs.csv", "overlays.png", "Bruna's distances"):
-        assert part in printed
-    assert not json.loads(printed).get("errors"), json.loads(printed)["errors"]
+    shown = json.loads(project.run("dvc", "plots", "show", "--json"))
+    assert not shown.get("errors"), shown["errors"]
+    for plot in yaml.safe_load((project.folder / "dvc.yaml").read_text())["plots"]:
+        name = plot if isinstance(plot, str) else next(iter(plot))
+        found = [key for key in shown["data"] if key == name or key.startswith(f"{name}/")]  # a folder of images
+        assert found and all(shown["data"][key] for key in found), name
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(project: Project) -> None:
@@ -176,8 +178,8 @@ def test_an_experiment_runs_what_it_changes(project: Project) -> None:
     row = next(row for row in rows if row["Experiment"] == "short")
     baseline = next(row for row in rows if row["rev"] == "main")
     assert (row["train_bruna.epochs"], baseline["train_bruna.epochs"]) == ("2", "3")
-    column = "metrics/evaluate.json:validation.market1501.map"
-    assert float(row[column]) > 0 and float(baseline[column]) > 0
+    columns = [column for column in row if column.endswith("validation.market1501.map")]
+    assert columns and all(float(row[column]) > 0 and float(baseline[column]) > 0 for column in columns)
     new = [runs for parent, runs in project.parents().items() if parent not in before]
     assert len(new) == 1
     parent, *children = new[0]
@@ -211,10 +213,10 @@ def test_a_queued_experiment_uses_its_own_code_and_this_store(project: Project) 
     assert new[0][1].info.artifact_uri.startswith((project.folder / "mlartifacts").as_uri())
 
 
-def test_help_says_what_a_stage_does(project: Project) -> None:
-    for stage in STAGES:
-        printed = project.run(sys.executable, f"stages/{stage}.py", "--help")
-        assert "params.yaml" in printed and "dvc.yaml" in printed and len(printed) > 200
+@pytest.mark.parametrize("stage", ["validate", "train_bruna"])
+def test_help_says_what_a_stage_does(project: Project, stage: str) -> None:
+    printed = project.run(sys.executable, f"stages/{stage}.py", "--help")
+    assert "params.yaml" in printed and "dvc.yaml" in printed and len(printed) > 200
 
 
 def test_a_data_set_with_nothing_but_labelled_training_images(tmp_path: Path) -> None:

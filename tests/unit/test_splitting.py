@@ -86,7 +86,7 @@ def test_no_exchange_of_two_people_is_better(codes: Codes, share: float, seed: i
     other[i], other[j] = False, True
     single = bearers.sum(axis=0) == 1
     unseen = (bearers[other][:, single].sum(), bearers[train][:, single].sum())
-    assert cost(other) >= cost(train) - 1e-6 or absent(codes, other) > absent(codes, train) or unseen[0] < unseen[1]
+    assert cost(other) >= cost(train) - 1e-4 or absent(codes, other) > absent(codes, train) or unseen[0] < unseen[1]
 
 
 def test_same_seed_same_split_other_seed_other_split() -> None:

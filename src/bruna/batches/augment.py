@@ -34,7 +34,9 @@ ERASE_COLOR = (0.485, 0.456, 0.406)
 """What an erased pixel becomes: the ImageNet mean, 0 after normalisation."""
 
 GROUP = 16
-"""Images that share one order of colour changes, and that are changed at a time, so that they stay in a CPU's cache."""
+"""Images that share one order of colour changes."""
+_CPU_CHUNK = 8
+"""Images that a CPU changes at a time, so that they stay in its cache and in memory it holds already; divides GROUP."""
 
 
 @dataclass(frozen=True)
@@ -126,22 +128,28 @@ class Augmenter:
     def apply(self, images: Tensor, masks: Tensor | None, draws: Draws) -> tuple[Tensor, Tensor | None]:
         """Change a batch as drawn; shapes as in `__call__`."""
         both = images if masks is None else torch.cat([images, masks], dim=1)
-        cropped = _crop_and_flip(both, draws, self.params.pad)
+        chunk = _CPU_CHUNK if both.device.type == "cpu" else max(len(both), 1)
+        starts = _run_starts(both.shape, draws, self.params.pad, chunk).to(both.device)
         # Turning the mirrored image the other way is the mirror image of turning it.
         angle = torch.where(draws.flip, -draws.angle, draws.angle).to(both.device)
         changed = torch.empty(both.shape, dtype=torch.float32, device=both.device)
-        for start in range(0, len(both), GROUP):
-            group = slice(start, start + GROUP)
-            planes = cropped[:, group].float()
-            order = [kind for kind in draws.order[start].tolist() if kind in self._colors]
-            jitter_(planes[:3], draws.factors[group], order)
+        for start in range(0, len(both), chunk):
+            part = slice(start, start + chunk)
+            planes = _crop_and_flip(both[part], starts[:, part], self.params.pad).float()
+            self._jitter_(planes[:3], draws.factors[part], draws.order[part])
             moved = planes.transpose(0, 1)
             if self.params.rotation > 0:
-                moved = _rotate(moved, angle[group])
-            torch.mul(moved, 1 / WHITE, out=changed[group])
+                moved = _rotate(moved, angle[part])
+            torch.mul(moved, 1 / WHITE, out=changed[part])
         _equalize_(changed, draws.equalize)
         _erase_(changed, draws.box)
         return changed[:, :3], None if masks is None else changed[:, 3:]
+
+    def _jitter_(self, planes: Tensor, factors: Tensor, orders: Tensor) -> None:
+        for start in range(0, len(factors), GROUP):
+            group = slice(start, start + GROUP)
+            order = [kind for kind in orders[start].tolist() if kind in self._colors]
+            jitter_(planes[:, group], factors[group], order)
 
 
 def _whole(chance: Tensor, count: Tensor) -> Tensor:
@@ -165,32 +173,38 @@ def _boxes(chance: Tensor, height: int, width: int) -> Tensor:
     return torch.stack([top, left, tall, wide], dim=1) * fits.any(1, keepdim=True)
 
 
-def _crop_and_flip(images: Tensor, draws: Draws, pad: int) -> Tensor:
+def _crop_and_flip(images: Tensor, starts: Tensor, pad: int) -> Tensor:
     """Reflect-pad, crop each image back to size at its own shift, flip where told.
 
-    Rows are never padded, columns are, beside a mirrored copy: a row of any crop, flipped or not, is then a run of
-    `width` bytes of memory, known by where it starts, and the whole crop is one copy of runs.
+    Columns are padded and a mirrored copy is laid beside each image; a row of any crop, flipped or not, is then a
+    run of `width` bytes of that memory, and the whole crop is one copy of runs. Rows need no padding.
 
     Args:
-        images: B x C x H x W, uint8.
-        draws: of these images.
+        images: B x C x H x W, uint8, one chunk.
+        starts: C x B x H, where each row of the result starts, from `_run_starts`.
         pad: pixels.
 
     Returns:
         C x B x H x W, uint8.
     """
-    count, channels, height, width = images.shape
+    width = images.shape[3]
     if pad:
         left, right = images[..., 1 : pad + 1].flip(3), images[..., -pad - 1 : -1].flip(3)
         images = torch.cat([left, images, right], dim=3)
-    memory = torch.cat([images, images.flip(3)]).flatten()
+    memory = torch.stack([images, images.flip(3)], dim=1).flatten()
+    runs = memory.as_strided((len(memory) - width + 1, width), (1, 1))
+    return runs.index_select(0, starts.flatten()).view(*starts.shape, width)
+
+
+def _run_starts(shape: torch.Size, draws: Draws, pad: int, chunk: int) -> Tensor:
+    """Where the rows of the crops start in the memory of their chunk (see `_crop_and_flip`): C x B x H, on the CPU."""
+    count, channels, height, width = shape
     rows = (torch.arange(height) + draws.shift[:, :1] - pad).abs_()
     rows = height - 1 - (height - 1 - rows).abs_()
-    plane = (torch.arange(count) + count * draws.flip) * channels + torch.arange(channels)[:, None]
+    copy = 2 * (torch.arange(count) % chunk) + draws.flip
+    plane = copy * channels + torch.arange(channels)[:, None]
     column = torch.where(draws.flip, 2 * pad - draws.shift[:, 1], draws.shift[:, 1])
-    starts = (plane[:, :, None] * height + rows) * (width + 2 * pad) + column[:, None]
-    runs = memory.as_strided((max(len(memory) - width + 1, 0), width), (1, 1))
-    return runs.index_select(0, starts.flatten().to(images.device)).view(channels, count, height, width)
+    return (plane[:, :, None] * height + rows) * (width + 2 * pad) + column[:, None]
 
 
 def _rotate(images: Tensor, angle: Tensor) -> Tensor:

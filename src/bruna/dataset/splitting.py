@@ -22,6 +22,10 @@ _UNSEEN = 1e5
 """Cost of having the only bearer of a value in validation, where nothing has learnt the value."""
 _CANDIDATES = 2000
 """Best people a side that an exchange is looked for among: all of them up to 2,500 people, bounded memory beyond."""
+_STARTS = 16
+"""Random starts of which the most even result is kept: exchanges alone end in whichever hollow is nearest."""
+_STARTS_PEOPLE = 20_000
+"""Fewer starts where there are many people, so that starts times people stay below this."""
 _TRIES = 20_000
 """How many people the search for absent values may move, there and back, before it settles for what it has."""
 
@@ -61,12 +65,20 @@ def split_identities(
         )
     target = min(max(round(train_share * people), 1), people - 1)
     generator = np.random.default_rng(seed)
-    train = _rarest_first(bearers, train_share, generator)
-    _mend_absent(train, bearers)
-    _resize(train, bearers, target, train_share)
     weights = np.ones(people) if images is None else np.asarray(images, dtype=np.float64)
-    _exchange(train, bearers, train_share, weights / weights.mean())
-    return train
+    weights = weights / weights.mean()
+    best: tuple[tuple[float, ...], Mask] | None = None
+    for _ in range(max(1, min(_STARTS, _STARTS_PEOPLE // people))):
+        train = _rarest_first(bearers, train_share, generator)
+        _mend_absent(train, bearers)
+        _resize(train, bearers, target, train_share)
+        _exchange(train, bearers, train_share, weights)
+        off = abs(int(train.sum()) - target)
+        cost = (len(_absent(train, bearers)), off, round(_total_cost(train, bearers, train_share, weights), 5))
+        if best is None or cost < best[0]:
+            best = cost, train
+    assert best is not None
+    return best[1]
 
 
 def one_hot(codes: npt.NDArray[np.integer]) -> Mask:
@@ -157,6 +169,12 @@ def _costs(counts: Floats, inside: Floats, share: float) -> Floats:
     return np.asarray((inside - share * counts) ** 2 + _ABSENT * absent + _UNSEEN * unseen)
 
 
+def _total_cost(train: Mask, bearers: Mask, share: float, images: Floats) -> float:
+    counts, inside = bearers.sum(axis=0).astype(np.float64), bearers[train].sum(axis=0).astype(np.float64)
+    surplus = images[train].sum() - share * images.sum()
+    return float(_costs(counts, inside, share).sum() + surplus**2)
+
+
 def _steps(train: Mask, bearers: Mask, share: float) -> tuple[Floats, Floats]:
     """What one bearer more, and one fewer, in training costs for each value."""
     counts = bearers.sum(axis=0).astype(np.float64)
@@ -171,7 +189,7 @@ def _resize(train: Mask, bearers: Mask, target: int, share: float) -> None:
         more, fewer = _steps(train, bearers, share)
         growing = size < target
         movable = np.flatnonzero(train != growing)
-        costs = bearers[movable] @ (more if growing else fewer)
+        costs = (bearers[movable] @ (more if growing else fewer)).round(5)
         best = int(costs.argmin())
         # A value would vanish from the larger side. The empty side comes first all the same.
         if costs[best] >= _ABSENT / 2 and 0 < size < len(train):
@@ -200,9 +218,10 @@ def _exchange(train: Mask, bearers: Mask, share: float, images: Floats) -> None:
         surplus = images[train].sum() - share * images.sum()
         moved = images[outside] - images[inside][:, None]
         change += (surplus + moved) ** 2 - surplus**2
+        # Rounded, so that ties fall alike on every machine, in whatever order its product sums.
+        change = change.round(5)
         best = int(change.argmin())
-        # The margin keeps rounding errors from exchanging two people for ever.
-        if change.flat[best] > -1e-6:
+        if change.flat[best] >= 0:
             return
         i, j = divmod(best, len(outside))
         train[inside[i]], train[outside[j]] = False, True
