@@ -4,8 +4,9 @@
 
 Both sides start from encoded 64 x 128 images in memory and end with float32 batches of 64 x 3 x 128 x 64 in 0..1.
 The Dataset decodes with Pillow and applies torchvision's transforms image by image, through a DataLoader without
-workers. Bruna decodes once, before the training, and that time is printed on a line of its own. Repeats of all
-sides alternate, so that a busy machine slows them alike. Without --images the images are smooth noise.
+workers. Bruna decodes once, before the training, and that rate is printed on a line of its own. One thread works,
+and a second is one of its processor time; repeats of both sides alternate, so that a machine that is busy with
+something else slows them alike. The medians are compared. Without --images the images are smooth noise.
 """
 
 import argparse
@@ -102,7 +103,7 @@ def ours(store: ImageStore, params: Augment) -> Callable[[], None]:
 
 
 def rates(sides: dict[str, Callable[[], None]], count: int, repeats: int) -> dict[str, list[float]]:
-    """Images a second of each side, its repeats taking turns with the others'."""
+    """Images a second of processor time of each side, its repeats taking turns with the others'."""
     for one_pass in sides.values():
         one_pass()
     measured: dict[str, list[float]] = {name: [] for name in sides}
@@ -134,7 +135,7 @@ def main() -> None:
     store = ImageStore.decode(encoded, ["image"] * len(encoded), SIZE, workers=1)
     decoding = time.process_time() - start
 
-    table = Table("augmentation", "side", "images/s", "lowest", "highest", "times", title="one core, batches of 64")
+    table = Table("augmentation", "side", "images/CPU s", "lowest", "highest", "times", title="one core, batches of 64")
     for setting, params in SETTINGS.items():
         sides = {"torchvision Dataset": peer(encoded, params), "Bruna": ours(store, params)}
         measured = rates(sides, len(encoded), arguments.repeats)
@@ -145,7 +146,7 @@ def main() -> None:
             table.add_row(setting, side, *numbers, f"{median / base:.1f}")
     console = Console()
     console.print(table)
-    console.print(f"decoding once, before the training: {len(encoded) / decoding:,.0f} images/s")
+    console.print(f"decoding once, before the training: {len(encoded) / decoding:,.0f} images/CPU s")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ def run(stage: harness.Stage) -> None:
         stage.tracker.file(stage.plots / f"{name}.png", "figures")
     for problem in result.problems:
         print(f"note: {problem}")
-    stage.finish(result.summary)
+    shown = ("subsets/train/images", "subsets/train/identities", "annotated_train", "checks_passed", "quarantined_files")
+    stage.finish(result.summary, show=shown)
 
 
 if __name__ == "__main__":

@@ -34,9 +34,7 @@ ERASE_COLOR = (0.485, 0.456, 0.406)
 """What an erased pixel becomes: the ImageNet mean, 0 after normalisation."""
 
 GROUP = 16
-"""Images that share one order of colour changes."""
-_CPU_CHUNK = 8
-"""Images that a CPU changes at a time, so that they stay in its cache and in memory it holds already; divides GROUP."""
+"""Images that share one order of colour changes; a CPU changes so many at a time, so that they stay in its cache."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ class Augmenter:
     def apply(self, images: Tensor, masks: Tensor | None, draws: Draws) -> tuple[Tensor, Tensor | None]:
         """Change a batch as drawn; shapes as in `__call__`."""
         both = images if masks is None else torch.cat([images, masks], dim=1)
-        chunk = _CPU_CHUNK if both.device.type == "cpu" else max(len(both), 1)
+        chunk = GROUP if both.device.type == "cpu" else max(len(both), 1)
         starts = _run_starts(both.shape, draws, self.params.pad, chunk).to(both.device)
         # Turning the mirrored image the other way is the mirror image of turning it.
         angle = torch.where(draws.flip, -draws.angle, draws.angle).to(both.device)

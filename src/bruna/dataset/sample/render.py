@@ -76,7 +76,7 @@ def render_sample(
     identities: int = 60,
     images_per_identity: int = 10,
     test_identities: int = 16,
-    mask_pairs: int = 160,
+    mask_pairs: int = 300,
     progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None,
 ) -> SampleSummary:
     """Draw the sample data set into `folder`, replacing what is there.
