@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torchvision import models as zoo
 
 IMAGE_CHANNELS = 3
+BATCH_NORM_MOMENTUM = 0.1
 BACKBONES = ("mobilenet_v3_small", "mobilenet_v3_large", "mobilenet_v2", "resnet18", "resnet50")
 
 
@@ -30,6 +31,11 @@ class Backbone(nn.Module):
         else:
             self.features = network.features
             self.out_channels = _last_width(self.features)
+        for part in self.features.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                # MobileNetV3 comes with 0.01: after a few hundred steps its running statistics, which evaluation
+                # uses, would still be those of the start.
+                part.momentum = BATCH_NORM_MOMENTUM
         if channels != IMAGE_CHANNELS:
             widen_first_convolution(self.features, channels)
 
