@@ -30,8 +30,8 @@ def run(stage: harness.Stage) -> None:
         stage.tracker.file(stage.plots / f"{name}.png", "figures")
     for problem in result.problems:
         print(f"note: {problem}")
-    shown = ("subsets/train/images", "subsets/train/identities", "annotated_train", "checks_passed", "quarantined_files")
-    stage.finish(result.summary, show=shown)
+    shown = [f"subsets/{part}/{what}" for part in ("train", "query", "gallery") for what in ("images", "identities")]
+    stage.finish(result.summary, show=[*shown, "annotated_train", "checks_passed", "checks_failed"])
 
 
 if __name__ == "__main__":
