@@ -70,10 +70,10 @@ def sample(
             )
     from bruna.dataset.importers import check_target
     from bruna.dataset.sample import render_sample
-    from bruna.progress import table
+    from bruna.progress import table, track
 
     check_target(to)
-    render_sample(to, seed=seed)
+    render_sample(to, seed=seed, progress=track)
     folders = sorted(path for path in to.iterdir() if path.is_dir())
     rows = [(folder.name, sum(1 for _ in folder.rglob("*.jpg"))) for folder in folders]
     table(f"Rendered into {to}", ("folder", "images"), rows)
