@@ -41,7 +41,7 @@ def standing(person: Person, yaw: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_every_value_has_three_bearers_in_the_default_plan(seed: int) -> None:
-    codes = plan_attributes(60, random_generator(seed, 1, 0))
+    codes = plan_attributes(66, random_generator(seed, 1, 0))
     for i, attribute in enumerate(ATTRIBUTES):
         bearers = np.bincount(codes[:, i], minlength=len(attribute.values))
         assert len(bearers) == len(attribute.values)

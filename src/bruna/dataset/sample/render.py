@@ -73,8 +73,8 @@ def render_sample(
     folder: Path,
     *,
     seed: int = 0,
-    identities: int = 60,
-    images_per_identity: int = 10,
+    identities: int = 66,
+    images_per_identity: int = 9,
     test_identities: int = 16,
     mask_pairs: int = 300,
     progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None,
@@ -208,7 +208,7 @@ def _mask_jobs(seed: int, count: int) -> list[_Job]:
 
 def _draw(folder: Path, world: World, job: _Job, seed: int) -> None:
     rng = random_generator(seed, _DRAW, *job.key)
-    image, mask = take_shot(world, job.person, job.camera, rng, junk=job.junk)
+    image, mask = take_shot(world, job.person, job.camera, rng, junk=job.junk, alone=job.mask is not None)
     path = folder / job.path
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, "JPEG", quality=_QUALITY)

@@ -51,7 +51,7 @@ def build_world(seed: int) -> World:
 
 
 def take_shot(
-    world: World, person: Person | None, camera: int, rng: np.random.Generator, *, junk: bool = False
+    world: World, person: Person | None, camera: int, rng: np.random.Generator, *, junk: bool = False, alone: bool = False
 ) -> tuple[Image.Image, Image.Image]:
     """Draw one image and the mask of the person in it.
 
@@ -61,6 +61,7 @@ def take_shot(
         camera: 1 to 6.
         rng: everything about this one image.
         junk: cut the person badly: a part of a body, as a failed detection gives it.
+        alone: nobody else and nothing in the way, as in the photographs that mask data sets are made of.
 
     Returns:
         The image (64 x 128, RGB) and the mask (the same size, mode L, 0 or 255).
@@ -69,13 +70,15 @@ def take_shot(
     light = max(-1.0, min(1.0, lens.light + float(rng.normal(0, 0.25))))
     framing = _junk_framing(rng) if junk else _framing(rng)
     canvas = Canvas(_window(world.places[camera - 1], lens.feet, framing, rng), light)
-    _behind(canvas, world, framing, lens.pitch, rng)
+    if not alone:
+        _behind(canvas, world, framing, lens.pitch, rng)
     if person is not None:
         pose = draw_pose(rng, person.has("age", "old"))
         canvas.subject = True
         draw_figure(canvas, person, pose, _frame(framing, pose.yaw, lens.pitch), _folds(rng))
         canvas.subject = False
-    _before(canvas, world, framing, lens.pitch, rng)
+    if not alone:
+        _before(canvas, world, framing, lens.pitch, rng)
     return photograph(canvas.image(), lens, rng), canvas.mask()
 
 
