@@ -51,7 +51,13 @@ def build_world(seed: int) -> World:
 
 
 def take_shot(
-    world: World, person: Person | None, camera: int, rng: np.random.Generator, *, junk: bool = False, alone: bool = False
+    world: World,
+    person: Person | None,
+    camera: int,
+    rng: np.random.Generator,
+    *,
+    junk: bool = False,
+    alone: bool = False,
 ) -> tuple[Image.Image, Image.Image]:
     """Draw one image and the mask of the person in it.
 
