@@ -6,12 +6,28 @@ from typing import Any
 
 from bruna.files import read_json
 
-STAGES = ("validate", "split", "train_unet", "segment", "train_attributes", "train_bruna", "evaluate")
-"""In the order of the pipeline."""
-MOST = 8
-"""How many figures of a stage are headlines."""
-_FIRST = ("map", "rank1", "minp", "iou", "dice", "accuracy", "recall", "images", "identities")
-"""Figures that come first among those of equal depth, by a part of their name."""
+HEADLINES: Mapping[str, tuple[str, ...]] = {
+    "validate": ("subsets/train/images", "subsets/train/identities", "checks_passed", "checks_failed"),
+    "split": ("train_identities", "validation_identities", "worst_deviation_people"),
+    "train_unet": ("iou", "dice"),
+    "segment": ("images",),
+    "train_attributes": (
+        "validation/attributes/accuracy",
+        "validation/attributes/recall",
+        "validation/attributes/majority",
+        "train/attributes/recall",
+    ),
+    "train_bruna": ("untrained/market1501/map", "trained/market1501/map"),
+    "evaluate": (
+        "validation/market1501/map",
+        "validation/market1501/rank1",
+        "validation/course/map",
+        "baselines/histogram/market1501/map",
+        "test/market1501/map",
+        "test/market1501/rank1",
+    ),
+}
+"""The figures that are shown of each stage, stages in the order of the pipeline."""
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, int | float]:
@@ -32,19 +48,14 @@ def headlines(folder: Path) -> list[tuple[str, str, int | float | None]]:
         BrunaError: a metrics file is not JSON.
     """
     rows: list[tuple[str, str, int | float | None]] = []
-    for stage in STAGES:
+    for stage, names in HEADLINES.items():
         path = Path(folder) / f"{stage}.json"
         if not path.exists():
             continue
         figures = flat(read_json(path))
-        names = sorted(figures, key=_rank)[:MOST]
-        for i, name in enumerate(names):
+        shown = [name for name in names if name in figures]
+        for i, name in enumerate(shown):
             rows.append((stage if i == 0 else "", name, figures[name]))
-        if len(figures) > MOST:
-            rows.append(("", f"... {len(figures) - MOST} more in {path}", None))
+        if len(figures) > len(shown):
+            rows.append(("" if shown else stage, f"... {len(figures) - len(shown)} more in {path}", None))
     return rows
-
-
-def _rank(name: str) -> tuple[int, int, str]:
-    order = next((i for i, word in enumerate(_FIRST) if word in name.lower().replace("_", "")), len(_FIRST))
-    return name.count("/"), order, name

@@ -118,18 +118,21 @@ def test_sample_never_replaces_a_data_set_unasked(project, bruna):
 
 def test_summary_shows_the_main_figures_in_pipeline_order(project, bruna):
     Path("metrics").mkdir()
-    figures = {f"attribute{i}": {"accuracy": i / 20} for i in range(12)}
-    values = {"market1501": {"map": 0.5, "rank1": 0.75}, "note": "text", "filter": True, **figures}
+    values = {"validation": {"market1501": {"map": 0.5, "rank1": 0.75}, "left_out": 1}, "note": "text", "filter": True}
     Path("metrics/evaluate.json").write_text(json.dumps(values))
-    Path("metrics/validate.json").write_text(json.dumps({"images": 1234}))
+    Path("metrics/segment.json").write_text(json.dumps({"images": 1234}))
     status, out, _ = bruna("summary")
     assert status == 0
-    assert out.index("validate") < out.index("evaluate") < out.index("market1501/map")
+    assert out.index("segment") < out.index("evaluate") < out.index("validation/market1501/map")
     assert re.search(r"images +1,234", out)
     assert re.search(r"market1501/map +0\.500", out)
-    assert "... 6 more in metrics/evaluate.json" in out
+    assert "... 1 more in metrics/evaluate.json" in out
     assert "artifacts/evaluate/report.html (not there" in out
-    assert [row[1] for row in headlines(Path("metrics"))][:3] == ["images", "market1501/map", "market1501/rank1"]
+    assert [row[1] for row in headlines(Path("metrics"))][:3] == [
+        "images",
+        "validation/market1501/map",
+        "validation/market1501/rank1",
+    ]
 
 
 def test_interrupt_ends_with_130(project):
