@@ -7,7 +7,7 @@ ORACLES := $(wildcard tests/oracle-requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help env run test lint ui bench deps
+.PHONY: help env run test lint ui bench soak deps
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -51,5 +51,10 @@ ui: env  ## MLflow's pages of all runs, at http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --port $(or $(PORT),5000) \
 	    --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db" --default-artifact-root "file://$(CURDIR)/mlartifacts"
 
-bench: env  ## the benchmarks, each against a named peer
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+bench: env  ## the benchmarks, each against a named peer; their tables go to docs/benchmarks
+	@for script in $(filter-out benchmarks/measure.py,$(wildcard benchmarks/*.py)); do \
+	    echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+soak: env  ## half an hour of kills and of four workers at once: nothing may be lost
+	$(BIN)/python tests/soak/kill_and_resume.py
+	$(BIN)/python tests/soak/four_workers.py

@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     from bruna.params import Runtime
 
 
+_RUN_FILE = "mlflow_run"
+"""Beside the checkpoints: the id of the MLflow run that wrote them."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """What a stage script works with.
@@ -163,12 +167,21 @@ def _run(name: str, run: Callable[[Stage], None]) -> None:
             outputs=written,
             tags={"bruna.fingerprint": work, **_facts(name)},
             gather=name == "evaluate",
+            continue_run=_interrupted_run(checkpoints),
         ) as tracker,
     ):
+        checkpoints.mkdir(exist_ok=True)
+        (checkpoints / _RUN_FILE).write_text(tracker.run_id, encoding="utf-8")
         run(Stage(name, group, params.runtime, checkpoints, tracker))
         written.update((path, fingerprint(PROJECT / path)) for path in outputs if (PROJECT / path).exists())
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         tracker.metrics({"machine/seconds": time.monotonic() - started, "machine/peak_memory_mb": peak})
+
+
+def _interrupted_run(checkpoints: Path) -> str | None:
+    """The MLflow run that left the checkpoints this work goes on from; None where it starts anew."""
+    file = checkpoints / _RUN_FILE
+    return file.read_text(encoding="utf-8") if any(checkpoints.glob("*.pt")) and file.exists() else None
 
 
 def _declared(name: str) -> tuple[dict[str, str], dict[str, str], list[str]]:

@@ -94,6 +94,7 @@ class TrainAttributes(_Group):
     backbone_lr_factor: Positive
     weight_decay: Annotated[float, Field(ge=0)]
     schedule: Literal["constant", "cosine"]
+    average: Annotated[float, Field(ge=0, lt=1)]
     junk_share: Share
     weak_share: Share
     weak_below: Annotated[int, Field(ge=0)]

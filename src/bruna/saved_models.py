@@ -13,7 +13,6 @@ from torch import nn
 
 from bruna.errors import BrunaError
 from bruna.files import read_json, whole_folder, write_json
-from bruna.models.adversary import Adversary
 from bruna.models.attributes import AttributeNetwork
 from bruna.models.bruna import Bruna
 from bruna.models.unet import UNet
@@ -77,10 +76,3 @@ def load_bruna(folder: Path, device: torch.device) -> tuple[Bruna, tuple[int, in
     _load(model, folder / "bruna.safetensors", device)
     height, width = settings["image_size"]
     return model, (height, width)
-
-
-def load_adversary(folder: Path, device: torch.device) -> Adversary:
-    """The adversary that was trained against the Bruna of the same folder."""
-    model = Adversary()
-    _load(model, folder / "adversary.safetensors", device)
-    return model

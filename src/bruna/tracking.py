@@ -42,6 +42,10 @@ class Tracker(Protocol):
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log numbers; `step` is the epoch."""
 
+    def last_step(self, name: str) -> int:
+        """The last epoch that a metric was logged for, for one that goes on; 0 where it never was."""
+        ...
+
     def figure(self, figure: "Figure", name: str) -> None:
         """Log a figure as an image, for instance `figures/curves.png`."""
 
@@ -63,6 +67,10 @@ class NullTracker:
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Do nothing."""
+
+    def last_step(self, name: str) -> int:
+        """Nothing was ever logged."""
+        return 0
 
     def figure(self, figure: "Figure", name: str) -> None:
         """Do nothing."""
@@ -91,7 +99,14 @@ class MlflowTracker:
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log numbers in as few transactions as MLflow allows."""
+        if step is None:  # a run that goes on may have some of the closing numbers already
+            there = self._client.get_run(self.run_id).data.metrics
+            values = {name: value for name, value in values.items() if there.get(name) != value}
         _log_metrics(self._client, self.run_id, values, step)
+
+    def last_step(self, name: str) -> int:
+        """The last step of a metric of this run; 0 where there is none."""
+        return max((int(metric.step) for metric in self._client.get_metric_history(self.run_id, name)), default=0)
 
     def figure(self, figure: "Figure", name: str) -> None:
         """Log a figure as an image."""
@@ -103,8 +118,12 @@ class MlflowTracker:
         log(self.run_id, str(path), folder)
 
     def table(self, table: "pd.DataFrame", name: str) -> None:
-        """Log a table as JSON, which MLflow's pages show as a table."""
-        self._client.log_table(self.run_id, table, name)
+        """Log a table as JSON, which MLflow's pages show as a table; one of this name is replaced."""
+        there = {file.path for file in self._client.list_artifacts(self.run_id, str(Path(name).parent))}
+        if name in there:  # log_table would append its rows
+            self._client.log_text(self.run_id, table.to_json(orient="split", index=False), name)
+        else:
+            self._client.log_table(self.run_id, table, name)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags of the run."""
@@ -249,7 +268,8 @@ def _parent_run(client: Any, experiment: str, execution: Execution) -> str:
 def _child_run(client: Any, experiment: str, parent: str, stage: str, continue_run: str | None) -> str:
     tags = {"mlflow.parentRunId": parent, "dvc.stage": stage, "bruna.process": process_identity()}
     if continue_run and _exists(client, continue_run):
-        _set_tags(client, continue_run, tags)
+        resumed = int(client.get_run(continue_run).data.tags.get("bruna.resumed", 0)) + 1
+        _set_tags(client, continue_run, {**tags, "bruna.resumed": str(resumed)})
         client.update_run(continue_run, status="RUNNING")
         run = continue_run
     else:

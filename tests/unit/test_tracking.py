@@ -176,6 +176,8 @@ def test_the_end_of_an_interrupted_run_can_be_added_to_it(root: Path) -> None:
         ) as tracker,
     ):
         tracker.metrics({"loss": 2.0}, step=1)
+        tracker.summary({"map": 0.5})
+        tracker.table(pd.DataFrame({"value": [1]}), "tables/table1.json")
         raise KeyboardInterrupt
     client = client_of(root)
     assert client.get_run(tracker.run_id).info.status == "KILLED"
@@ -190,11 +192,19 @@ def test_the_end_of_an_interrupted_run_can_be_added_to_it(root: Path) -> None:
         continue_run=tracker.run_id,
     ) as again:
         assert client.get_run(again.run_id).info.status == "RUNNING"
+        assert again.last_step("loss") == 1 and again.last_step("accuracy") == 0
         again.metrics({"loss": 1.0}, step=2)
+        again.summary({"map": 0.5})
+        again.table(pd.DataFrame({"value": [2]}), "tables/table1.json")
     run = client.get_run(tracker.run_id)
     assert again.run_id == tracker.run_id and run.info.status == "FINISHED"
     assert run.data.tags["mlflow.parentRunId"] == again.parent_id
     assert [m.value for m in client.get_metric_history(tracker.run_id, "loss")] == [2.0, 1.0]
+    assert len(client.get_metric_history(tracker.run_id, "map")) == 1
+    assert client.get_metric_history(again.parent_id, "train_bruna/map")[0].value == 0.5
+    file = client.download_artifacts(tracker.run_id, "tables/table1.json")
+    assert json.loads(Path(file).read_text())["data"] == [[2]]
+    assert run.data.tags["bruna.resumed"] == "1"
 
 
 def test_a_run_to_continue_that_was_deleted_is_begun_anew(root: Path) -> None:

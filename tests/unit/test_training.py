@@ -16,6 +16,7 @@ from bruna.dataset.tables import attribute_columns
 from bruna.params import Params, TrainAttributes, TrainBruna, TrainUNet, read_params
 from bruna.tracking import NullTracker
 from bruna.training.attributes import mean_recall, next_task_weights, train_attributes
+from bruna.training.averaging import RunningAverage
 from bruna.training.bruna import train_bruna
 from bruna.training.checkpoint import Checkpoints
 from bruna.training.loop import cosine
@@ -53,8 +54,11 @@ def _people(identities: range, each: int) -> pd.DataFrame:
 class _Interrupting(NullTracker):
     """Ends the process' training by a signal once `after` epochs are logged."""
 
-    def __init__(self, after: int) -> None:
-        self.after, self.steps = after, []
+    def __init__(self, after: int, logged: int = 0) -> None:
+        self.after, self.logged, self.steps = after, logged, []
+
+    def last_step(self, name: str) -> int:
+        return self.logged
 
     def metrics(self, values: Any, step: int | None = None) -> None:
         self.steps.append(step)
@@ -88,11 +92,11 @@ def test_bruna_resumed_after_an_epoch_ends_with_identical_weights_and_history(tm
     whole = trained(tmp_path / "whole", NullTracker())
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "killed", _Interrupting(2))
-    resumed_log = _Interrupting(-1)
+    resumed_log = _Interrupting(-1, logged=1)  # killed after the second checkpoint, before its epoch was logged
     resumed = trained(tmp_path / "killed", resumed_log)
     assert _same(whole.bruna, resumed.bruna) and _same(whole.adversary, resumed.adversary)
     assert whole.history == resumed.history
-    assert resumed_log.steps == [1, 2, 3]
+    assert resumed_log.steps == [2, 3]
     assert whole.history[-1]["train/margin"] == pytest.approx(20 * 1.1**2)
 
 
@@ -194,3 +198,17 @@ def test_mean_recall_by_hand_counts_only_values_that_occur() -> None:
 
 def test_cosine_starts_at_one_and_ends_at_zero() -> None:
     assert cosine(0, 10) == 1 and cosine(5, 10) == pytest.approx(0.5) and cosine(10, 10) == pytest.approx(0)
+
+
+def test_a_running_average_by_hand() -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    average = RunningAverage(model, 0.75)
+    for value in (4.0, 8.0, 0.0):
+        torch.nn.init.constant_(model.weight, value)
+        average.update()
+    kept = average.kept.state_dict()["weight"]
+    assert kept.item() == pytest.approx(0.75 * (0.75 * 4 + 0.25 * 8) + 0.25 * 0)
+    again = RunningAverage(torch.nn.Linear(1, 1, bias=False), 0.75)
+    again.load_state_dict(average.state_dict())
+    assert torch.equal(again.kept.state_dict()["weight"], kept)
+    assert RunningAverage(model, 0.0).kept is model

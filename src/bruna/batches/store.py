@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import torch
 from PIL import Image
 from torch import Tensor
@@ -27,11 +28,13 @@ class ImageStore:
     """N images of equal size, indexed by a tensor.
 
     Attributes:
-        pixels: N x C x H x W, uint8; in memory, or mapped from a file on disk.
+        pixels: N x C x H x W, uint8; in memory, mapped from a file on disk, or on a GPU.
+        device: where the batches go.
     """
 
-    def __init__(self, pixels: Tensor) -> None:
+    def __init__(self, pixels: Tensor, device: torch.device | None = None) -> None:
         self.pixels = pixels
+        self.device = pixels.device if device is None else device
 
     @classmethod
     def decode(
@@ -56,7 +59,8 @@ class ImageStore:
             size: height and width of every image of the store, pixels.
             kind: `rgb` for photographs, `gray` for masks of 8-bit probabilities, `binary` for masks of two
                 values (0 and 255, or 0 and 1), which become 0 and 255 before any resizing.
-            memory_limit: bytes beyond which the pixels lie in a file instead of in memory; None for no limit.
+            memory_limit: bytes beyond which the pixels lie in a file instead of in memory. Default: half of the
+                memory that is free.
             folder: where that file lies; it has no name, so that it vanishes with the store. Default: the
                 system's folder for temporary files.
             workers: decoding threads; default: one a core.
@@ -83,22 +87,25 @@ class ImageStore:
                 pool.shutdown(cancel_futures=True)
         return cls(torch.from_numpy(pixels))
 
-    def to(self, device: torch.device | str) -> "ImageStore":
-        """The same store with its pixels on another device."""
-        return ImageStore(self.pixels.to(device))
+    def to(self, device: torch.device) -> "ImageStore":
+        """The same store for work on another device; its pixels go there too if they leave half of it free."""
+        if device.type == "cuda" and self.pixels.numel() > torch.cuda.mem_get_info(device)[0] / 2:
+            return ImageStore(self.pixels, device)
+        return ImageStore(self.pixels.to(device), device)
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def __getitem__(self, index: Tensor | npt.NDArray[np.int64]) -> Tensor:
-        """The images at `index` (B integers on any device): B x C x H x W, uint8, on the store's device."""
+        """The images at `index` (B integers on any device): B x C x H x W, uint8, on `device`."""
         index = torch.as_tensor(index, dtype=torch.int64, device=self.pixels.device)
-        return self.pixels.index_select(0, index)
+        return self.pixels.index_select(0, index).to(self.device)
 
 
 def _room(shape: tuple[int, int, int, int], memory_limit: int | None, folder: Path | None) -> npt.NDArray[np.uint8]:
     bytes_needed = int(np.prod(shape, dtype=np.int64))
-    if memory_limit is None or bytes_needed <= memory_limit:
+    memory_limit = psutil.virtual_memory().available // 2 if memory_limit is None else memory_limit
+    if bytes_needed <= memory_limit:
         return np.empty(shape, dtype=np.uint8)
     folder = Path(tempfile.gettempdir()) if folder is None else folder
     try:

@@ -8,7 +8,7 @@ import torch
 
 from bruna.dataset.attributes import LOGITS
 from bruna.models.bruna import attribute_probabilities
-from bruna.outcomes.common import keep_csv, keep_figure, keep_history, nested
+from bruna.outcomes.common import keep_augmentation, keep_csv, keep_figure, keep_history, nested
 from bruna.params import TrainAttributes
 from bruna.report.attribute_metrics import TASKS, scores, task_metrics
 from bruna.report.confidence import confidence_sheet
@@ -46,6 +46,7 @@ def train_and_keep(
     settings = {"network": params.network, "image_size": list(params.image_size)}
     save_models(folder, {"model": result.model}, settings)
     tracker.file(folder, "model")
+    keep_augmentation(train, params.image_size, params.augment, plots, tracker)
     keep_figure(curves(keep_history(result.history, plots), _CURVES, "Task 1"), "curves", plots, tracker)
     sides = {"train": result.train, "validation": result.validation}
     figures = {side: task_metrics(found.true, found.predicted) for side, found in sides.items()}

@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from bruna.batches.store import ImageStore
-from bruna.outcomes.common import keep_figure, keep_history, nested
+from bruna.outcomes.common import keep_augmentation, keep_figure, keep_history, nested
 from bruna.params import TrainBruna
 from bruna.report.figures import BRUNA_CURVES, curves
 from bruna.report.rank_list import HardExample, hard_examples
@@ -45,6 +45,7 @@ def train_and_keep(
     )
     save_models(folder, {"bruna": result.bruna, "adversary": result.adversary}, result.settings)
     tracker.file(folder, "model")
+    keep_augmentation(train, params.image_size, params.augment, plots, tracker)
     history = keep_history(result.history, plots)
     keep_figure(curves(history, BRUNA_CURVES, "Bruna and the adversary"), "curves", plots, tracker)
     keep_figure(_figure6(result, train), "hard_examples", plots, tracker)

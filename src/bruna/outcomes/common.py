@@ -6,7 +6,12 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bruna.batches.augment import Augmenter
+from bruna.batches.seeds import step_generator
+from bruna.batches.store import ImageStore
 from bruna.files import whole_file
+from bruna.params import Augment
+from bruna.report.augmentation import augmentation_sheet
 from bruna.report.style import save
 from bruna.tracking import Tracker
 from bruna.training.loop import History
@@ -17,6 +22,29 @@ def keep_figure(figure: Figure, name: str, plots: Path, tracker: Tracker) -> Non
     path = plots / f"{name}.png"
     save(figure, path)
     tracker.file(path, "figures")
+
+
+_SHEET_IMAGES, _SHEET_DRAWS = 5, 8
+
+
+def keep_augmentation(
+    table: pd.DataFrame, size: tuple[int, int], augment: Augment, plots: Path, tracker: Tracker
+) -> None:
+    """Draw some images of a training table beside random draws of their augmentation, as `augmentation.png`.
+
+    Args:
+        table: columns path and image.
+        size: height and width that the network sees.
+        augment: the group `augment` of the stage.
+    """
+    rows = table.iloc[:: max(1, len(table) // _SHEET_IMAGES)].head(_SHEET_IMAGES)
+    images = ImageStore.decode(list(rows["image"]), list(rows["path"]), size).pixels
+    drawn, _ = Augmenter(augment)(
+        images.repeat_interleave(_SHEET_DRAWS, 0), None, step_generator(0, "augmentation sheet")
+    )
+    shown = drawn.view(len(images), _SHEET_DRAWS, *drawn.shape[1:]).permute(0, 1, 3, 4, 2).numpy()
+    figure = augmentation_sheet(list(images.permute(0, 2, 3, 1).numpy()), [list(row) for row in shown])
+    keep_figure(figure, "augmentation", plots, tracker)
 
 
 def keep_history(history: History, plots: Path) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from bruna.outcomes.common import keep_figure, keep_history
+from bruna.outcomes.common import keep_augmentation, keep_figure, keep_history
 from bruna.params import TrainUNet
 from bruna.report.figures import curves
 from bruna.report.overlays import MaskPair, mask_overlays
@@ -47,6 +47,7 @@ def train_and_keep(
     }
     save_models(folder, {"model": result.model}, settings)
     tracker.file(folder, "model")
+    keep_augmentation(pairs[pairs["part"] == "train"], params.image_size, params.augment, plots, tracker)
     keep_figure(curves(keep_history(result.history, plots), title="U-Net"), "curves", plots, tracker)
 
     def pair_of(i: int) -> MaskPair:

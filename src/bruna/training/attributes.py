@@ -19,7 +19,9 @@ from bruna.inference import attribute_logits, task_predictions
 from bruna.losses import TASKS, attribute_losses
 from bruna.models.attributes import AttributeNetwork
 from bruna.params import TrainAttributes
+from bruna.runtime import mixed_precision
 from bruna.tracking import Tracker
+from bruna.training.averaging import RunningAverage
 from bruna.training.checkpoint import Checkpoints
 from bruna.training.loop import History, cosine, run, set_learning_rates
 from bruna.training.pretrained import load_pretrained
@@ -83,6 +85,7 @@ class _Programme:
         model = AttributeNetwork(params.network)
         load_pretrained(model.backbone, params.network, params.pretrained)
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = RunningAverage(self.model, params.average)
         high, low = self.model.fine_tuning_groups()
         low_rate = params.lr * params.backbone_lr_factor
         self.optimizer = torch.optim.Adam(
@@ -91,6 +94,7 @@ class _Programme:
                 {"params": low, "lr": low_rate, "base_lr": low_rate},
             ],
             weight_decay=params.weight_decay,
+            fused=True,
         )
         self.augment = Augmenter(params.augment)
         self.sampler = AttributeSampler(
@@ -105,6 +109,13 @@ class _Programme:
         self.task_weights = torch.full((len(TASKS),), 1 / len(TASKS), device=device)
         self.confusion = torch.zeros(len(TASKS), _MOST_VALUES, _MOST_VALUES, dtype=torch.int64, device=device)
         self._drawn: tuple[int, npt.NDArray[np.int64], npt.NDArray[np.bool_]] | None = None
+
+    @property
+    def kept(self) -> AttributeNetwork:
+        """The network that is measured and kept."""
+        kept = self.average.kept
+        assert isinstance(kept, AttributeNetwork)
+        return kept
 
     def steps(self, epoch: int) -> int:
         return -(-len(self.train.store) // self.params.batch_size)
@@ -129,12 +140,14 @@ class _Programme:
         if self.params.schedule == "cosine":
             set_learning_rates(self.optimizer, cosine(epoch + step / self.steps(epoch), self.epochs))
         self.model.train()
-        logits = self.model(pixels.contiguous(memory_format=torch.channels_last))
+        with mixed_precision(self.device):
+            logits = self.model(pixels.contiguous(memory_format=torch.channels_last)).float()
         losses = attribute_losses(logits, targets, self.class_weights)
         loss = (self.task_weights * losses).sum()
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
+        self.average.update()
         self._count(task_predictions(logits.detach()), targets)
         each = {f"loss/{task}": value for task, value in zip(TASKS, losses.detach(), strict=True)}
         return {"loss": loss.detach(), **each}
@@ -153,7 +166,7 @@ class _Programme:
         weights = {f"train/task_weight/{task}": float(w) for task, w in zip(TASKS, self.task_weights, strict=True)}
         self.task_weights = next_task_weights(self.task_weights, recall, self.params.task_weights)
         self.confusion.zero_()
-        logits = attribute_logits(self.model, self.validation.store, 4 * self.params.batch_size)
+        logits = attribute_logits(self.kept, self.validation.store, 4 * self.params.batch_size)
         known = self.validation.targets
         losses = attribute_losses(logits, known)
         right = (task_predictions(logits) == known)[:, : len(ATTRIBUTES)].double().mean(dim=0)
@@ -168,6 +181,7 @@ class _Programme:
     def state_dict(self) -> dict[str, Any]:
         return {
             "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "task_weights": self.task_weights,
             "confusion": self.confusion,
@@ -175,6 +189,7 @@ class _Programme:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.task_weights = state["task_weights"].to(self.device)
         self.confusion = state["confusion"].to(self.device)
@@ -231,7 +246,10 @@ def measure(model: AttributeNetwork, part: Part, params: TrainAttributes, descri
     junk = zoom_junk(part.store.pixels[::_MEASURED_JUNK_EVERY], generator)
     batch = 4 * params.batch_size
     logits = torch.cat(
-        [attribute_logits(model, part.store, batch, description), attribute_logits(model, ImageStore(junk), batch)]
+        [
+            attribute_logits(model, part.store, batch, description),
+            attribute_logits(model, ImageStore(junk, part.store.device), batch),
+        ]
     )
     as_junk = np.full((len(junk), len(TASKS)), -1, dtype=np.int64)
     as_junk[:, TASKS.index(EXTRA_CLASSES[-1])] = 1
@@ -254,15 +272,15 @@ def train_attributes(
 ) -> AttributeResult:
     """Train Task 1's network and measure it on both sides of the split.
 
-    The weights of the last epoch are kept: none is chosen by its validation figures.
+    The weights of the last epoch, or their running average, are kept: none is chosen by its validation figures.
     """
     size = params.image_size
     parts = load_part(train, size, device), load_part(validation, size, device)
     programme = _Programme(*parts, params, device)
     history = run(programme, checkpoints=checkpoints, tracker=tracker, unit="images", per_step=params.batch_size)
     return AttributeResult(
-        model=programme.model,
+        model=programme.kept,
         history=history,
-        train=measure(programme.model, parts[0], params, "measure train"),
-        validation=measure(programme.model, parts[1], params, "measure validation"),
+        train=measure(programme.kept, parts[0], params, "measure train"),
+        validation=measure(programme.kept, parts[1], params, "measure validation"),
     )

@@ -30,6 +30,7 @@ from bruna.retrieval.distances import ProductDistance
 from bruna.retrieval.gallery import Gallery
 from bruna.retrieval.protocols import COURSE, MARKET1501
 from bruna.retrieval.ranking import evaluate_retrieval
+from bruna.runtime import mixed_precision
 from bruna.tracking import Tracker
 from bruna.training.checkpoint import Checkpoints
 from bruna.training.loop import History, run, set_learning_rates
@@ -142,10 +143,11 @@ class _Programme:
                 {"params": backbone, "lr": params.backbone_lr, "base_lr": params.backbone_lr},
             ],
             weight_decay=params.weight_decay,
+            fused=True,
         )
         rate = params.adversary_lr
         self.adversary_optimizer = torch.optim.Adam(
-            [{"params": list(self.adversary.parameters()), "lr": rate, "base_lr": rate}]
+            [{"params": list(self.adversary.parameters()), "lr": rate, "base_lr": rate}], fused=True
         )
         self.augment = Augmenter(params.augment)
         self.sampler = TupleSampler(
@@ -179,10 +181,12 @@ class _Programme:
             set_learning_rates(self.optimizer, factor)
             set_learning_rates(self.adversary_optimizer, factor)
 
-        found = self.bruna(images, masks, batch.bottlenecks)
-        features: Tensor = found.features.view(len(tuples), TUPLE, -1)
+        with mixed_precision(self.device):
+            found = self.bruna(images, masks, batch.bottlenecks)
+            seen_by_adversary = adversary_features(self.adversary, images, len(tuples))
+        features, logits = found.features.float().view(len(tuples), TUPLE, -1), found.logits.float()
         own, others = features[:, :OWN], features[:, OWN:]
-        predicted = predicted_distances(self.adversary, images, len(tuples))
+        predicted = predicted_distances(self.adversary, seen_by_adversary.float())
         picked = predicted.detach().topk(PICKED, dim=1, largest=False).indices
         distances = euclidean(own.unsqueeze(2), others.unsqueeze(1))  # T x own x others
         same = leave_one_out_distances(own).mean(dim=1)
@@ -190,7 +194,7 @@ class _Programme:
         different = to_picked.mean(dim=(1, 2))
 
         triplet = triplet_loss(same, different, self.margin(epoch))
-        classification = attribute_losses(found.logits, self.train.codes[rows.to(self.device)]).mean()
+        classification = attribute_losses(logits, self.train.codes[rows.to(self.device)]).mean()
         loss = self.params.attribute_weight * classification + self.params.triplet_weight * triplet
         adversarial = self._adversarial(predicted, picked, distances, to_picked, same)
         self._update(loss, adversarial)
@@ -249,8 +253,8 @@ class _Programme:
         self.adversary_optimizer.load_state_dict(state["adversary_optimizer"])
 
 
-def predicted_distances(adversary: Adversary, images: Tensor, tuples: int) -> Tensor:
-    """The adversary's distances between the first image of each tuple and its eight other people.
+def adversary_features(adversary: Adversary, images: Tensor, tuples: int) -> Tensor:
+    """What the adversary sees of a tuple: the first image of the person, and the eight other people.
 
     Args:
         adversary: the network.
@@ -258,11 +262,15 @@ def predicted_distances(adversary: Adversary, images: Tensor, tuples: int) -> Te
         tuples: T.
 
     Returns:
-        T x 8.
+        T x 9 x C features.
     """
     seen = images.view(tuples, TUPLE, *images.shape[1:])[:, [0, *range(OWN, TUPLE)]]
     features = adversary.embed(seen.flatten(0, 1).contiguous(memory_format=torch.channels_last))
-    features = features.view(tuples, 1 + OTHERS, -1)
+    return features.view(tuples, 1 + OTHERS, -1)
+
+
+def predicted_distances(adversary: Adversary, features: Tensor) -> Tensor:
+    """T x 9 x C of `adversary_features` to the predicted distances of the eight from the first, T x 8."""
     return adversary.distance(features[:, 0], features[:, 1:])
 
 
@@ -276,7 +284,7 @@ def hard_picks(bruna: Bruna, adversary: Adversary, people: People, tuples: npt.N
     adversary.eval()
     found: Tensor = bruna(pixels, mask_floats(batch.masks), batch.bottlenecks).features
     features = found.view(len(tuples), TUPLE, -1)
-    predicted = predicted_distances(adversary, pixels, len(tuples))
+    predicted = predicted_distances(adversary, adversary_features(adversary, pixels, len(tuples)))
     return HardPicks(
         tuples=tuples,
         picked=predicted.topk(PICKED, dim=1, largest=False).indices.cpu().numpy(),

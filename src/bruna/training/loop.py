@@ -81,8 +81,10 @@ def run(programme: Programme, *, checkpoints: Checkpoints, tracker: Tracker, uni
         state = {"programme": programme.state_dict(), "history": history, "sums": sums}
         checkpoints.save(state, epoch, step)
 
+    # A run that goes on has some epochs already: each is logged once, after its checkpoint is written.
+    logged = tracker.last_step("train/loss")
     for record in history:
-        _log(record, tracker)
+        _log(record, tracker, logged)
     for epoch in range(first_epoch, programme.epochs):
         _epoch(programme, epoch, first_step, sums, save, (per_step, unit))
         steps = programme.steps(epoch)
@@ -92,7 +94,7 @@ def run(programme: Programme, *, checkpoints: Checkpoints, tracker: Tracker, uni
         sums.clear()
         first_step = 0
         save(epoch + 1, 0)
-        _log(record, tracker)
+        _log(record, tracker, logged)
     return history
 
 
@@ -135,9 +137,10 @@ def _torch_seed(programme: Programme, epoch: int, step: int) -> int:
     return int(torch.randint(2**62, (), generator=generator))
 
 
-def _log(record: dict[str, float], tracker: Tracker) -> None:
-    values = {name: value for name, value in record.items() if name != "epoch"}
-    tracker.metrics(values, step=int(record["epoch"]))
+def _log(record: dict[str, float], tracker: Tracker, logged: int) -> None:
+    """Log an epoch unless the tracker has it, that is up to epoch `logged`."""
+    if (epoch := int(record["epoch"])) > logged:
+        tracker.metrics({name: value for name, value in record.items() if name != "epoch"}, step=epoch)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from bruna.inference import as_floats
 from bruna.losses import segmentation_loss
 from bruna.models.unet import UNet
 from bruna.params import TrainUNet
+from bruna.runtime import mixed_precision
 from bruna.tracking import Tracker
 from bruna.training.checkpoint import Checkpoints
 from bruna.training.loop import History, cosine, run, set_learning_rates
@@ -73,7 +74,7 @@ class _Programme:
         torch.manual_seed(params.seed)
         self.model = UNet(params.width, params.depth).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         parameters = [{"params": list(self.model.parameters()), "lr": params.lr, "base_lr": params.lr}]
-        self.optimizer = torch.optim.Adam(parameters)
+        self.optimizer = torch.optim.Adam(parameters, fused=True)
         self.augment = Augmenter(params.augment)
 
     def steps(self, epoch: int) -> int:
@@ -86,7 +87,9 @@ class _Programme:
         assert masks is not None  # they went in
         set_learning_rates(self.optimizer, cosine(epoch + step / self.steps(epoch), self.epochs))
         self.model.train()
-        loss = segmentation_loss(self.model(images.contiguous(memory_format=torch.channels_last)).logits, masks)
+        with mixed_precision(self.device):
+            logits = self.model(images.contiguous(memory_format=torch.channels_last)).logits
+        loss = segmentation_loss(logits.float(), masks)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
