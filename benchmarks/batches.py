@@ -9,7 +9,6 @@ and a second is one of its processor time; repeats of both sides alternate, so t
 something else slows them alike. The medians are compared. Without --images the images are smooth noise.
 """
 
-import argparse
 import io
 import statistics
 import time
@@ -18,9 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from measure import Cell, Report, alternate, median_and_spread, number, parser
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
@@ -102,51 +100,48 @@ def ours(store: ImageStore, params: Augment) -> Callable[[], None]:
     return one_pass
 
 
-def rates(sides: dict[str, Callable[[], None]], count: int, repeats: int) -> dict[str, list[float]]:
-    """Images a second of processor time of each side, its repeats taking turns with the others'."""
-    for one_pass in sides.values():
-        one_pass()
-    measured: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(repeats):
-        for name, one_pass in sides.items():
-            start = time.process_time()
-            one_pass()
-            measured[name].append(count / (time.process_time() - start))
-    return measured
+def load(folder: Path | None, count: int) -> list[bytes]:
+    """At most `count` encoded images, evenly from the folder; noise where there is none."""
+    if folder is None:
+        return make_images(count)
+    files = sorted(folder.glob("*.jpg"))
+    return [file.read_bytes() for file in files[:: max(1, len(files) // count)]][:count]
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=Path, help="folder of images of 64 x 128 pixels")
-    parser.add_argument("--count", type=int, default=512, help="images a pass")
-    parser.add_argument("--repeats", type=int, default=7)
-    arguments = parser.parse_args()
+    """Measure and report."""
+    options = parser(__doc__, repeats=7)
+    options.add_argument("--images", type=Path, help="folder of images of 64 x 128 pixels")
+    options.add_argument("--count", type=int, default=512, help="images a pass")
+    arguments = options.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    if arguments.images is None:
-        encoded = make_images(arguments.count)
-    else:
-        files = sorted(arguments.images.glob("*.jpg"))
-        encoded = [file.read_bytes() for file in files[:: max(1, len(files) // arguments.count)]]
-        encoded = encoded[: arguments.count]
+    encoded = load(arguments.images, arguments.count)
 
     start = time.process_time()
     store = ImageStore.decode(encoded, ["image"] * len(encoded), SIZE, workers=1)
     decoding = time.process_time() - start
 
-    table = Table("augmentation", "side", "images/CPU s", "lowest", "highest", "times", title="one core, batches of 64")
+    rows: list[list[Cell]] = []
     for setting, params in SETTINGS.items():
         sides = {"torchvision Dataset": peer(encoded, params), "Bruna": ours(store, params)}
-        measured = rates(sides, len(encoded), arguments.repeats)
-        base = statistics.median(measured["torchvision Dataset"])
-        for side, values in measured.items():
-            median = statistics.median(values)
-            numbers = [f"{value:,.0f}" for value in (median, min(values), max(values))]
-            table.add_row(setting, side, *numbers, f"{median / base:.1f}")
-    console = Console()
-    console.print(table)
-    console.print(f"decoding once, before the training: {len(encoded) / decoding:,.0f} images/CPU s")
+        times = alternate(sides, arguments.repeats, clock=time.process_time)
+        rates = {side: [len(encoded) / seconds for seconds in values] for side, values in times.items()}
+        base = statistics.median(rates["torchvision Dataset"])
+        for side, values in rates.items():
+            rows.append([setting, side, *median_and_spread(values), statistics.median(values) / base])
+    report = Report(
+        "Augmented images a second",
+        "Bruna's batches against a torchvision Dataset and DataLoader with the same random changes, from encoded "
+        f"64 x 128 images in memory to float32 batches of {BATCH}. One core, {len(encoded)} images a pass, "
+        f"{arguments.repeats} passes of each side in turn, processor time.",
+    )
+    report.table(["augmentation", "side", "images/CPU s (median)", "spread", "times"], rows)
+    report.line(
+        f"Bruna decodes once, before the training ({number(len(encoded) / decoding)} images/CPU s); the Dataset "
+        "decodes in every pass."
+    )
+    report.write(arguments.docs / "batches.md", 1)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,10 @@ PROJECT = Path(__file__).resolve().parent.parent
 # stages/ is no place to import from: its names (`evaluate`, `validate`) are those of other packages.
 sys.path[:] = [str(PROJECT / "src"), *(path for path in sys.path if Path(path).resolve() != PROJECT / "stages")]
 
+# Idle threads sleep instead of spinning: two stages on the same cores (queue workers) are then twice as slow, not
+# ten times. Torch's OpenMP reads this when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import psutil  # noqa: E402
 import yaml  # noqa: E402
 from filelock import FileLock, Timeout  # noqa: E402

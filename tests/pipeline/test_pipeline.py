@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -17,81 +16,9 @@ import yaml
 
 from bruna.dataset.sample import render_sample
 from bruna.files import fingerprint
-from bruna.tracking import EXPERIMENT
+from project_copy import STAGES, TINY, Project
 
 pytestmark = pytest.mark.pipeline
-
-SOURCE = Path(__file__).resolve().parents[2]
-STAGES = ["validate", "split", "train_unet", "segment", "train_attributes", "train_bruna", "evaluate"]
-TINY: Mapping[str, Mapping[str, Any]] = {
-    "runtime": {"device": "cpu", "threads": 1},
-    "split": {"train_share": 0.6, "mask_train_share": 0.7},
-    "train_unet": {"image_size": [64, 32], "width": 4, "depth": 3, "epochs": 2, "batch_size": 8},
-    "train_attributes": {"image_size": [64, 32], "epochs": 1, "batch_size": 16, "weak_below": 4},
-    "train_bruna": {
-        "image_size": [64, 32],
-        "features": 32,
-        "epochs": 3,
-        "tuples_per_identity": 2,
-        "batch_tuples": 4,
-        "validate_every": 0,
-    },
-    "evaluate": {"rank_list_queries": 2, "rank_list_length": 5, "reid_test_length": 5},
-}
-
-
-class Project:
-    """A copy of the working tree (also of what is not committed) in a Git repository of its own."""
-
-    def __init__(self, folder: Path, overrides: Mapping[str, Mapping[str, Any]]) -> None:
-        self.folder = folder
-        command = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
-        listed = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=True).stdout
-        generated = ("metrics/", "dvc.lock", "data.dvc")
-        for name in filter(None, listed.split("\0")):
-            if (SOURCE / name).is_file() and not name.startswith(generated):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(SOURCE / name, folder / name)
-        params = yaml.safe_load((folder / "params.yaml").read_text())
-        for group, values in overrides.items():
-            params[group].update(values)
-        (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-        self.run("git", "init", "--quiet", "--initial-branch", "main")
-        self.run("git", "config", "user.name", "Test")
-        self.run("git", "config", "user.email", "test@localhost")
-
-    def commit(self) -> None:
-        self.run("git", "add", "--all")
-        self.run("git", "commit", "--quiet", "--message", "state")
-
-    def environment(self) -> dict[str, str]:
-        """That of a user whose environment is not activated, as the Makefile makes it."""
-        kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-
-    def run(self, *command: str, fails: bool = False) -> str:
-        """Run a command here; return what it printed. It must succeed, or fail if `fails`."""
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False
-        )
-        assert (done.returncode != 0) == fails, f"{command}:\n{done.stdout}\n{done.stderr}"
-        return done.stdout + done.stderr
-
-    def metrics(self, stage: str) -> dict[str, Any]:
-        return dict(json.loads((self.folder / "metrics" / f"{stage}.json").read_text()))
-
-    def parents(self) -> dict[str, list[Any]]:
-        """The parent runs in MLflow by id, oldest first, each with its children."""
-        from mlflow import MlflowClient
-
-        client = MlflowClient(tracking_uri=f"sqlite:///{self.folder / 'mlflow.db'}")
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
-        found: dict[str, list[Any]] = {r.info.run_id: [r] for r in runs if "bruna.execution" in r.data.tags}
-        for run in runs:
-            if "mlflow.parentRunId" in run.data.tags:
-                found[run.data.tags["mlflow.parentRunId"]].append(run)
-        return found
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,108 @@
+"""A copy of the working tree with settings for a tiny data set, for what runs the whole pipeline."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bruna.tracking import EXPERIMENT
+
+SOURCE = Path(__file__).resolve().parents[1]
+STAGES = ["validate", "split", "train_unet", "segment", "train_attributes", "train_bruna", "evaluate"]
+TINY: Mapping[str, Mapping[str, Any]] = {
+    "runtime": {"device": "cpu", "threads": 1},
+    "split": {"train_share": 0.6, "mask_train_share": 0.7},
+    "train_unet": {"image_size": [64, 32], "width": 4, "depth": 3, "epochs": 2, "batch_size": 8},
+    "train_attributes": {"image_size": [64, 32], "epochs": 1, "batch_size": 16, "weak_below": 4},
+    "train_bruna": {
+        "image_size": [64, 32],
+        "features": 32,
+        "epochs": 3,
+        "tuples_per_identity": 2,
+        "batch_tuples": 4,
+        "validate_every": 0,
+    },
+    "evaluate": {"rank_list_queries": 2, "rank_list_length": 5, "reid_test_length": 5},
+}
+_NOT_INHERITED = ("PYTHONPATH", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "BRUNA_EXECUTION")
+
+
+class Project:
+    """A copy of the working tree (also of what is not committed) in a Git repository of its own."""
+
+    def __init__(self, folder: Path, overrides: Mapping[str, Mapping[str, Any]]) -> None:
+        self.folder = folder
+        command = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+        listed = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=True).stdout
+        generated = ("metrics/", "dvc.lock", "data.dvc")
+        for name in filter(None, listed.split("\0")):
+            if (SOURCE / name).is_file() and not name.startswith(generated):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(SOURCE / name, folder / name)
+        params = yaml.safe_load((folder / "params.yaml").read_text())
+        for group, values in overrides.items():
+            params[group].update(values)
+        (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        self.run("git", "init", "--quiet", "--initial-branch", "main")
+        self.run("git", "config", "user.name", "Test")
+        self.run("git", "config", "user.email", "test@localhost")
+
+    def commit(self) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "state")
+
+    def environment(self) -> dict[str, str]:
+        """That of a user whose environment is not activated, as the Makefile makes it."""
+        kept = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+        return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """Run a command here; return what it printed. It must succeed, or fail if `fails`."""
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False
+        )
+        assert (done.returncode != 0) == fails, f"{command}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    def metrics(self, stage: str) -> dict[str, Any]:
+        return dict(json.loads((self.folder / "metrics" / f"{stage}.json").read_text()))
+
+    def client(self) -> Any:
+        """A client of this project's MLflow store."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+        from mlflow import MlflowClient
+
+        return MlflowClient(tracking_uri=f"sqlite:///{self.folder / 'mlflow.db'}")
+
+    def parents(self) -> dict[str, list[Any]]:
+        """The parent runs in MLflow by id, oldest first, each with its children."""
+        client = self.client()
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+        found: dict[str, list[Any]] = {r.info.run_id: [r] for r in runs if "bruna.execution" in r.data.tags}
+        for run in runs:
+            if "mlflow.parentRunId" in run.data.tags:
+                found[run.data.tags["mlflow.parentRunId"]].append(run)
+        return found
+
+
+@contextmanager
+def temporary_folder(name: str, *, keep: bool) -> Iterator[Path]:
+    """Yield an empty folder; remove it when the block ends, or say where it is."""
+    folder = Path(tempfile.mkdtemp(prefix=f"bruna-{name}-"))
+    try:
+        yield folder
+    finally:
+        if keep:
+            print(f"kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
