@@ -9,9 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bruna.errors import BrunaError
 
 _BLOCK = 1 << 20
+_UNFINISHED = ".part"
 
 
 @contextmanager
@@ -22,7 +25,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         BrunaError: the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
@@ -44,7 +47,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     What stood at `path` before is kept until the new folder is complete and removed only then.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +67,15 @@ def whole_folder(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(beside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the files and folders below `folder` that processes which are gone left half written."""
+    for path in sorted(Path(folder).rglob(f".*{_UNFINISHED}")):
+        number = path.suffixes[-2].lstrip(".") if len(path.suffixes) > 1 else ""
+        if number.isdigit() and not psutil.pid_exists(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+            path.unlink(missing_ok=True)
 
 
 def write_json(value: Any, path: Path) -> None:
@@ -87,10 +99,15 @@ def read_json(path: Path) -> Any:
 
 
 def fingerprint(path: Path) -> str:
-    """MD5 of a file's bytes, or of the sorted names and contents of a folder; 32 hex digits."""
+    """MD5 of a file's bytes, or of the sorted names and contents of a folder; 32 hex digits.
+
+    What a killed process left unfinished in a folder does not count.
+    """
     path = Path(path)
     digest = hashlib.md5(usedforsecurity=False)
-    members = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    members = [path]
+    if path.is_dir():
+        members = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.endswith(_UNFINISHED))
     for member in members:
         if path.is_dir():
             digest.update(member.relative_to(path).as_posix().encode() + b"\0")
