@@ -25,14 +25,14 @@ def test_every_group_of_the_project_s_own_file_is_read() -> None:
 
 
 def test_the_number_form_that_dvc_writes_is_a_number(tmp_path: Path) -> None:
-    assert read_params(_changed(tmp_path, "lr: 0.006", "lr: 1e-05")).train_unet.lr == 1e-5
+    assert read_params(_changed(tmp_path, "lr: 0.009", "lr: 1e-05")).train_unet.lr == 1e-5
 
 
 @pytest.mark.parametrize(
     ("old", "new", "found"),
     [
-        ("lr: 0.006", "lr: banana", "train_unet.lr: found 'banana'"),
-        ("lr: 0.006", "lr: -1", "train_unet.lr: found -1"),
+        ("lr: 0.009", "lr: banana", "train_unet.lr: found 'banana'"),
+        ("lr: 0.009", "lr: -1", "train_unet.lr: found -1"),
         ("  depth: 4", "  depht: 4", "train_unet.depht: unknown setting"),
         ("  depth: 4", "  # depth", "train_unet.depth: missing"),
         ("  image_size: [128, 64]       # height and width the U-Net", "  image_size: [100, 64] #", "multiple of 16"),

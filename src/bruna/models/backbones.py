@@ -4,7 +4,6 @@ from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
-from torchvision import models as zoo
 
 IMAGE_CHANNELS = 3
 BATCH_NORM_MOMENTUM = 0.1
@@ -23,6 +22,8 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str, channels: int = IMAGE_CHANNELS) -> None:
         super().__init__()
+        from torchvision import models as zoo  # noqa: PLC0415 - two seconds, which the U-Net's stages do not need
+
         network = zoo.get_model(name, weights=None)
         if name.startswith("resnet"):
             parts = [(key, part) for key, part in network.named_children() if key not in ("avgpool", "fc")]

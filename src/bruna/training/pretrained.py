@@ -6,7 +6,6 @@ from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import get_model_weights
 
 from bruna.errors import BrunaError
 from bruna.models.backbones import IMAGE_CHANNELS, Backbone, first_convolution
@@ -34,6 +33,8 @@ def load_pretrained(backbone: Backbone, name: str, source: str) -> None:
 
 
 def _imagenet(name: str) -> dict[str, Tensor]:
+    from torchvision.models import get_model_weights  # noqa: PLC0415 - two seconds
+
     weights = get_model_weights(name)["DEFAULT"]
     file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
     try:
