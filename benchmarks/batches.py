@@ -26,6 +26,7 @@ from bruna.batches.augment import Augmenter
 from bruna.batches.seeds import step_generator
 from bruna.batches.store import ImageStore
 from bruna.params import Augment
+from bruna.runtime import prepare_torch
 
 BATCH = 64
 SIZE = (128, 64)
@@ -114,7 +115,7 @@ def main() -> None:
     options.add_argument("--images", type=Path, help="folder of images of 64 x 128 pixels")
     options.add_argument("--count", type=int, default=512, help="images a pass")
     arguments = options.parse_args()
-    torch.set_num_threads(1)
+    prepare_torch("cpu", 1)
     torch.manual_seed(0)
     encoded = load(arguments.images, arguments.count)
 

@@ -28,6 +28,7 @@ from bruna.retrieval.distances import BlockDistances, Cosine, Distance, Euclidea
 from bruna.retrieval.gallery import Gallery
 from bruna.retrieval.protocols import MARKET1501
 from bruna.retrieval.ranking import evaluate_retrieval
+from bruna.runtime import prepare_torch
 
 PEOPLE, DISTRACTORS, FEATURES, ATTRIBUTES = 750, 2798, 1600, 32
 FEATURE_NOISE, ATTRIBUTE_NOISE = 3.0, 1.0  # of an image about its identity's centre; the centres have a spread of 1
@@ -178,7 +179,7 @@ def compare(report: Report, times: Mapping[str, list[float]], queries: int, some
 def main() -> None:
     """Measure and report."""
     args = _arguments()
-    torch.set_num_threads(args.threads)
+    prepare_torch("cpu", args.threads)
     make = torch.Generator().manual_seed(0)
     centres = torch.randn(PEOPLE + 1, FEATURES + ATTRIBUTES, generator=make)
     query = draw(args.queries, 0, centres, 1)
