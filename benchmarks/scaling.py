@@ -15,29 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import yaml
-from measure import ROOT, Cell, Report, call, newest_execution, parser, spread
+from measure import ROOT, Cell, Report, newest_execution, parser, spread
+
+sys.path.insert(0, str(ROOT / "tests"))
 
 from bruna.dataset.sample import render_sample
 from bruna.progress import track
+from project_copy import Project
 
 IDENTITIES, TEST_IDENTITIES, MASK_PAIRS = 66, 16, 250
 """The sample at size 1. It has 300 mask pairs; the renderer draws at most 1,000, which is 4 times 250."""
-_GENERATED = ("metrics/", "dvc.lock", "data.dvc")
-
-
-def copy_project(folder: Path, threads: int) -> None:
-    """Copy the working tree into a repository of its own, with one epoch for each training."""
-    for name in filter(None, call(ROOT, "git", "ls-files", "-co", "--exclude-standard", "-z").split("\0")):
-        if (ROOT / name).is_file() and not name.startswith(_GENERATED):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-    params["runtime"].update(device="cpu", threads=threads)
-    for group in ("train_unet", "train_attributes", "train_bruna"):
-        params[group]["epochs"] = 1
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
-    call(folder, "git", "init", "--quiet")
+ONE_EPOCH = {name: {"epochs": 1} for name in ("train_unet", "train_attributes", "train_bruna")}
 
 
 def render(folder: Path, size: float) -> int:
@@ -54,12 +42,11 @@ def render(folder: Path, size: float) -> int:
 def run_once(data: Path, threads: int) -> dict[str, float]:
     """Seconds of each stage on a data set, in a fresh copy of the project."""
     with tempfile.TemporaryDirectory() as folder:
-        project = Path(folder)
-        copy_project(project, threads)
-        shutil.copytree(data, project / "data")
-        call(project, "dvc", "add", "--quiet", "data")
-        call(project, "dvc", "repro")
-        return {stage: run.seconds for stage, run in newest_execution(project).items()}
+        project = Project(Path(folder), {**ONE_EPOCH, "runtime": {"device": "cpu", "threads": threads}})
+        shutil.copytree(data, project.folder / "data")
+        project.run("dvc", "add", "--quiet", "data")
+        project.run("dvc", "repro")
+        return {stage: run.seconds for stage, run in newest_execution(project.folder).items()}
 
 
 def straight_line(sizes: Sequence[float], values: Sequence[float]) -> tuple[float, float, float]:

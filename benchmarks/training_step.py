@@ -37,7 +37,16 @@ from bruna.models.bruna import Embedding
 from bruna.models.unet import UNet
 from bruna.params import TrainBruna, read_params
 from bruna.runtime import prepare_torch
-from bruna.training.bruna import OTHERS, OWN, PICKED, TUPLE, People, _Programme
+from bruna.training.bruna import (
+    OTHERS,
+    OWN,
+    PICKED,
+    TUPLE,
+    People,
+    _Programme,
+    adversary_features,
+    predicted_distances,
+)
 
 IDENTITIES, IMAGES_EACH = 64, 6
 UNET_WIDTH, UNET_DEPTH = 64, 4
@@ -394,8 +403,7 @@ def heads(programme: _Programme, drawn: Drawn) -> Work:
 
 def predicted(adversary: Adversary, drawn: Drawn) -> Tensor:
     """The adversary's distances of the eight other people of each tuple, T x 8."""
-    features = adversary.embed(drawn.seen).view(BATCH_TUPLES, 1 + OTHERS, -1)
-    return adversary.distance(features[:, 0], features[:, 1:])
+    return predicted_distances(adversary, adversary_features(adversary, drawn.images, BATCH_TUPLES))
 
 
 def losses_alone(programme: _Programme, drawn: Drawn) -> Work:
