@@ -31,7 +31,7 @@ from bruna.batches.persons import PersonStore
 from bruna.batches.seeds import step_generator
 from bruna.batches.store import ImageStore
 from bruna.dataset.attributes import ATTRIBUTES, logit_slices
-from bruna.losses import adversarial_loss, attribute_losses, euclidean, leave_one_out_distances, triplet_loss
+from bruna.losses import attribute_losses
 from bruna.models.adversary import Adversary
 from bruna.models.bruna import Embedding
 from bruna.models.unet import UNet
@@ -40,13 +40,12 @@ from bruna.runtime import prepare_torch
 from bruna.training.bruna import (
     OTHERS,
     OWN,
-    PICKED,
     TUPLE,
     People,
     _Programme,
-    adversary_features,
     predicted_distances,
 )
+from bruna.training.tuple_losses import PICKED, tuple_losses
 
 IDENTITIES, IMAGES_EACH = 64, 6
 UNET_WIDTH, UNET_DEPTH = 64, 4
@@ -403,7 +402,8 @@ def heads(programme: _Programme, drawn: Drawn) -> Work:
 
 def predicted(adversary: Adversary, drawn: Drawn) -> Tensor:
     """The adversary's distances of the eight other people of each tuple, T x 8."""
-    return predicted_distances(adversary, adversary_features(adversary, drawn.images, BATCH_TUPLES))
+    positions = torch.arange(BATCH_TUPLES * TUPLE).view(BATCH_TUPLES, TUPLE)
+    return predicted_distances(adversary, drawn.images, positions[:, 0], positions[:, OWN:])
 
 
 def losses_alone(programme: _Programme, drawn: Drawn) -> Work:
@@ -416,15 +416,11 @@ def losses_alone(programme: _Programme, drawn: Drawn) -> Work:
 
     def work() -> None:
         features = embedding.view(BATCH_TUPLES, TUPLE, -1)
-        own, others = features[:, :OWN], features[:, OWN:]
-        picked = guess.detach().topk(PICKED, dim=1, largest=False).indices
-        distances = euclidean(own.unsqueeze(2), others.unsqueeze(1))
-        same = leave_one_out_distances(own).mean(dim=1)
-        to_picked = distances.gather(2, picked.unsqueeze(1).expand(-1, OWN, -1))
-        triplet = triplet_loss(same, to_picked.mean(dim=(1, 2)), programme.margin(0))
-        (triplet + attribute_losses(logits, codes).mean()).backward()  # type: ignore[no-untyped-call]
-        correct = (to_picked.mean(dim=1) > same.unsqueeze(1)).float().detach()
-        adversarial_loss(guess.gather(1, picked), correct).backward()  # type: ignore[no-untyped-call]
+        found = tuple_losses(
+            features[:, :OWN], features[:, OWN:], guess, margin=programme.margin(0), adversary_loss="paper"
+        )
+        (found.triplet + attribute_losses(logits, codes).mean()).backward()  # type: ignore[no-untyped-call]
+        found.adversarial.backward()  # type: ignore[no-untyped-call]
 
     return work
 

@@ -83,7 +83,8 @@ def embed(bruna: Bruna, store: PersonStore, batch_size: int, description: str | 
         found = bruna(as_floats(batch.images), mask_floats(batch.masks), batch.bottlenecks)
         features.append(found.features.cpu())
         logits.append(found.logits.cpu())
-    return Embedding(torch.cat(features), torch.cat(logits))
+    found_features = torch.cat(features)
+    return Embedding(found_features, torch.cat(logits), found_features)
 
 
 @torch.inference_mode()

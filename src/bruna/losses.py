@@ -120,6 +120,42 @@ def adversarial_regression(predicted: Tensor, true: Tensor) -> Tensor:
     return (true.detach() - predicted).square().mean()
 
 
+def adversarial_regression_unit(predicted: Tensor, true: Tensor, length: float) -> Tensor:
+    """(d_bruna^2 / length^2 - d_pred)^2, averaged: both sides are squared distances of unit vectors, 0 to 4.
+
+    `adversarial_regression` asks a sum of squares of small features to reach distances of 20 to 50, which it does
+    only after many epochs; until then its order of the strangers is no better than chance.
+
+    Args:
+        predicted: the adversary's squared distances of its unit vectors.
+        true: the same shape, Bruna's distances; no gradient flows into them.
+        length: the length of Bruna's embeddings.
+    """
+    return ((true.detach() / length).square() - predicted).square().mean()
+
+
+def batch_hard_loss(features: Tensor, identities: Tensor, margin: float) -> Tensor:
+    """[margin + d(hardest positive) - d(hardest negative)]_+, averaged over the images that have both.
+
+    Hermans et al., In defense of the triplet loss (2017), equation 5; distances of unit vectors, 0 to 2.
+
+    Args:
+        features: B x F.
+        identities: B integers.
+        margin: in units of that distance.
+    """
+    unit = F.normalize(features)
+    squared = (2 - 2 * unit @ unit.T).clamp(min=1e-12)
+    distances = squared.sqrt()
+    same = identities[:, None] == identities[None, :]
+    itself = torch.eye(len(same), dtype=torch.bool, device=same.device)
+    positive = distances.masked_fill(~same | itself, -1).amax(dim=1)
+    negative = distances.masked_fill(same, float("inf")).amin(dim=1)
+    counted = (positive >= 0) & negative.isfinite()
+    loss = F.relu(margin + positive - torch.where(counted, negative, positive))
+    return (loss * counted).sum() / counted.sum().clamp(min=1)
+
+
 def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:
     """Pixel-wise binary cross entropy plus the Dice loss 1 - 2|A n B| / (|A| + |B|), averaged over the images.
 

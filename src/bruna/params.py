@@ -121,23 +121,42 @@ class TrainBruna(_Group):
     mask: Literal["none", "segmented", "channel"]
     bottleneck: bool
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    last_stride: Literal[1, 2]
+    pool: Literal["average", "gem"]
+    neck: Literal["none", "batch_norm"]
     epochs: Count
     tuples_per_identity: Count
     batch_tuples: Count
+    strangers: Literal["own", "shared"]
+    picks: Literal["adversary", "random", "hardest"]
+    positives: Literal["centroids", "instances"]
     lr: Positive
     backbone_lr: Positive
     adversary_lr: Positive
     weight_decay: Annotated[float, Field(ge=0)]
+    schedule: Literal["constant", "cosine"]
+    warmup_epochs: Annotated[float, Field(ge=0)]
     halve_every: Annotated[int, Field(ge=0)]
+    average: Annotated[float, Field(ge=0, lt=1)]
     grad_clip: Annotated[float, Field(ge=0)]
     attribute_weight: Annotated[float, Field(ge=0)]
     triplet_weight: Annotated[float, Field(ge=0)]
+    identity_weight: Annotated[float, Field(ge=0)]
+    identity_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    batch_hard_weight: Annotated[float, Field(ge=0)]
+    batch_hard_margin: Positive
     margin: Positive
     margin_growth: Positive
     margin_max: Positive
-    adversary_loss: Literal["paper", "regression"]
+    adversary_loss: Literal["paper", "regression", "unit_regression"]
     validate_every: Annotated[int, Field(ge=0)]
     augment: Augment
+
+    @model_validator(mode="after")
+    def _strangers_to_share(self) -> Self:
+        if self.strangers == "shared" and self.batch_tuples < 3:
+            raise ValueError(f"strangers: shared needs at least 3 tuples a batch; batch_tuples is {self.batch_tuples}")
+        return self
 
 
 class Evaluate(_Group):

@@ -70,9 +70,7 @@ def load_attribute_network(folder: Path, device: torch.device) -> tuple[Attribut
 def load_bruna(folder: Path, device: torch.device) -> tuple[Bruna, tuple[int, int]]:
     """Bruna and the height and width it sees."""
     settings = load_settings(folder)
-    model = Bruna(
-        settings["backbone"], settings["features"], settings["mask"], settings["bottleneck"], settings["dropout"]
-    )
+    model = Bruna(**settings["network"])
     _load(model, folder / "bruna.safetensors", device)
     height, width = settings["image_size"]
     return model, (height, width)

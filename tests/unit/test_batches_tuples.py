@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bruna.batches.tuples import ANCHORS, OTHERS, TupleSampler, draw_without_repetition
+from bruna.batches.tuples import (
+    ANCHORS,
+    OTHERS,
+    TupleSampler,
+    draw_without_repetition,
+    separate_batch,
+    shared_batch,
+)
 from bruna.errors import BrunaError
 
 
@@ -84,3 +91,43 @@ def test_one_identity_is_refused() -> None:
         TupleSampler(np.array([7, 7, 7, 7]), seed=0, tuples_per_identity=1)
     with pytest.raises(BrunaError, match="show 0 identit"):
         TupleSampler(np.array([], dtype=np.int64), seed=0, tuples_per_identity=1)
+
+
+@given(
+    counts=st.lists(st.integers(1, 6), min_size=2, max_size=20), per_identity=st.integers(1, 3), seed=st.integers(0, 9)
+)
+@settings(max_examples=60, deadline=None)
+def test_shared_strangers_are_other_anchors_of_the_batch(counts: list[int], per_identity: int, seed: int) -> None:
+    identities = np.repeat(np.arange(len(counts)), counts)
+    sampler = TupleSampler(identities, seed=seed, tuples_per_identity=per_identity, in_turn=True)
+    tuples = sampler.epoch(1)
+    for start in range(0, len(tuples), len(counts)):  # every identity once before any is again
+        assert set(identities[tuples[start : start + len(counts), 0]]) == set(range(len(counts)))
+    batch = shared_batch(tuples[: len(counts)], identities, np.random.default_rng(seed))
+    assert len(batch.rows) == 4 * len(counts)
+    assert (batch.rows[batch.own] == tuples[: len(counts), :ANCHORS]).all()
+    people = identities[batch.rows]
+    assert (people[batch.others] != people[batch.own[:, :1]]).all()
+    for who in people[batch.others]:
+        assert len(set(who)) == min(OTHERS, len(counts) - 1)
+
+
+def test_shared_strangers_are_drawn_uniformly() -> None:
+    identities = np.repeat(np.arange(12), 4)
+    tuples = TupleSampler(identities, seed=0, tuples_per_identity=1).epoch(0)
+    random = np.random.default_rng(0)
+    drawn = np.stack([shared_batch(tuples, identities, random).others[0] for _ in range(2000)])
+    counts = np.bincount(drawn.ravel(), minlength=48)
+    assert (counts[:4] == 0).all()  # the first tuple's own images
+    assert stats.chisquare(counts[4:]).pvalue > 1e-4
+
+
+def test_a_batch_of_separate_tuples_is_the_tuples_themselves() -> None:
+    tuples = np.arange(24).reshape(2, 12) * 3
+    batch = separate_batch(tuples)
+    assert (np.concatenate([batch.rows[batch.own], batch.rows[batch.others]], axis=1) == tuples).all()
+
+
+def test_one_person_has_no_strangers_to_share() -> None:
+    with pytest.raises(BrunaError, match="shows one person only"):
+        shared_batch(np.zeros((2, 12), dtype=np.int64), np.zeros(1, dtype=np.int64), np.random.default_rng(0))

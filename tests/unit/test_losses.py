@@ -11,7 +11,9 @@ from bruna.losses import (
     TASKS,
     adversarial_loss,
     adversarial_regression,
+    adversarial_regression_unit,
     attribute_losses,
+    batch_hard_loss,
     euclidean,
     leave_one_out_distances,
     segmentation_loss,
@@ -79,6 +81,24 @@ def test_adversarial_losses_by_hand() -> None:
     assert loss.item() == pytest.approx((9 + 9) / 2)
     loss.backward()
     assert true.grad is None
+
+
+def test_unit_regression_by_hand() -> None:
+    # Embeddings of length 40: distances 40 and 80 are 1 and 4 as squared distances of unit vectors.
+    loss = adversarial_regression_unit(torch.tensor([[0.5, 4.0]]), torch.tensor([[40.0, 80.0]]), 40.0)
+    assert loss.item() == pytest.approx(0.25 / 2)
+
+
+def test_batch_hard_by_hand() -> None:
+    # Unit vectors at 0, 60, 90 and 180 degrees; their distances are 2 sin(angle / 2).
+    angles = torch.tensor([0.0, 60.0, 90.0, 180.0]) * math.pi / 180
+    features = torch.stack([angles.cos(), angles.sin()], dim=1) * torch.tensor([[1.0], [7.0], [2.0], [3.0]])
+    loss = batch_hard_loss(features, torch.tensor([5, 5, 8, 9]), 0.3)
+    at60, at90, at30 = 1.0, math.sqrt(2), 2 * math.sin(math.pi / 12)
+    # The images of 5: positive at 60 degrees; nearest negative at 90 and at 30 degrees. 8 and 9 have no positive.
+    expected = (max(0, 0.3 + at60 - at90) + 0.3 + at60 - at30) / 2
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    assert batch_hard_loss(features, torch.arange(4), 0.3).item() == 0
 
 
 def test_euclidean_has_a_finite_gradient_at_zero_distance() -> None:

@@ -19,7 +19,7 @@ from bruna.training.attributes import mean_recall, next_task_weights, train_attr
 from bruna.training.averaging import RunningAverage
 from bruna.training.bruna import train_bruna
 from bruna.training.checkpoint import Checkpoints
-from bruna.training.loop import cosine
+from bruna.training.loop import cosine, learning_rate_factor
 from bruna.training.unet import train_unet
 
 CPU = torch.device("cpu")
@@ -71,7 +71,25 @@ def _same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
     return all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_bruna_resumed_after_an_epoch_ends_with_identical_weights_and_history(tmp_path: Path, params: Params) -> None:
+_EVERY_OPTION = {
+    "last_stride": 1,
+    "pool": "gem",
+    "neck": "batch_norm",
+    "batch_tuples": 3,
+    "strangers": "shared",
+    "schedule": "cosine",
+    "warmup_epochs": 1,
+    "average": 0.9,
+    "identity_weight": 1.0,
+    "batch_hard_weight": 1.0,
+    "adversary_loss": "unit_regression",
+}
+
+
+@pytest.mark.parametrize("options", [{}, _EVERY_OPTION], ids=["sample", "every option"])
+def test_bruna_resumed_after_an_epoch_ends_with_identical_weights_and_history(
+    tmp_path: Path, params: Params, options: dict[str, Any]
+) -> None:
     small: TrainBruna = params.train_bruna.model_copy(
         update={
             "image_size": SIZE,
@@ -82,6 +100,7 @@ def test_bruna_resumed_after_an_epoch_ends_with_identical_weights_and_history(tm
             "batch_tuples": 2,
             "tuples_per_identity": 1,
             "validate_every": 1,
+            **options,
         }
     )
     people = _people(range(1, 7), 4), _people(range(7, 10), 4)
@@ -212,3 +231,11 @@ def test_a_running_average_by_hand() -> None:
     again.load_state_dict(average.state_dict())
     assert torch.equal(again.kept.state_dict()["weight"], kept)
     assert RunningAverage(model, 0.0).kept is model
+
+
+def test_learning_rates_rise_and_fall_by_hand() -> None:
+    assert learning_rate_factor(3.5, 10, 0, "constant") == 1.0
+    assert learning_rate_factor(5.0, 10, 0, "cosine") == pytest.approx(0.5)
+    assert learning_rate_factor(0.99, 10, 1.99, "constant") == pytest.approx(0.5)
+    assert learning_rate_factor(2.0, 10, 2, "cosine") == cosine(2.0, 10)
+    assert 0 < learning_rate_factor(0.0, 10, 5, "cosine") < 0.01

@@ -1,5 +1,7 @@
 """The tuples of Task 2 (paper, section 3.2.2): four images of one identity and one of each of eight others."""
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +17,17 @@ TUPLE = ANCHORS + OTHERS
 Indices = npt.NDArray[np.int64]
 
 
+class TupleBatch(NamedTuple):
+    """Some tuples and the images they are made of, each image once.
+
+    `rows`: B rows of the image table; `own`: T x 4 and `others`: T x 8 positions in `rows`.
+    """
+
+    rows: Indices
+    own: Indices
+    others: Indices
+
+
 class TupleSampler:
     """Draws the tuples of any epoch; the draws depend on the seed and the epoch alone.
 
@@ -22,12 +35,16 @@ class TupleSampler:
         identities: N integers, the identity of each image.
         seed: of the draws.
         tuples_per_identity: how often each identity is the anchor in an epoch.
+        in_turn: let every identity be the anchor once before any is again, so that the anchors of a batch are
+            different people (`shared_batch` needs that); otherwise their order is random throughout.
 
     Raises:
         BrunaError: there are fewer than two identities, so that nobody is a stranger.
     """
 
-    def __init__(self, identities: npt.NDArray[np.integer], *, seed: int, tuples_per_identity: int) -> None:
+    def __init__(
+        self, identities: npt.NDArray[np.integer], *, seed: int, tuples_per_identity: int, in_turn: bool = False
+    ) -> None:
         names, inverse, counts = np.unique(identities, return_inverse=True, return_counts=True)
         if len(names) < 2:
             raise BrunaError(
@@ -36,6 +53,7 @@ class TupleSampler:
             )
         self.seed = seed
         self.tuples_per_identity = tuples_per_identity
+        self.in_turn = in_turn
         self._by_identity = np.argsort(inverse, kind="stable")
         self._counts = counts
         self._starts = np.cumsum(counts) - counts
@@ -57,7 +75,10 @@ class TupleSampler:
         """
         random = numpy_generator(self.seed, "tuples", epoch)
         people = len(self._counts)
-        anchors = random.permutation(np.repeat(np.arange(people), self.tuples_per_identity))
+        if self.in_turn:
+            anchors = np.concatenate([random.permutation(people) for _ in range(self.tuples_per_identity)])
+        else:
+            anchors = random.permutation(np.repeat(np.arange(people), self.tuples_per_identity))
         own = draw_without_repetition(random, self._counts[anchors], ANCHORS)
         others = draw_without_repetition(random, np.full(len(anchors), people - 1), OTHERS)
         others += others >= anchors[:, None]  # the numbers 0 to people - 2 skip the anchor
@@ -65,6 +86,40 @@ class TupleSampler:
         positions = np.concatenate([self._starts[anchors, None] + own, self._starts[others] + chosen], axis=1)
         tuples: Indices = self._by_identity[positions]
         return tuples
+
+
+def separate_batch(tuples: Indices) -> TupleBatch:
+    """Tuples as the sampler drew them: T x 12 rows, every one with eight strangers of its own, B = 12 T."""
+    positions = np.arange(tuples.size).reshape(tuples.shape)
+    return TupleBatch(tuples.reshape(-1), positions[:, :ANCHORS], positions[:, ANCHORS:])
+
+
+def shared_batch(tuples: Indices, identities: npt.NDArray[np.integer], random: np.random.Generator) -> TupleBatch:
+    """Tuples whose strangers are each other's anchors: three times as many tuples from as many images, B = 4 T.
+
+    The eight strangers of a tuple are anchors of other tuples of the batch, of identities not its own, drawn
+    uniformly, one image of each; where there are fewer than eight, each occurs once before any occurs again.
+
+    Args:
+        tuples: T x 12 rows of the image table; only the four columns of the anchor are used.
+        identities: the identity of every row of the image table.
+        random: the generator.
+
+    Raises:
+        BrunaError: all tuples have the same anchor, so that nobody is a stranger.
+    """
+    anchors = identities[tuples[:, 0]]
+    stranger = anchors[:, None] != anchors[None, :]
+    if not stranger.any(axis=1).all():
+        raise BrunaError(
+            f"a batch of {len(tuples)} tuples shows one person only, so that there are no strangers to share. Raise "
+            "train_bruna.batch_tuples, or set train_bruna.strangers: own."
+        )
+    first = np.argsort(~stranger, axis=1, kind="stable")  # of each row: the strangers' tuples, then the others
+    which = np.take_along_axis(first, draw_without_repetition(random, stranger.sum(axis=1), OTHERS), axis=1)
+    others = which * ANCHORS + random.integers(0, ANCHORS, which.shape)
+    own = np.arange(len(tuples) * ANCHORS).reshape(-1, ANCHORS)
+    return TupleBatch(tuples[:, :ANCHORS].reshape(-1), own, others)
 
 
 def draw_without_repetition(random: np.random.Generator, sizes: Indices, count: int) -> Indices:

@@ -18,9 +18,10 @@ class Backbone(nn.Module):
     Args:
         name: one of `BACKBONES`.
         channels: input channels: 3, or 4 with a mask.
+        last_stride: 2, or 1 to take out the last halving of the feature map.
     """
 
-    def __init__(self, name: str, channels: int = IMAGE_CHANNELS) -> None:
+    def __init__(self, name: str, channels: int = IMAGE_CHANNELS, last_stride: int = 2) -> None:
         super().__init__()
         from torchvision import models as zoo  # noqa: PLC0415 - two seconds, which the U-Net's stages do not need
 
@@ -37,6 +38,8 @@ class Backbone(nn.Module):
                 # MobileNetV3 comes with 0.01: after a few hundred steps its running statistics, which evaluation
                 # uses, would still be those of the start.
                 part.momentum = BATCH_NORM_MOMENTUM
+        if last_stride == 1:
+            _keep_last_resolution(self.features)
         if channels != IMAGE_CHANNELS:
             widen_first_convolution(self.features, channels)
 
@@ -49,6 +52,16 @@ class Backbone(nn.Module):
 def first_convolution(module: nn.Module) -> tuple[str, nn.Conv2d]:
     """The name and the module of the first convolution."""
     return next((name, part) for name, part in module.named_modules() if isinstance(part, nn.Conv2d))
+
+
+def _keep_last_resolution(features: nn.Module) -> None:
+    """Give every convolution of the last stage that halves the feature map the stride 1."""
+    halving = [
+        [part for part in stage.modules() if isinstance(part, nn.Conv2d) and part.stride == (2, 2)]
+        for stage in features.children()
+    ]
+    for part in next(parts for parts in reversed(halving) if parts):
+        part.stride = (1, 1)
 
 
 def _last_width(features: nn.Module) -> int:

@@ -10,6 +10,8 @@ from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
 from bruna.models.backbones import IMAGE_CHANNELS, Backbone
 from bruna.models.normalize import Normalize
 
+GEM_START = 3.0
+"""Exponent of the generalised mean before training; 1 is the average, infinity the maximum."""
 POOLED = (2, 1)
 """The feature map is averaged over the upper and the lower half of the person (original.md)."""
 
@@ -19,12 +21,14 @@ class Embedding:
     """What Bruna says of a batch.
 
     Attributes:
-        features: B x F, `ft` of the paper.
+        features: B x F, `ft` of the paper: what images are ranked by.
         logits: B x 32 attribute logits.
+        metric: B x F, what distances are learned on: `features`, but for a neck in training.
     """
 
     features: Tensor
     logits: Tensor
+    metric: Tensor
 
     @property
     def attributes(self) -> Tensor:
@@ -42,13 +46,28 @@ class Bruna(nn.Module):
             `channel`, it is a fourth input channel.
         bottleneck: length of the U-Net's pooled bottleneck joined to the embedding, 0 for none.
         dropout: probability before the last linear layer of the extractor.
+        last_stride: 2, or 1 to double the last feature map (Sun et al., PCB, 2018).
+        pool: `average`; or `gem`, the generalised mean with a learned exponent (Radenovic et al., 2018).
+        neck: `none`; or `batch_norm`: identities are told apart, and images ranked, by the batch-normalised features,
+            while distances are learned on the features before it (Luo et al., BNNeck, 2019).
     """
 
-    def __init__(self, backbone: str, features: int, mask: str, bottleneck: int, dropout: float) -> None:
+    def __init__(
+        self,
+        backbone: str,
+        features: int,
+        mask: str,
+        bottleneck: int,
+        dropout: float,
+        last_stride: int = 2,
+        pool: str = "average",
+        neck: str = "none",
+    ) -> None:
         super().__init__()
         self.mask = mask
         self.normalize = Normalize()
-        self.backbone = Backbone(backbone, IMAGE_CHANNELS + (mask == "channel"))
+        self.backbone = Backbone(backbone, IMAGE_CHANNELS + (mask == "channel"), last_stride)
+        self.exponent = nn.Parameter(torch.tensor(GEM_START)) if pool == "gem" else None
         pooled = self.backbone.out_channels * POOLED[0] * POOLED[1]
         self.backbone_norm = nn.LayerNorm(pooled)
         self.bottleneck_norm = nn.LayerNorm(bottleneck) if bottleneck else None
@@ -65,6 +84,10 @@ class Bruna(nn.Module):
             nn.Dropout(0.4),
             nn.Linear(128, LOGITS),
         )
+        self.neck = None
+        if neck == "batch_norm":
+            self.neck = nn.BatchNorm1d(features)
+            self.neck.bias.requires_grad_(False)  # a shift would be lost on a classifier of angles
 
     def forward(self, images: Tensor, masks: Tensor | None = None, bottleneck: Tensor | None = None) -> Embedding:
         """Embed a batch.
@@ -81,13 +104,24 @@ class Bruna(nn.Module):
             if masks is None:
                 raise ValueError("this Bruna takes the mask as a fourth channel: masks is None")
             x = torch.cat([x, masks], dim=1)
-        x = self.backbone_norm(F.adaptive_avg_pool2d(self.backbone(x), POOLED).flatten(1))
+        x = self.backbone_norm(self._pooled(self.backbone(x)).flatten(1))
         if self.bottleneck_norm is not None:
             if bottleneck is None:
                 raise ValueError("this Bruna joins bottleneck features: bottleneck is None")
             x = torch.cat([x, self.bottleneck_norm(bottleneck)], dim=1)
-        features = self.extract(x)
-        return Embedding(features, self.task1(features))
+        metric = self.extract(x)
+        features = metric if self.neck is None else self.neck(metric)
+        if self.neck is not None and not self.training:
+            # Of the length that the LayerNorm gives, so that distances keep their unit.
+            features = F.normalize(features) * features.shape[1] ** 0.5
+        return Embedding(features, self.task1(metric), metric)
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        """B x C x h x w to B x C x 2 x 1."""
+        if self.exponent is None:
+            return F.adaptive_avg_pool2d(x, POOLED)
+        exponent = self.exponent.clamp(1, 8)
+        return F.adaptive_avg_pool2d(x.clamp(min=1e-6).pow(exponent), POOLED).pow(1 / exponent)
 
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The parameters of the layers after the backbone, and those of the backbone (section 3.2.5)."""

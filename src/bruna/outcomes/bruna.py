@@ -15,8 +15,9 @@ from bruna.report.figures import BRUNA_CURVES, curves
 from bruna.report.rank_list import HardExample, hard_examples
 from bruna.saved_models import save_models
 from bruna.tracking import Tracker
-from bruna.training.bruna import OWN, PICKED, BrunaResult, train_bruna
+from bruna.training.bruna import OWN, BrunaResult, train_bruna
 from bruna.training.checkpoint import Checkpoints
+from bruna.training.tuple_losses import PICKED
 
 
 def train_and_keep(

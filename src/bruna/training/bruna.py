@@ -7,22 +7,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bruna.batches.augment import Augmenter
 from bruna.batches.persons import PersonStore
-from bruna.batches.seeds import step_generator
-from bruna.batches.tuples import TupleSampler
+from bruna.batches.seeds import numpy_generator, step_generator
+from bruna.batches.tuples import TupleBatch, TupleSampler, separate_batch, shared_batch
 from bruna.dataset.tables import attribute_codes
 from bruna.inference import as_floats, embed, mask_floats
-from bruna.losses import (
-    adversarial_loss,
-    adversarial_regression,
-    attribute_losses,
-    euclidean,
-    leave_one_out_distances,
-    triplet_loss,
-)
+from bruna.losses import attribute_losses, batch_hard_loss, euclidean
 from bruna.models.adversary import Adversary
 from bruna.models.bruna import Bruna
 from bruna.params import TrainBruna
@@ -32,12 +26,14 @@ from bruna.retrieval.protocols import COURSE, MARKET1501
 from bruna.retrieval.ranking import evaluate_retrieval
 from bruna.runtime import mixed_precision
 from bruna.tracking import Tracker
+from bruna.training.averaging import RunningAverage
 from bruna.training.checkpoint import Checkpoints
-from bruna.training.loop import History, run, set_learning_rates
+from bruna.training.loop import History, learning_rate_factor, run, set_learning_rates
 from bruna.training.pretrained import load_pretrained
+from bruna.training.tuple_losses import PICKED, tuple_losses
 
-OWN, OTHERS, PICKED = 4, 8, 2
-"""A tuple: images of one person, images of other people, and how many of those the adversary picks."""
+OWN, OTHERS = 4, 8
+"""A tuple: images of one person, images of other people."""
 TUPLE = OWN + OTHERS
 ATTRIBUTE_OFFSET = 0.1
 """The constant of the paper's distance, for the mAP that is followed while training."""
@@ -122,24 +118,45 @@ class _Programme:
         self.train, self.validation = train, validation
         torch.manual_seed(params.seed)
         bottlenecks = train.store.bottlenecks
-        joined = 0 if bottlenecks is None else bottlenecks.shape[1]
-        self.settings: dict[str, Any] = {
+        self.network: dict[str, Any] = {
             "backbone": params.backbone,
             "features": params.features,
             "mask": params.mask,
-            "bottleneck": joined,
+            "bottleneck": 0 if bottlenecks is None else bottlenecks.shape[1],
             "dropout": params.dropout,
+            "last_stride": params.last_stride,
+            "pool": params.pool,
+            "neck": params.neck,
         }
-        bruna = Bruna(**self.settings)
+        bruna = Bruna(**self.network)
         load_pretrained(bruna.backbone, params.backbone, params.pretrained)
-        adversary = Adversary()
+        adversary = Adversary(unit=params.adversary_loss == "unit_regression")
         load_pretrained(adversary.backbone, "mobilenet_v3_small", params.adversary_pretrained)
+        names, who = np.unique(train.identities.numpy(), return_inverse=True)
+        self.classes = torch.from_numpy(who).to(device)  # of each image: the identity's place among all
+        self.classifier = (
+            nn.Linear(params.features, len(names), bias=False) if params.identity_weight else nn.Identity()
+        )
         self.bruna = bruna.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = RunningAverage(self.bruna, params.average)
         self.adversary = adversary.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.classifier.to(device)
+        self._set_optimizers()
+        self.augment = Augmenter(params.augment)
+        self.sampler = TupleSampler(
+            train.identities.numpy(),
+            seed=params.seed,
+            tuples_per_identity=params.tuples_per_identity,
+            in_turn=params.strangers == "shared",
+        )
+        self._drawn: tuple[int, npt.NDArray[np.int64]] | None = None
+
+    def _set_optimizers(self) -> None:
+        params = self.params
         head, backbone = self.bruna.parameter_groups()
         self.optimizer = torch.optim.Adam(
             [
-                {"params": head, "lr": params.lr, "base_lr": params.lr},
+                {"params": [*head, *self.classifier.parameters()], "lr": params.lr, "base_lr": params.lr},
                 {"params": backbone, "lr": params.backbone_lr, "base_lr": params.backbone_lr},
             ],
             weight_decay=params.weight_decay,
@@ -149,11 +166,13 @@ class _Programme:
         self.adversary_optimizer = torch.optim.Adam(
             [{"params": list(self.adversary.parameters()), "lr": rate, "base_lr": rate}], fused=True
         )
-        self.augment = Augmenter(params.augment)
-        self.sampler = TupleSampler(
-            train.identities.numpy(), seed=params.seed, tuples_per_identity=params.tuples_per_identity
-        )
-        self._drawn: tuple[int, npt.NDArray[np.int64]] | None = None
+
+    @property
+    def kept(self) -> Bruna:
+        """The network that is measured and kept."""
+        kept = self.average.kept
+        assert isinstance(kept, Bruna)
+        return kept
 
     def tuples(self, epoch: int) -> npt.NDArray[np.int64]:
         if self._drawn is None or self._drawn[0] != epoch:
@@ -161,7 +180,17 @@ class _Programme:
         return self._drawn[1]
 
     def steps(self, epoch: int) -> int:
-        return -(-len(self.tuples(epoch)) // self.params.batch_tuples)
+        count, size = len(self.tuples(epoch)), self.params.batch_tuples
+        # Tuples that share their strangers need company: there, the batches are rather too large than too small.
+        return max(1, count // size) if self.params.strangers == "shared" else -(-count // size)
+
+    def batch(self, epoch: int, step: int) -> TupleBatch:
+        """The tuples of a step, and the images that they are made of."""
+        tuples = np.array_split(self.tuples(epoch), self.steps(epoch))[step]
+        if self.params.strangers == "own":
+            return separate_batch(tuples)
+        random = numpy_generator(self.seed, "shared strangers", epoch, step)
+        return shared_batch(tuples, self.train.identities.numpy(), random)
 
     def margin(self, epoch: int) -> float:
         """P of the triplet loss in an epoch."""
@@ -169,56 +198,60 @@ class _Programme:
 
     def step(self, epoch: int, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """One pass of all tuples of a batch: both networks see each image once."""
-        tuples = np.array_split(self.tuples(epoch), self.steps(epoch))[step]
-        rows = torch.from_numpy(tuples.reshape(-1))
+        drawn = self.batch(epoch, step)
+        rows = torch.from_numpy(drawn.rows)
         batch = self.train.store[rows]
         images, masks = self.augment(batch.images, batch.masks, generator)
         images = images.contiguous(memory_format=torch.channels_last)
         self.bruna.train()
         self.adversary.train()
-        if self.params.halve_every:
-            factor = 0.5 ** (epoch // self.params.halve_every)
-            set_learning_rates(self.optimizer, factor)
-            set_learning_rates(self.adversary_optimizer, factor)
-
+        self._set_rates(epoch, step)
+        own, others = torch.from_numpy(drawn.own), torch.from_numpy(drawn.others)
         with mixed_precision(self.device):
             found = self.bruna(images, masks, batch.bottlenecks)
-            seen_by_adversary = adversary_features(self.adversary, images, len(tuples))
-        features, logits = found.features.float().view(len(tuples), TUPLE, -1), found.logits.float()
-        own, others = features[:, :OWN], features[:, OWN:]
-        predicted = predicted_distances(self.adversary, seen_by_adversary.float())
-        picked = predicted.detach().topk(PICKED, dim=1, largest=False).indices
-        distances = euclidean(own.unsqueeze(2), others.unsqueeze(1))  # T x own x others
-        same = leave_one_out_distances(own).mean(dim=1)
-        to_picked = distances.gather(2, picked.unsqueeze(1).expand(-1, OWN, -1))
-        different = to_picked.mean(dim=(1, 2))
+            identity_logits = self.classifier(found.features)
+            predicted = predicted_distances(self.adversary, images, own[:, 0], others)
+        metric, rows = found.metric.float(), rows.to(self.device)
+        tuples = tuple_losses(
+            rows_of(metric, own),
+            rows_of(metric, others),
+            predicted.float(),
+            margin=self.margin(epoch),
+            picks=self.params.picks,
+            positives=self.params.positives,
+            adversary_loss=self.params.adversary_loss,
+        )
+        losses = {
+            "triplet_loss": (self.params.triplet_weight, tuples.triplet),
+            "classification_loss": (
+                self.params.attribute_weight,
+                attribute_losses(found.logits.float(), self.train.codes[rows]).mean(),
+            ),
+        }
+        if self.params.identity_weight:
+            identity = F.cross_entropy(
+                identity_logits.float(), self.classes[rows], label_smoothing=self.params.identity_smoothing
+            )
+            losses["identity_loss"] = self.params.identity_weight, identity
+        if self.params.batch_hard_weight:
+            batch_hard = batch_hard_loss(metric, self.classes[rows], self.params.batch_hard_margin)
+            losses["batch_hard_loss"] = self.params.batch_hard_weight, batch_hard
+        loss = torch.stack([weight * value for weight, value in losses.values()]).sum()
+        self._update(loss, tuples.adversarial)
+        return {
+            "loss": loss.detach(),
+            **{name: value.detach() for name, (_, value) in losses.items()},
+            "adversarial_loss": tuples.adversarial.detach(),
+            **tuples.distances,
+        }
 
-        triplet = triplet_loss(same, different, self.margin(epoch))
-        classification = attribute_losses(logits, self.train.codes[rows.to(self.device)]).mean()
-        loss = self.params.attribute_weight * classification + self.params.triplet_weight * triplet
-        adversarial = self._adversarial(predicted, picked, distances, to_picked, same)
-        self._update(loss, adversarial)
-        with torch.no_grad():
-            each = distances.mean(dim=1)
-            return {
-                "loss": loss.detach(),
-                "triplet_loss": triplet.detach(),
-                "classification_loss": classification.detach(),
-                "adversarial_loss": adversarial.detach(),
-                "same_person_distance": same.mean(),
-                "different_person_distance": different.mean(),
-                "random_person_distance": each.mean(),
-                "hardest_person_distance": each.topk(PICKED, dim=1, largest=False).values.mean(),
-            }
-
-    def _adversarial(
-        self, predicted: Tensor, picked: Tensor, distances: Tensor, to_picked: Tensor, same: Tensor
-    ) -> Tensor:
-        if self.params.adversary_loss == "regression":
-            # The adversary sees the person's first image; all eight true distances are known anyway.
-            return adversarial_regression(predicted, distances[:, 0])
-        correct = (to_picked.mean(dim=1) > same.unsqueeze(1)).to(predicted.dtype).detach()
-        return adversarial_loss(predicted.gather(1, picked), correct)
+    def _set_rates(self, epoch: int, step: int) -> None:
+        position = epoch + step / self.steps(epoch)
+        factor = learning_rate_factor(position, self.epochs, self.params.warmup_epochs, self.params.schedule)
+        if self.params.halve_every:
+            factor *= 0.5 ** (epoch // self.params.halve_every)
+        set_learning_rates(self.optimizer, factor)
+        set_learning_rates(self.adversary_optimizer, factor)
 
     def _update(self, loss: Tensor, adversarial: Tensor) -> None:
         self.optimizer.zero_grad()
@@ -229,18 +262,21 @@ class _Programme:
             torch.nn.utils.clip_grad_norm_(self.bruna.parameters(), self.params.grad_clip)
         self.optimizer.step()
         self.adversary_optimizer.step()
+        self.average.update()
 
     def end_epoch(self, epoch: int) -> dict[str, float]:
         values = {"train/margin": self.margin(epoch)}
         every, last = self.params.validate_every, epoch + 1 == self.epochs
         if last or (every and (epoch + 1) % every == 0):
-            measured = retrieval_metrics(self.bruna, self.validation, 128)
+            measured = retrieval_metrics(self.kept, self.validation, 128)
             values |= {f"validation/{name}": value for name, value in measured.items()}
         return values
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "bruna": self.bruna.state_dict(),
+            "average": self.average.state_dict(),
+            "classifier": self.classifier.state_dict(),
             "adversary": self.adversary.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "adversary_optimizer": self.adversary_optimizer.state_dict(),
@@ -248,30 +284,37 @@ class _Programme:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.bruna.load_state_dict(state["bruna"])
+        self.average.load_state_dict(state["average"])
+        self.classifier.load_state_dict(state["classifier"])
         self.adversary.load_state_dict(state["adversary"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.adversary_optimizer.load_state_dict(state["adversary_optimizer"])
 
 
-def adversary_features(adversary: Adversary, images: Tensor, tuples: int) -> Tensor:
-    """What the adversary sees of a tuple: the first image of the person, and the eight other people.
+def rows_of(table: Tensor, positions: Tensor) -> Tensor:
+    """B x F rows at positions of any shape, on the table's device; unlike `table[positions]` its gradient adds up
+    in a fixed order, so that runs repeat to the bit."""
+    chosen = table.index_select(0, positions.flatten().to(table.device))
+    return chosen.view(*positions.shape, *table.shape[1:])
+
+
+def predicted_distances(adversary: Adversary, images: Tensor, first: Tensor, others: Tensor) -> Tensor:
+    """The adversary's distances of each tuple's strangers from the first image of its person.
 
     Args:
-        adversary: the network.
-        images: (12 T) x 3 x H x W, tuple after tuple.
-        tuples: T.
+        adversary: the network; sees each image once.
+        images: B x 3 x H x W.
+        first: T positions in the batch, on the CPU.
+        others: T x 8 positions, on the CPU.
 
     Returns:
-        T x 9 x C features.
+        T x 8.
     """
-    seen = images.view(tuples, TUPLE, *images.shape[1:])[:, [0, *range(OWN, TUPLE)]]
-    features = adversary.embed(seen.flatten(0, 1).contiguous(memory_format=torch.channels_last))
-    return features.view(tuples, 1 + OTHERS, -1)
-
-
-def predicted_distances(adversary: Adversary, features: Tensor) -> Tensor:
-    """T x 9 x C of `adversary_features` to the predicted distances of the eight from the first, T x 8."""
-    return adversary.distance(features[:, 0], features[:, 1:])
+    seen, place = torch.unique(torch.cat([first.unsqueeze(1), others], dim=1), return_inverse=True)
+    if len(seen) < len(images):
+        images = rows_of(images, seen).contiguous(memory_format=torch.channels_last)
+    features = adversary.embed(images)
+    return adversary.distance(rows_of(features, place[:, 0]), rows_of(features, place[:, 1:]))
 
 
 @torch.inference_mode()
@@ -284,7 +327,8 @@ def hard_picks(bruna: Bruna, adversary: Adversary, people: People, tuples: npt.N
     adversary.eval()
     found: Tensor = bruna(pixels, mask_floats(batch.masks), batch.bottlenecks).features
     features = found.view(len(tuples), TUPLE, -1)
-    predicted = predicted_distances(adversary, adversary_features(adversary, pixels, len(tuples)))
+    positions = torch.arange(tuples.size).view(-1, TUPLE)
+    predicted = predicted_distances(adversary, pixels, positions[:, 0], positions[:, OWN:])
     return HardPicks(
         tuples=tuples,
         picked=predicted.topk(PICKED, dim=1, largest=False).indices.cpu().numpy(),
@@ -322,16 +366,24 @@ def train_bruna(
     programme = _Programme(people, unseen, params, device)
     untrained = retrieval_metrics(programme.bruna, unseen, 128)
     history = run(
-        programme, checkpoints=checkpoints, tracker=tracker, unit="images", per_step=params.batch_tuples * TUPLE
+        programme,
+        checkpoints=checkpoints,
+        tracker=tracker,
+        unit="draws",
+        per_step=params.batch_tuples * (TUPLE if params.strangers == "own" else OWN),
     )
     some = step_generator(params.seed, "hard_picks")
     tuples = programme.tuples(params.epochs)
     chosen = torch.randperm(len(tuples), generator=some)[:8].numpy()
     return BrunaResult(
-        bruna=programme.bruna,
+        bruna=programme.kept,
         adversary=programme.adversary,
         history=history,
         untrained=untrained,
-        picks=hard_picks(programme.bruna, programme.adversary, people, tuples[chosen]),
-        settings={**programme.settings, "image_size": list(params.image_size)},
+        picks=hard_picks(programme.kept, programme.adversary, people, tuples[chosen]),
+        settings={
+            "network": programme.network,
+            "image_size": list(params.image_size),
+            "params": params.model_dump(mode="json"),
+        },
     )

@@ -172,6 +172,19 @@ def cosine(epoch_position: float, epochs: int) -> float:
     return float(0.5 * (1 + torch.cos(torch.tensor(torch.pi * min(epoch_position / epochs, 1.0), dtype=torch.float64))))
 
 
+def learning_rate_factor(position: float, epochs: int, warmup_epochs: float, schedule: str) -> float:
+    """What the learning rates are multiplied by at a position in the training.
+
+    Args:
+        position: epochs done, with fractions.
+        epochs: of the whole training.
+        warmup_epochs: length of a linear rise from nearly zero, which multiplies the schedule.
+        schedule: `constant`, or `cosine`.
+    """
+    factor = cosine(position, epochs) if schedule == "cosine" else 1.0
+    return factor * min(1.0, (position + 0.01) / (warmup_epochs + 0.01)) if warmup_epochs else factor
+
+
 def set_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Set every group's learning rate to its `base_lr` times `factor`."""
     for group in optimizer.param_groups:

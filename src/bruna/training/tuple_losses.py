@@ -1,0 +1,100 @@
+"""The losses and distances of a batch of tuples, from what the two networks say of its images (section 3.2.2-3)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bruna.losses import (
+    adversarial_loss,
+    adversarial_regression,
+    adversarial_regression_unit,
+    euclidean,
+    leave_one_out_distances,
+    triplet_loss,
+)
+
+PICKED = 2
+"""How many of a tuple's strangers are picked."""
+
+
+@dataclass(frozen=True)
+class TupleLosses:
+    """What is learned from T tuples.
+
+    Attributes:
+        triplet: L_triplet, scalar; its gradient is Bruna's.
+        adversarial: L_adv, scalar; its gradient is the adversary's.
+        distances: mean distances by name, detached: same_person_distance, different_person_distance (to the
+            picked strangers), random_person_distance (to all), hardest_person_distance (to the two nearest).
+    """
+
+    triplet: Tensor
+    adversarial: Tensor
+    distances: dict[str, Tensor]
+
+
+def tuple_losses(
+    own: Tensor,
+    others: Tensor,
+    predicted: Tensor,
+    *,
+    margin: float,
+    picks: str = "adversary",
+    positives: str = "centroids",
+    adversary_loss: str = "regression",
+) -> TupleLosses:
+    """The paper's losses of T tuples.
+
+    Args:
+        own: T x 4 x F, Bruna's features of the person.
+        others: T x 8 x F, those of the strangers.
+        predicted: T x 8, the adversary's distances of the strangers from the person's first image.
+        margin: P of L_triplet.
+        picks: who picks two of the eight strangers: `adversary`; `random` (they are in random order); `hardest`.
+        positives: distances of each image from the centroid of the other three, or between all pairs of images.
+        adversary_loss: `paper`, `regression` or `unit_regression`; see `bruna.losses`.
+    """
+    distances = euclidean(own.unsqueeze(2), others.unsqueeze(1))  # T x own x others
+    each = distances.detach().mean(dim=1)
+    picked = _picked(predicted.detach(), each, picks)
+    to_picked = distances.gather(2, picked.unsqueeze(1).expand(-1, own.shape[1], -1))
+    same = _same(own, positives)
+    different = to_picked.mean(dim=(1, 2))
+    return TupleLosses(
+        triplet=triplet_loss(same, different, margin),
+        adversarial=_adversarial(predicted, picked, distances, to_picked, same, adversary_loss, own.shape[2]),
+        distances={
+            "same_person_distance": same.detach().mean(),
+            "different_person_distance": different.detach().mean(),
+            "random_person_distance": each.mean(),
+            "hardest_person_distance": each.topk(PICKED, dim=1, largest=False).values.mean(),
+        },
+    )
+
+
+def _picked(predicted: Tensor, true: Tensor, rule: str) -> Tensor:
+    """T x 2 positions among the strangers."""
+    if rule == "random":
+        return torch.arange(PICKED, device=predicted.device).expand(len(predicted), -1)
+    return (true if rule == "hardest" else predicted).topk(PICKED, dim=1, largest=False).indices
+
+
+def _same(own: Tensor, rule: str) -> Tensor:
+    """T mean distances between a person's images."""
+    if rule == "centroids":
+        return leave_one_out_distances(own).mean(dim=1)
+    first, second = torch.triu_indices(own.shape[1], own.shape[1], offset=1, device=own.device)
+    return euclidean(own[:, first], own[:, second]).mean(dim=1)
+
+
+def _adversarial(
+    predicted: Tensor, picked: Tensor, distances: Tensor, to_picked: Tensor, same: Tensor, rule: str, features: int
+) -> Tensor:
+    # The adversary sees the person's first image; all eight true distances are known anyway.
+    if rule == "unit_regression":
+        return adversarial_regression_unit(predicted, distances[:, 0], features**0.5)
+    if rule == "regression":
+        return adversarial_regression(predicted, distances[:, 0])
+    correct = (to_picked.mean(dim=1) > same.unsqueeze(1)).to(predicted.dtype).detach()
+    return adversarial_loss(predicted.gather(1, picked), correct)
