@@ -30,6 +30,7 @@ from torch.nn import functional as F
 from bruna.batches.persons import PersonStore
 from bruna.batches.seeds import step_generator
 from bruna.batches.store import ImageStore
+from bruna.batches.tuples import ANCHORS, OTHERS, TUPLE
 from bruna.dataset.attributes import ATTRIBUTES, logit_slices
 from bruna.losses import attribute_losses
 from bruna.models.adversary import Adversary
@@ -37,14 +38,9 @@ from bruna.models.bruna import Embedding
 from bruna.models.unet import UNet
 from bruna.params import TrainBruna, read_params
 from bruna.runtime import prepare_torch
-from bruna.training.bruna import (
-    OTHERS,
-    OWN,
-    TUPLE,
-    People,
-    _Programme,
-    predicted_distances,
-)
+from bruna.training.adversary import predicted_distances
+from bruna.training.bruna import _Programme
+from bruna.training.people import People
 from bruna.training.tuple_losses import PICKED, tuple_losses
 
 IDENTITIES, IMAGES_EACH = 64, 6
@@ -161,11 +157,11 @@ class TupleLoop:
     def losses(self, images: Tensor, masks: Tensor | None, bottlenecks: Tensor | None, codes: Tensor) -> Losses:
         """The losses of one tuple: four images of a person, then eight of other people."""
         found = self.bruna(images, masks, bottlenecks)
-        own, others = list(found.features[:OWN]), list(found.features[OWN:])
+        own, others = list(found.features[:ANCHORS]), list(found.features[ANCHORS:])
         same = torch.zeros(())
-        for k in range(OWN):
-            rest = [own[i] for i in range(OWN) if i != k]
-            same = same + (own[k] - sum(rest, torch.zeros_like(own[k])) / len(rest)).norm() / OWN
+        for k in range(ANCHORS):
+            rest = [own[i] for i in range(ANCHORS) if i != k]
+            same = same + (own[k] - sum(rest, torch.zeros_like(own[k])) / len(rest)).norm() / ANCHORS
 
         predicted = self._predicted(images)
         picked = sorted(range(OTHERS), key=lambda k: predicted[k].item())[:PICKED]
@@ -173,7 +169,7 @@ class TupleLoop:
         for k in picked:
             distance = torch.zeros(())
             for image in own:
-                distance = distance + (image - others[k]).norm() / OWN
+                distance = distance + (image - others[k]).norm() / ANCHORS
             different = different + distance / PICKED
             right = distance.item() > same.item()
             adversarial = adversarial + (-predicted[k] if right else predicted[k]) / PICKED
@@ -185,7 +181,7 @@ class TupleLoop:
 
     def _predicted(self, images: Tensor) -> list[Tensor]:
         """The adversary's distances between the first image and each of the eight other people."""
-        features = self.adversary.embed(torch.cat([images[:1], images[OWN:]]))
+        features = self.adversary.embed(torch.cat([images[:1], images[ANCHORS:]]))
         return [((features[0] - other).square() * self.adversary.weight).sum() for other in features[1:]]
 
 
@@ -290,7 +286,7 @@ def draw(programme: _Programme) -> Drawn:
     batch = programme.train.store[rows]
     images, masks = programme.augment(batch.images, batch.masks, step_generator(0, "benchmark"))
     assert masks is not None and batch.bottlenecks is not None
-    seen = images.view(BATCH_TUPLES, TUPLE, *images.shape[1:])[:, [0, *range(OWN, TUPLE)]].flatten(0, 1)
+    seen = images.view(BATCH_TUPLES, TUPLE, *images.shape[1:])[:, [0, *range(ANCHORS, TUPLE)]].flatten(0, 1)
     images, seen = (x.contiguous(memory_format=torch.channels_last) for x in (images, seen))
     return Drawn(rows, images, masks, batch.bottlenecks, seen)
 
@@ -403,7 +399,7 @@ def heads(programme: _Programme, drawn: Drawn) -> Work:
 def predicted(adversary: Adversary, drawn: Drawn) -> Tensor:
     """The adversary's distances of the eight other people of each tuple, T x 8."""
     positions = torch.arange(BATCH_TUPLES * TUPLE).view(BATCH_TUPLES, TUPLE)
-    return predicted_distances(adversary, drawn.images, positions[:, 0], positions[:, OWN:])
+    return predicted_distances(adversary, drawn.images, positions[:, 0], positions[:, ANCHORS:])
 
 
 def losses_alone(programme: _Programme, drawn: Drawn) -> Work:
@@ -417,7 +413,7 @@ def losses_alone(programme: _Programme, drawn: Drawn) -> Work:
     def work() -> None:
         features = embedding.view(BATCH_TUPLES, TUPLE, -1)
         found = tuple_losses(
-            features[:, :OWN], features[:, OWN:], guess, margin=programme.margin(0), adversary_loss="paper"
+            features[:, :ANCHORS], features[:, ANCHORS:], guess, margin=programme.margin(0), adversary_loss="paper"
         )
         (found.triplet + attribute_losses(logits, codes).mean()).backward()  # type: ignore[no-untyped-call]
         found.adversarial.backward()  # type: ignore[no-untyped-call]

@@ -8,6 +8,7 @@ import harness  # isort: split
 
 from bruna.dataset.tables import read_table
 from bruna.outcomes.bruna import train_and_keep
+from bruna.saved_models import load_unet
 
 
 def run(stage: harness.Stage) -> None:
@@ -16,6 +17,7 @@ def run(stage: harness.Stage) -> None:
         (read_table(split / "train.parquet"), read_table(split / "validation.parquet")),
         (read_table(segment / "train.parquet"), read_table(segment / "validation.parquet")),
         stage.params,
+        unet=unet[0] if (unet := load_unet(stage.artifacts / "unet", stage.device)) else None,
         folder=stage.artifacts / "bruna",
         plots=stage.plots,
         checkpoints=stage.checkpoints,

@@ -88,7 +88,7 @@ def describe(
     """
     bruna, size = models.bruna
     network, network_size = models.attributes
-    masks, joined = bruna.mask != "none", bruna.bottleneck_norm is not None
+    masks, joined = bruna.mask != "none", bruna.bottleneck_norm is not None and bruna.encoder is None
     if segments is None and (masks or joined):
         segments = segment_table(table, models.unet, batch_size, models.device, name)
     by_path = None if segments is None else segments.set_index("path")

@@ -120,6 +120,7 @@ class TrainBruna(_Group):
     features: Count
     mask: Literal["none", "segmented", "channel"]
     bottleneck: bool
+    finetune_unet: bool
     dropout: Annotated[float, Field(ge=0, lt=1)]
     last_stride: Literal[1, 2]
     pool: Literal["average", "gem"]
@@ -153,7 +154,11 @@ class TrainBruna(_Group):
     augment: Augment
 
     @model_validator(mode="after")
-    def _strangers_to_share(self) -> Self:
+    def _consistent(self) -> Self:
+        if self.finetune_unet and not self.bottleneck:
+            raise ValueError(
+                "finetune_unet trains the U-Net through its bottleneck features: it needs bottleneck: true"
+            )
         if self.strangers == "shared" and self.batch_tuples < 3:
             raise ValueError(f"strangers: shared needs at least 3 tuples a batch; batch_tuples is {self.batch_tuples}")
         return self

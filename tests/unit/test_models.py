@@ -115,3 +115,57 @@ def test_weights_that_do_not_fit_are_refused_with_their_names(tmp_path: Path) ->
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(BrunaError, match="not a torch state dict"):
         load_pretrained(Backbone("mobilenet_v2"), "mobilenet_v2", str(tmp_path / "text.pth"))
+
+
+def test_a_neck_ranks_by_normalised_features_of_the_usual_length() -> None:
+    torch.manual_seed(0)
+    bruna = Bruna("mobilenet_v3_small", 64, "none", 0, 0.0, last_stride=1, pool="gem", neck="batch_norm")
+    images = torch.rand(4, 3, 64, 32)
+    found = bruna.train()(images)
+    assert not torch.equal(found.features, found.metric)  # told apart after the neck, distances learned before it
+    torch.testing.assert_close(found.features.mean(dim=0), torch.zeros(64), atol=1e-5, rtol=0)
+    with torch.no_grad():
+        unseen = bruna.eval()(images)
+    torch.testing.assert_close(unseen.features.norm(dim=1), torch.full((4,), 8.0))
+
+
+def test_the_generalised_mean_of_exponent_one_is_the_average() -> None:
+    average = Bruna("mobilenet_v3_small", 64, "none", 0, 0.0).eval()
+    gem = Bruna("mobilenet_v3_small", 64, "none", 0, 0.0, pool="gem").eval()
+    x = torch.rand(2, 5, 4, 2)
+    assert gem.exponent is not None
+    with torch.no_grad():
+        gem.exponent.fill_(1.0)
+        torch.testing.assert_close(gem._pooled(x), average._pooled(x))
+        gem.exponent.fill_(8.0)
+        halves = x.unflatten(2, (2, 2)).amax(dim=(3, 4)).unsqueeze(3)
+        assert (gem._pooled(x) <= halves + 1e-6).all() and (gem._pooled(x) > average._pooled(x)).all()
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_last_stride_of_one_doubles_the_feature_map_and_keeps_every_weight(name: str) -> None:
+    torch.manual_seed(0)
+    coarse, fine = Backbone(name).eval(), Backbone(name, last_stride=1).eval()
+    fine.load_state_dict(coarse.state_dict())
+    images = torch.rand(1, 3, 64, 32)
+    with torch.no_grad():
+        assert coarse(images).shape[2:] == (2, 1)
+        assert fine(images).shape[2:] == (4, 2)
+
+
+def test_an_encoder_in_bruna_gives_the_unet_s_bottleneck_and_is_trained_slowly() -> None:
+    torch.manual_seed(0)
+    unet = UNet(2, 2).eval()
+    bruna = Bruna("mobilenet_v3_small", 16, "none", 8, 0.0, encoder=(2, 2))
+    assert bruna.encoder is not None
+    bruna.encoder.load_state_dict(unet.encoder.state_dict())
+    given = Bruna("mobilenet_v3_small", 16, "none", 8, 0.0)
+    given.load_state_dict({k: v for k, v in bruna.state_dict().items() if not k.startswith("encoder.")})
+    images = torch.rand(3, 3, 64, 32)
+    with torch.no_grad():
+        bottleneck = unet(images).bottleneck
+        torch.testing.assert_close(
+            bruna.eval()(images).features, given.eval()(images, None, bottleneck).features, atol=1e-5, rtol=1e-5
+        )
+    slow = {id(parameter) for parameter in bruna.parameter_groups()[1]}
+    assert all(id(parameter) in slow for parameter in bruna.encoder.parameters())

@@ -13,6 +13,7 @@ from PIL import Image
 
 from bruna.dataset.attributes import ATTRIBUTES
 from bruna.dataset.tables import attribute_columns
+from bruna.models.unet import UNet
 from bruna.params import Params, TrainAttributes, TrainBruna, TrainUNet, read_params
 from bruna.tracking import NullTracker
 from bruna.training.attributes import mean_recall, next_task_weights, train_attributes
@@ -83,6 +84,8 @@ _EVERY_OPTION = {
     "identity_weight": 1.0,
     "batch_hard_weight": 1.0,
     "adversary_loss": "unit_regression",
+    "bottleneck": True,
+    "finetune_unet": True,
 }
 
 
@@ -104,9 +107,12 @@ def test_bruna_resumed_after_an_epoch_ends_with_identical_weights_and_history(
         }
     )
     people = _people(range(1, 7), 4), _people(range(7, 10), 4)
+    torch.manual_seed(0)
+    unet = UNet(2, 2) if small.finetune_unet else None
 
     def trained(folder: Path, tracker: NullTracker) -> Any:
-        return train_bruna(*people, None, small, tracker=tracker, checkpoints=Checkpoints(folder), device=CPU)
+        checkpoints = Checkpoints(folder)
+        return train_bruna(*people, None, small, unet=unet, tracker=tracker, checkpoints=checkpoints, device=CPU)
 
     whole = trained(tmp_path / "whole", NullTracker())
     with pytest.raises(KeyboardInterrupt):
@@ -116,6 +122,8 @@ def test_bruna_resumed_after_an_epoch_ends_with_identical_weights_and_history(
     assert _same(whole.bruna, resumed.bruna) and _same(whole.adversary, resumed.adversary)
     assert whole.history == resumed.history
     assert resumed_log.steps == [2, 3]
+    if unet is not None and whole.bruna.encoder is not None:
+        assert not _same(whole.bruna.encoder, unet.encoder)
     assert whole.history[-1]["train/margin"] == pytest.approx(20 * 1.1**2)
 
 

@@ -1,5 +1,6 @@
 """Bruna (paper, section 3.2.1): an embedding of 1,600 features and the attributes predicted from it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
 from bruna.models.backbones import IMAGE_CHANNELS, Backbone
 from bruna.models.normalize import Normalize
+from bruna.models.unet import Encoder
 
 GEM_START = 3.0
 """Exponent of the generalised mean before training; 1 is the average, infinity the maximum."""
@@ -50,6 +52,8 @@ class Bruna(nn.Module):
         pool: `average`; or `gem`, the generalised mean with a learned exponent (Radenovic et al., 2018).
         neck: `none`; or `batch_norm`: identities are told apart, and images ranked, by the batch-normalised features,
             while distances are learned on the features before it (Luo et al., BNNeck, 2019).
+        encoder: width and depth of a U-Net encoder that Bruna runs itself and that is trained with it (original.md),
+            `bottleneck` being its `width * 2**depth`; None takes the bottleneck as an input.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Bruna(nn.Module):
         last_stride: int = 2,
         pool: str = "average",
         neck: str = "none",
+        encoder: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.mask = mask
@@ -88,6 +93,7 @@ class Bruna(nn.Module):
         if neck == "batch_norm":
             self.neck = nn.BatchNorm1d(features)
             self.neck.bias.requires_grad_(False)  # a shift would be lost on a classifier of angles
+        self.encoder = Encoder(*encoder) if encoder else None
 
     def forward(self, images: Tensor, masks: Tensor | None = None, bottleneck: Tensor | None = None) -> Embedding:
         """Embed a batch.
@@ -95,8 +101,10 @@ class Bruna(nn.Module):
         Args:
             images: B x 3 x H x W, float, 0 to 1.
             masks: B x 1 x H x W, float, 0 to 1; needed unless `mask` is `none`.
-            bottleneck: B x C, float; needed where the network was built with one.
+            bottleneck: B x C, float; needed where the network was built with one and has no encoder of its own.
         """
+        if self.encoder is not None:
+            bottleneck = self.encoder.pooled(images)
         if masks is not None and self.mask == "segmented":
             images = images * masks
         x = self.normalize(images)
@@ -124,8 +132,13 @@ class Bruna(nn.Module):
         return F.adaptive_avg_pool2d(x.clamp(min=1e-6).pow(exponent), POOLED).pow(1 / exponent)
 
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """The parameters of the layers after the backbone, and those of the backbone (section 3.2.5)."""
+        """The parameters of the layers after the backbone, and those of the pretrained parts (section 3.2.5).
+
+        A U-Net encoder is among the latter, as it was in the authors' optimiser (original.md).
+        """
         backbone = list(self.backbone.parameters())
+        if self.encoder is not None:
+            backbone += self.encoder.parameters()
         known = {id(parameter) for parameter in backbone}
         return [parameter for parameter in self.parameters() if id(parameter) not in known], backbone
 

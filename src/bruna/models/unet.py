@@ -34,6 +34,38 @@ class Segmentation:
     bottleneck: Tensor
 
 
+class Encoder(nn.Module):
+    """The contracting half of a U-Net.
+
+    Args:
+        width: channels of the first level; each level below has twice as many.
+        depth: number of halvings.
+    """
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in range(depth + 1)]
+        self.widths = widths
+        self.normalize = Normalize()
+        self.down = nn.ModuleList(
+            [_level(inside, outside) for inside, outside in zip([3, *widths[:-1]], widths, strict=True)]
+        )
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """B x 3 x H x W images, float, 0 to 1, to the feature map of every level, the deepest last."""
+        x = self.normalize(images)
+        levels: list[Tensor] = []
+        for depth, encode in enumerate(self.down):
+            x = encode(x if depth == 0 else F.max_pool2d(x, 2))
+            levels.append(x)
+        return levels
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """B x 3 x H x W images to B x C: the deepest feature map averaged over its pixels."""
+        deepest: Tensor = self(images)[-1]
+        return deepest.mean(dim=(2, 3))
+
+
 class UNet(nn.Module):
     """Encoder and decoder of `depth` halvings with skip connections.
 
@@ -44,12 +76,9 @@ class UNet(nn.Module):
 
     def __init__(self, width: int, depth: int) -> None:
         super().__init__()
-        widths = [width * 2**level for level in range(depth + 1)]
+        self.encoder = Encoder(width, depth)
+        widths = self.encoder.widths
         self.bottleneck_channels = widths[-1]
-        self.normalize = Normalize()
-        self.down = nn.ModuleList(
-            [_level(inside, outside) for inside, outside in zip([3, *widths[:-1]], widths, strict=True)]
-        )
         self.up = nn.ModuleList(
             [nn.ConvTranspose2d(widths[level + 1], widths[level], 2, stride=2) for level in range(depth)]
         )
@@ -62,12 +91,9 @@ class UNet(nn.Module):
         Args:
             images: B x 3 x H x W, float, 0 to 1; H and W multiples of `2**depth`.
         """
-        x = self.normalize(images)
-        skips: list[Tensor] = []
-        for depth, encode in enumerate(self.down):
-            x = encode(x if depth == 0 else F.max_pool2d(x, 2))
-            skips.append(x)
-        bottleneck = skips.pop().mean(dim=(2, 3))
+        skips: list[Tensor] = self.encoder(images)
+        x = skips.pop()
+        bottleneck = x.mean(dim=(2, 3))
         for level in reversed(range(len(self.up))):
             x = self.merge[level](torch.cat([skips.pop(), self.up[level](x)], dim=1))
         return Segmentation(self.out(x), bottleneck)

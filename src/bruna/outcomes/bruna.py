@@ -9,13 +9,15 @@ import torch
 from matplotlib.figure import Figure
 
 from bruna.batches.store import ImageStore
+from bruna.batches.tuples import ANCHORS
+from bruna.models.unet import UNet
 from bruna.outcomes.common import keep_augmentation, keep_figure, keep_history, nested
 from bruna.params import TrainBruna
 from bruna.report.figures import BRUNA_CURVES, curves
 from bruna.report.rank_list import HardExample, hard_examples
 from bruna.saved_models import save_models
 from bruna.tracking import Tracker
-from bruna.training.bruna import OWN, BrunaResult, train_bruna
+from bruna.training.bruna import BrunaResult, train_bruna
 from bruna.training.checkpoint import Checkpoints
 from bruna.training.tuple_losses import PICKED
 
@@ -25,6 +27,7 @@ def train_and_keep(
     segments: tuple[pd.DataFrame, pd.DataFrame],
     params: TrainBruna,
     *,
+    unet: UNet | None,
     folder: Path,
     plots: Path,
     checkpoints: Path,
@@ -36,13 +39,21 @@ def train_and_keep(
     Args:
         tables: train and validation image tables.
         segments: their masks and bottlenecks.
+        unet: the trained U-Net, if there is one.
 
     Returns:
         The stage's metrics: the last epoch's, and the retrieval figures before and after training.
     """
     train, validation = tables
     result = train_bruna(
-        train, validation, segments, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device
+        train,
+        validation,
+        segments,
+        params,
+        unet=unet,
+        tracker=tracker,
+        checkpoints=Checkpoints(checkpoints),
+        device=device,
     )
     save_models(folder, {"bruna": result.bruna, "adversary": result.adversary}, result.settings)
     tracker.file(folder, "model")
@@ -71,7 +82,7 @@ def _figure6(result: BrunaResult, train: pd.DataFrame) -> Figure:
     pixels = dict(zip(rows.tolist(), store.pixels.permute(0, 2, 3, 1).numpy(), strict=True))
     examples = []
     for i, members in enumerate(some):
-        strangers = members[OWN:]
+        strangers = members[ANCHORS:]
         picked = picks.picked[i]
         # The tuple's strangers are in random order: the first that were not picked are a random draw.
         others = [k for k in range(len(strangers)) if k not in picked][:PICKED]

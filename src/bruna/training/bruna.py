@@ -11,65 +11,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bruna.batches.augment import Augmenter
-from bruna.batches.persons import PersonStore
 from bruna.batches.seeds import numpy_generator, step_generator
-from bruna.batches.tuples import TupleBatch, TupleSampler, separate_batch, shared_batch
-from bruna.dataset.tables import attribute_codes
-from bruna.inference import as_floats, embed, mask_floats
-from bruna.losses import attribute_losses, batch_hard_loss, euclidean
+from bruna.batches.tuples import ANCHORS, TUPLE, TupleBatch, TupleSampler, separate_batch, shared_batch
+from bruna.errors import BrunaError
+from bruna.losses import attribute_losses, batch_hard_loss
 from bruna.models.adversary import Adversary
 from bruna.models.bruna import Bruna
+from bruna.models.unet import UNet
 from bruna.params import TrainBruna
-from bruna.retrieval.distances import ProductDistance
-from bruna.retrieval.gallery import Gallery
-from bruna.retrieval.protocols import COURSE, MARKET1501
-from bruna.retrieval.ranking import evaluate_retrieval
 from bruna.runtime import mixed_precision
 from bruna.tracking import Tracker
+from bruna.training.adversary import HardPicks, hard_picks, predicted_distances, rows_of
 from bruna.training.averaging import RunningAverage
 from bruna.training.checkpoint import Checkpoints
 from bruna.training.loop import History, learning_rate_factor, run, set_learning_rates
+from bruna.training.people import People, load_people, retrieval_metrics
 from bruna.training.pretrained import load_pretrained
-from bruna.training.tuple_losses import PICKED, tuple_losses
-
-OWN, OTHERS = 4, 8
-"""A tuple: images of one person, images of other people."""
-TUPLE = OWN + OTHERS
-ATTRIBUTE_OFFSET = 0.1
-"""The constant of the paper's distance, for the mAP that is followed while training."""
-
-
-@dataclass(frozen=True)
-class People:
-    """One side of the split in memory.
-
-    Attributes:
-        store: N images, with the masks and bottlenecks that Bruna takes.
-        codes: N x 12 int64, on the store's device.
-        identities, cameras: N int64, on the CPU.
-    """
-
-    store: PersonStore
-    codes: Tensor
-    identities: Tensor
-    cameras: Tensor
-
-
-@dataclass(frozen=True)
-class HardPicks:
-    """What the adversary picks on some training tuples (paper, Figure 6).
-
-    Attributes:
-        tuples: K x 12 rows of the training table.
-        picked: K x 2 positions (0 to 7) among the tuple's other people.
-        distances: K x 8, Bruna's distance of each other person from the tuple's first image.
-        anchor_distances: K, Bruna's distance between the person's first two images.
-    """
-
-    tuples: npt.NDArray[np.int64]
-    picked: npt.NDArray[np.int64]
-    distances: npt.NDArray[np.float32]
-    anchor_distances: npt.NDArray[np.float32]
+from bruna.training.tuple_losses import tuple_losses
 
 
 @dataclass(frozen=True)
@@ -84,52 +42,38 @@ class BrunaResult:
     settings: dict[str, Any]
 
 
-def load_people(table: pd.DataFrame, segments: pd.DataFrame | None, params: TrainBruna, device: torch.device) -> People:
-    """Decode one side of the split for Bruna."""
-    masks = params.mask != "none"
-    store = PersonStore.decode(table, segments, params.image_size, masks=masks, bottleneck=params.bottleneck)
-    return People(
-        store=store.to(device),
-        codes=torch.from_numpy(attribute_codes(table)).to(device),
-        identities=torch.tensor(table["identity"].to_numpy(np.int64)),
-        cameras=torch.tensor(table["camera"].to_numpy(np.int64)),
-    )
-
-
-def retrieval_metrics(bruna: Bruna, people: People, batch_size: int) -> dict[str, float]:
-    """MAP and rank-1 under both protocols, every image both query and gallery, with the paper's distance."""
-    found = embed(bruna, people.store, batch_size)
-    gallery = Gallery(found.features, found.attributes, people.identities, people.cameras)
-    itself = torch.arange(len(gallery))
-    values: dict[str, float] = {}
-    for protocol in (COURSE, MARKET1501):
-        result = evaluate_retrieval(gallery, gallery, ProductDistance(ATTRIBUTE_OFFSET), protocol, self_index=itself)
-        if bool(result.scored.any()):
-            summary = result.summary()
-            values |= {f"{protocol.name}/{key}": float(summary[key]) for key in ("map", "rank1")}
-    return values
-
-
 class _Programme:
     name = "train_bruna"
 
-    def __init__(self, train: People, validation: People, params: TrainBruna, device: torch.device) -> None:
+    def __init__(
+        self,
+        train: People,
+        validation: People,
+        params: TrainBruna,
+        device: torch.device,
+        unet: UNet | None = None,
+    ) -> None:
         self.seed, self.epochs, self.params, self.device = params.seed, params.epochs, params, device
         self.train, self.validation = train, validation
         torch.manual_seed(params.seed)
+        encoder = unet.encoder if unet is not None and params.finetune_unet else None
         bottlenecks = train.store.bottlenecks
+        joined = 0 if bottlenecks is None else bottlenecks.shape[1]
         self.network: dict[str, Any] = {
             "backbone": params.backbone,
             "features": params.features,
             "mask": params.mask,
-            "bottleneck": 0 if bottlenecks is None else bottlenecks.shape[1],
+            "bottleneck": joined if encoder is None else encoder.widths[-1],
             "dropout": params.dropout,
             "last_stride": params.last_stride,
             "pool": params.pool,
             "neck": params.neck,
+            "encoder": None if encoder is None else [encoder.widths[0], len(encoder.widths) - 1],
         }
         bruna = Bruna(**self.network)
         load_pretrained(bruna.backbone, params.backbone, params.pretrained)
+        if encoder is not None and bruna.encoder is not None:
+            bruna.encoder.load_state_dict(encoder.state_dict())
         adversary = Adversary(unit=params.adversary_loss == "unit_regression")
         load_pretrained(adversary.backbone, "mobilenet_v3_small", params.adversary_pretrained)
         names, who = np.unique(train.identities.numpy(), return_inverse=True)
@@ -291,58 +235,13 @@ class _Programme:
         self.adversary_optimizer.load_state_dict(state["adversary_optimizer"])
 
 
-def rows_of(table: Tensor, positions: Tensor) -> Tensor:
-    """B x F rows at positions of any shape, on the table's device; unlike `table[positions]` its gradient adds up
-    in a fixed order, so that runs repeat to the bit."""
-    chosen = table.index_select(0, positions.flatten().to(table.device))
-    return chosen.view(*positions.shape, *table.shape[1:])
-
-
-def predicted_distances(adversary: Adversary, images: Tensor, first: Tensor, others: Tensor) -> Tensor:
-    """The adversary's distances of each tuple's strangers from the first image of its person.
-
-    Args:
-        adversary: the network; sees each image once.
-        images: B x 3 x H x W.
-        first: T positions in the batch, on the CPU.
-        others: T x 8 positions, on the CPU.
-
-    Returns:
-        T x 8.
-    """
-    seen, place = torch.unique(torch.cat([first.unsqueeze(1), others], dim=1), return_inverse=True)
-    if len(seen) < len(images):
-        images = rows_of(images, seen).contiguous(memory_format=torch.channels_last)
-    features = adversary.embed(images)
-    return adversary.distance(rows_of(features, place[:, 0]), rows_of(features, place[:, 1:]))
-
-
-@torch.inference_mode()
-def hard_picks(bruna: Bruna, adversary: Adversary, people: People, tuples: npt.NDArray[np.int64]) -> HardPicks:
-    """What the adversary picks on given tuples, without augmentation, and how far those people truly are."""
-    rows = torch.from_numpy(tuples.reshape(-1))
-    batch = people.store[rows]
-    pixels = as_floats(batch.images)
-    bruna.eval()
-    adversary.eval()
-    found: Tensor = bruna(pixels, mask_floats(batch.masks), batch.bottlenecks).features
-    features = found.view(len(tuples), TUPLE, -1)
-    positions = torch.arange(tuples.size).view(-1, TUPLE)
-    predicted = predicted_distances(adversary, pixels, positions[:, 0], positions[:, OWN:])
-    return HardPicks(
-        tuples=tuples,
-        picked=predicted.topk(PICKED, dim=1, largest=False).indices.cpu().numpy(),
-        distances=euclidean(features[:, :1], features[:, OWN:]).cpu().numpy(),
-        anchor_distances=euclidean(features[:, 0], features[:, 1]).cpu().numpy(),
-    )
-
-
 def train_bruna(
     train: pd.DataFrame,
     validation: pd.DataFrame,
     segments: tuple[pd.DataFrame, pd.DataFrame] | None,
     params: TrainBruna,
     *,
+    unet: UNet | None = None,
     tracker: Tracker,
     checkpoints: Checkpoints,
     device: torch.device,
@@ -353,24 +252,33 @@ def train_bruna(
         train, validation: image tables of the split.
         segments: what `bruna.inference.segment_table` made of the two; needed for masks and bottlenecks.
         params: the group `train_bruna`.
+        unet: whose encoder is trained with Bruna, where `finetune_unet` asks for it.
         tracker: gets each epoch's metrics.
         checkpoints: where the state is kept.
         device: where to train.
 
     Returns:
         The networks after the last epoch: none is chosen by its validation figures.
+
+    Raises:
+        BrunaError: the settings ask for a U-Net and there is none.
     """
+    if params.finetune_unet and unet is None:
+        raise BrunaError(
+            "train_bruna.finetune_unet asks for the U-Net, and the data set has no mask pairs to train one. Import "
+            "some (`bruna import ... --masks FOLDER`), or set train_bruna.finetune_unet: false."
+        )
     first, second = segments if segments is not None else (None, None)
     people = load_people(train, first, params, device)
     unseen = load_people(validation, second, params, device)
-    programme = _Programme(people, unseen, params, device)
+    programme = _Programme(people, unseen, params, device, unet)
     untrained = retrieval_metrics(programme.bruna, unseen, 128)
     history = run(
         programme,
         checkpoints=checkpoints,
         tracker=tracker,
         unit="draws",
-        per_step=params.batch_tuples * (TUPLE if params.strangers == "own" else OWN),
+        per_step=params.batch_tuples * (TUPLE if params.strangers == "own" else ANCHORS),
     )
     some = step_generator(params.seed, "hard_picks")
     tuples = programme.tuples(params.epochs)

@@ -1,0 +1,79 @@
+"""The adversary at work: the distances it predicts, and whom it picks (paper, section 3.2.2)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bruna.batches.tuples import ANCHORS, TUPLE
+from bruna.inference import as_floats, mask_floats
+from bruna.losses import euclidean
+from bruna.models.adversary import Adversary
+from bruna.models.bruna import Bruna
+from bruna.training.people import People
+from bruna.training.tuple_losses import PICKED
+
+
+@dataclass(frozen=True)
+class HardPicks:
+    """What the adversary picks on some training tuples (paper, Figure 6).
+
+    Attributes:
+        tuples: K x 12 rows of the training table.
+        picked: K x 2 positions (0 to 7) among the tuple's other people.
+        distances: K x 8, Bruna's distance of each other person from the tuple's first image.
+        anchor_distances: K, Bruna's distance between the person's first two images.
+    """
+
+    tuples: npt.NDArray[np.int64]
+    picked: npt.NDArray[np.int64]
+    distances: npt.NDArray[np.float32]
+    anchor_distances: npt.NDArray[np.float32]
+
+
+def rows_of(table: Tensor, positions: Tensor) -> Tensor:
+    """B x F rows at positions of any shape, on the table's device; unlike `table[positions]` its gradient adds up
+    in a fixed order, so that runs repeat to the bit."""
+    chosen = table.index_select(0, positions.flatten().to(table.device))
+    return chosen.view(*positions.shape, *table.shape[1:])
+
+
+def predicted_distances(adversary: Adversary, images: Tensor, first: Tensor, others: Tensor) -> Tensor:
+    """The adversary's distances of each tuple's strangers from the first image of its person.
+
+    Args:
+        adversary: the network; sees each image once.
+        images: B x 3 x H x W.
+        first: T positions in the batch, on the CPU.
+        others: T x 8 positions, on the CPU.
+
+    Returns:
+        T x 8.
+    """
+    seen, place = torch.unique(torch.cat([first.unsqueeze(1), others], dim=1), return_inverse=True)
+    if len(seen) < len(images):
+        images = rows_of(images, seen).contiguous(memory_format=torch.channels_last)
+    features = adversary.embed(images)
+    return adversary.distance(rows_of(features, place[:, 0]), rows_of(features, place[:, 1:]))
+
+
+@torch.inference_mode()
+def hard_picks(bruna: Bruna, adversary: Adversary, people: People, tuples: npt.NDArray[np.int64]) -> HardPicks:
+    """What the adversary picks on given tuples, without augmentation, and how far those people truly are."""
+    rows = torch.from_numpy(tuples.reshape(-1))
+    batch = people.store[rows]
+    pixels = as_floats(batch.images)
+    bruna.eval()
+    adversary.eval()
+    found: Tensor = bruna(pixels, mask_floats(batch.masks), batch.bottlenecks).features
+    features = found.view(len(tuples), TUPLE, -1)
+    positions = torch.arange(tuples.size).view(-1, TUPLE)
+    predicted = predicted_distances(adversary, pixels, positions[:, 0], positions[:, ANCHORS:])
+    return HardPicks(
+        tuples=tuples,
+        picked=predicted.topk(PICKED, dim=1, largest=False).indices.cpu().numpy(),
+        distances=euclidean(features[:, :1], features[:, ANCHORS:]).cpu().numpy(),
+        anchor_distances=euclidean(features[:, 0], features[:, 1]).cpu().numpy(),
+    )

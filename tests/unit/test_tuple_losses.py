@@ -1,0 +1,92 @@
+"""The losses of a tuple, worked by hand and against a plain loop."""
+
+import math
+
+import pytest
+import torch
+
+from bruna.training.adversary import predicted_distances, rows_of
+from bruna.training.tuple_losses import tuple_losses
+
+# A person at 0, 3, 6 and 9 on a line, strangers from 10 to 80.
+OWN = torch.tensor([[[0.0], [3.0], [6.0], [9.0]]])
+OTHERS = torch.tensor([[[10.0], [20.0], [30.0], [40.0], [50.0], [60.0], [70.0], [80.0]]])
+# The adversary takes the strangers at 30 and 80 for the nearest.
+PREDICTED = torch.tensor([[9.0, 8.0, 1.0, 7.0, 6.0, 5.0, 4.0, 2.0]], requires_grad=True)
+
+
+def test_the_paper_s_losses_by_hand() -> None:
+    found = tuple_losses(OWN, OTHERS, PREDICTED, margin=60.0, adversary_loss="paper")
+    # Centroids of the other three: 6, 5, 4, 3; distances 6, 2, 2, 6; d_same = 4.
+    # Distances to 30: 30, 27, 24, 21; to 80: 80, 77, 74, 71; d_diff = (25.5 + 75.5) / 2 = 50.5.
+    assert found.triplet.item() == pytest.approx(4 + 60 - 50.5)
+    assert found.distances["same_person_distance"].item() == 4
+    assert found.distances["different_person_distance"].item() == pytest.approx(50.5)
+    assert found.distances["random_person_distance"].item() == pytest.approx(45 - 4.5)
+    # The nearest are 10 and 20: (10 + 7 + 4 + 1) / 4 and 15.5.
+    assert found.distances["hardest_person_distance"].item() == pytest.approx((5.5 + 15.5) / 2)
+    # Bruna is right on both: -d_pred of 1 and 2.
+    assert found.adversarial.item() == pytest.approx(-1.5)
+
+
+def test_regression_takes_the_distances_from_the_first_image() -> None:
+    found = tuple_losses(OWN, OTHERS, PREDICTED, margin=60.0)
+    true = [10, 20, 30, 40, 50, 60, 70, 80]
+    expected = sum((t - p) ** 2 for t, p in zip(true, PREDICTED[0].tolist(), strict=True)) / 8
+    assert found.adversarial.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("picks", "expected"), [("random", 15 - 4.5), ("hardest", 10.5), ("adversary", 50.5)])
+def test_who_picks(picks: str, expected: float) -> None:
+    found = tuple_losses(OWN, OTHERS, PREDICTED, margin=60.0, picks=picks)
+    assert found.distances["different_person_distance"].item() == pytest.approx(expected)
+
+
+def test_instances_are_all_six_pairs() -> None:
+    found = tuple_losses(OWN, OTHERS, PREDICTED, margin=60.0, positives="instances")
+    assert found.distances["same_person_distance"].item() == pytest.approx((3 + 6 + 9 + 3 + 6 + 3) / 6)
+
+
+def test_gradients_reach_their_own_network_only() -> None:
+    own = OWN.clone().requires_grad_()
+    guess = PREDICTED.detach().clone().requires_grad_()
+    found = tuple_losses(own, OTHERS, guess, margin=60.0)
+    found.adversarial.backward()  # type: ignore[no-untyped-call]
+    assert own.grad is None and guess.grad is not None
+    guess.grad = None
+    found.triplet.backward()  # type: ignore[no-untyped-call]
+    assert own.grad is not None and guess.grad is None
+
+
+class _Mean(torch.nn.Module):
+    """Stands for an adversary whose feature is the mean brightness; counts the images it is shown."""
+
+    shown = 0
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        self.shown += len(images)
+        return images.mean(dim=(1, 2, 3), keepdim=False).unsqueeze(1)
+
+    def distance(self, anchors: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        return (anchors.unsqueeze(1) - others).square().sum(dim=2)
+
+
+def test_the_adversary_sees_each_image_once_and_compares_the_right_ones() -> None:
+    images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 2, 2)
+    first, others = torch.tensor([0, 4]), torch.tensor([[4, 5], [0, 1]])
+    adversary = _Mean()
+    found = predicted_distances(adversary, images, first, others)  # type: ignore[arg-type]
+    assert found.tolist() == [[16.0, 25.0], [16.0, 9.0]]
+    assert adversary.shown == 4
+
+
+def test_rows_of_takes_positions_of_any_shape() -> None:
+    table = torch.arange(12.0).view(4, 3)
+    positions = torch.tensor([[3, 0], [1, 1]])
+    assert torch.equal(rows_of(table, positions), table[positions])
+
+
+def test_leave_one_out_is_scale_free_of_order() -> None:
+    shuffled = OWN[:, [2, 0, 3, 1]]
+    found = tuple_losses(shuffled, OTHERS, PREDICTED, margin=0.0)
+    assert found.triplet.item() == pytest.approx(4) and math.isfinite(found.adversarial.item())
