@@ -12,13 +12,12 @@ from typing import Annotated, Any
 
 import typer
 
+from bruna.cli_attributes import ARTIFACTS, PARAMS, attributes
 from bruna.errors import BrunaError
 
 DATA = Path("data")
-PARAMS = Path("params.yaml")
 PRESETS = Path("presets")
 METRICS = Path("metrics")
-ARTIFACTS = Path("artifacts")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,6 +39,7 @@ def _bruna() -> None:
       dvc repro                run the pipeline
       bruna summary            see what came out
       bruna evaluate FOLDER    measure the trained models on other images
+      bruna attributes IMAGES  predict the attributes of other images
     """
 
 
@@ -202,6 +202,9 @@ def evaluate(
     if json_file is not None:
         write_json(figures, json_file)
         typer.echo(f"Written to {json_file}")
+
+
+app.command()(attributes)
 
 
 def _next(*commands: str) -> None:

@@ -54,7 +54,7 @@ def attribute_logits(
         N x 35, float32, on the CPU.
     """
     network.eval()
-    parts = [network(as_floats(store[rows])).cpu() for rows in _batches(len(store), batch_size, description)]
+    parts = [network.predict(as_floats(store[rows])).cpu() for rows in _batches(len(store), batch_size, description)]
     return torch.cat(parts)
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from bruna.dataset.attributes import ATTRIBUTES, EXTRA_CLASSES, LOGITS, logit_slices
 
 
-def sigmoid_loss(logits: Tensor, targets: Tensor) -> Tensor:
+def sigmoid_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
     """Binary loss that does not vanish where the sigmoid saturates on the wrong side.
 
     -log sigmoid((2t - 1) z) = softplus((1 - 2t) z), computed by softplus, which neither overflows nor loses
@@ -18,14 +18,43 @@ def sigmoid_loss(logits: Tensor, targets: Tensor) -> Tensor:
     Args:
         logits: any shape, z.
         targets: the same shape, 0 or 1, t.
+        smoothing: share s of the target that is spread evenly over both values (Szegedy et al., Rethinking the
+            Inception architecture, 2016): (1 - s/2) of the loss of t and s/2 of that of 1 - t.
 
     Returns:
         The same shape, one loss a number.
     """
-    return F.softplus((1 - 2 * targets.to(logits.dtype)) * logits)
+    wrong_way = (1 - 2 * targets.to(logits.dtype)) * logits
+    loss = F.softplus(wrong_way)
+    return torch.lerp(loss, F.softplus(-wrong_way), smoothing / 2) if smoothing else loss
 
 
-def attribute_losses(logits: Tensor, targets: Tensor, class_weights: Sequence[Tensor | None] | None = None) -> Tensor:
+def adjusted_logits(logits: Tensor, log_priors: Tensor, strength: float) -> Tensor:
+    """The logits that a loss judges, so that the plain ones lean to rare values.
+
+    z_k + tau log(share of k): the network has to outbid what the loss adds for a common value, so the argmax of the
+    plain z answers for balanced values where tau is 1 (Menon et al., Long-tail learning via logit adjustment, 2021,
+    equation 10). Camera and junk stay as they are: their shares are no property of people.
+
+    Args:
+        logits: B x 32, or B x 35 with the extra classes.
+        log_priors: 32, as `bruna.dataset.priors.log_priors` lays them out.
+        strength: tau; 0 changes nothing.
+
+    Returns:
+        The same shape as `logits`.
+    """
+    if not strength:
+        return logits
+    return logits + F.pad(strength * log_priors, (0, logits.shape[1] - LOGITS))
+
+
+def attribute_losses(
+    logits: Tensor,
+    targets: Tensor,
+    class_weights: Sequence[Tensor | None] | None = None,
+    smoothing: float = 0.0,
+) -> Tensor:
     """The loss of each attribute (and extra class), averaged over the images where it is annotated.
 
     Binary ones take `sigmoid_loss`, the others the cross entropy (paper, section 3.1.3).
@@ -34,6 +63,7 @@ def attribute_losses(logits: Tensor, targets: Tensor, class_weights: Sequence[Te
         logits: B x 32, or B x 35 with the extra classes.
         targets: B x 12 or B x 15 codes, int64, -1 where not annotated.
         class_weights: for each of the 12 attributes the weights of its values in the cross entropy, or None.
+        smoothing: share of every target that is spread evenly over the task's values.
 
     Returns:
         12 or 15 losses; 0 for one that no image of the batch is annotated for.
@@ -43,20 +73,27 @@ def attribute_losses(logits: Tensor, targets: Tensor, class_weights: Sequence[Te
     for i, (attribute, where) in enumerate(zip(ATTRIBUTES, slices, strict=True)):
         weights = class_weights[i] if class_weights else None
         if attribute.binary:
-            losses.append(_masked_binary(logits[:, where.start], targets[:, i]))
+            losses.append(_masked_binary(logits[:, where.start], targets[:, i], smoothing))
         else:
-            each = F.cross_entropy(logits[:, where], targets[:, i], weights, ignore_index=-1, reduction="none")
+            each = F.cross_entropy(
+                logits[:, where],
+                targets[:, i],
+                weights,
+                ignore_index=-1,
+                reduction="none",
+                label_smoothing=smoothing,
+            )
             known = targets[:, i] >= 0
             share = known.to(each.dtype) if weights is None else weights[targets[:, i].clamp(min=0)] * known
             losses.append(each.sum() / share.sum().clamp(min=1e-12))
     for extra in range(targets.shape[1] - len(ATTRIBUTES)):
-        losses.append(_masked_binary(logits[:, LOGITS + extra], targets[:, len(ATTRIBUTES) + extra]))
+        losses.append(_masked_binary(logits[:, LOGITS + extra], targets[:, len(ATTRIBUTES) + extra], smoothing))
     return torch.stack(losses)
 
 
-def _masked_binary(logits: Tensor, targets: Tensor) -> Tensor:
+def _masked_binary(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     known = (targets >= 0).to(logits.dtype)
-    return (sigmoid_loss(logits, targets.clamp(min=0)) * known).sum() / known.sum().clamp(min=1)
+    return (sigmoid_loss(logits, targets.clamp(min=0), smoothing) * known).sum() / known.sum().clamp(min=1)
 
 
 TASKS: tuple[str, ...] = (*(attribute.name for attribute in ATTRIBUTES), *EXTRA_CLASSES)

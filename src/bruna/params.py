@@ -17,6 +17,23 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 ImageSize = Annotated[tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]], Field(strict=False)]
 BackboneName = Literal["mobilenet_v3_small", "mobilenet_v3_large", "mobilenet_v2", "resnet18", "resnet50"]
+NetworkName = Literal[
+    "simple_cnn",
+    "lenet5",
+    "alexnet",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+]
+_VECTOR_NETWORKS = ("lenet5", "alexnet")
+"""Networks that end in a vector: they have no last feature map to enlarge or to halve."""
+_ALEXNET_SMALLEST = 63
+"""Pixels a side that AlexNet's three poolings need."""
 
 
 class _Group(BaseModel):
@@ -85,27 +102,53 @@ class TrainAttributes(_Group):
     """Group `train_attributes` (Task 1, section 3.1)."""
 
     seed: int
-    network: BackboneName
+    network: NetworkName
     pretrained: str
     image_size: ImageSize
+    last_stride: Literal[1, 2]
+    pool: Literal["whole", "halves"]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    flip_test: bool
     epochs: Count
     batch_size: Count
     lr: Positive
     backbone_lr_factor: Positive
     weight_decay: Annotated[float, Field(ge=0)]
     schedule: Literal["constant", "cosine"]
+    warmup_epochs: Annotated[float, Field(ge=0)]
     average: Annotated[float, Field(ge=0, lt=1)]
     junk_share: Share
     weak_share: Share
     weak_below: Annotated[int, Field(ge=0)]
     task_weights: Literal["equal", "raise_worst", "raise_worst_normalised", "recall"]
     class_weights: Literal["none", "inverse_frequency"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    logit_adjustment: Annotated[float, Field(ge=0)]
     augment: Augment
 
     @model_validator(mode="after")
     def _shares(self) -> Self:
         if self.junk_share + self.weak_share > 1:
             raise ValueError("junk_share + weak_share is more than 1")
+        return self
+
+    @model_validator(mode="after")
+    def _warmup(self) -> Self:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs:g} leaves nothing of {self.epochs} epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _suits_network(self) -> Self:
+        if self.network in _VECTOR_NETWORKS and (self.last_stride, self.pool) != (2, "whole"):
+            raise ValueError(
+                f"network {self.network} ends in a vector, not in a feature map: last_stride must be 2 and pool whole"
+            )
+        if self.network == "alexnet" and min(self.image_size) < _ALEXNET_SMALLEST:
+            raise ValueError(
+                f"network alexnet needs images of {_ALEXNET_SMALLEST} pixels a side at least: image_size is "
+                f"{list(self.image_size)}"
+            )
         return self
 
 

@@ -61,7 +61,13 @@ def load_unet(folder: Path, device: torch.device) -> tuple[UNet, tuple[int, int]
 def load_attribute_network(folder: Path, device: torch.device) -> tuple[AttributeNetwork, tuple[int, int]]:
     """Task 1's network and the height and width it sees."""
     settings = load_settings(folder)
-    model = AttributeNetwork(settings["network"])
+    model = AttributeNetwork(
+        settings["network"],
+        last_stride=settings["last_stride"],
+        pool=settings["pool"],
+        dropout=settings["dropout"],
+        flip_test=settings["flip_test"],
+    )
     _load(model, folder / "model.safetensors", device)
     height, width = settings["image_size"]
     return model, (height, width)

@@ -29,16 +29,23 @@ def test_weak_images_are_those_of_values_few_identities_bear() -> None:
     assert len(weak_images(codes, identities, 6)) == 6 * 30
 
 
-def test_shares_arrive_as_stated() -> None:
+@pytest.mark.parametrize(("junk_share", "weak_share", "epochs"), [(0.1, 0.2, 10), (0.01, 0.01, 30)])
+def test_shares_arrive_as_stated(junk_share: float, weak_share: float, epochs: int) -> None:
+    """Junk, weak and camera items among the targets; the second row is the paper's 98% / 1% / 1%."""
     codes, identities = data()
-    sampler = AttributeSampler(codes, identities, seed=0, junk_share=0.1, weak_share=0.2, weak_below=5)
-    drawn = [sampler.epoch(epoch) for epoch in range(10)]
+    cameras = np.arange(N) % 10 + 1  # a tenth of the images from camera 4, a tenth from camera 6
+    sampler = AttributeSampler(codes, identities, seed=0, junk_share=junk_share, weak_share=weak_share, weak_below=5)
+    drawn = [sampler.epoch(epoch) for epoch in range(epochs)]
     indices, junk = (np.concatenate(part) for part in zip(*drawn, strict=True))
-    assert stats.binomtest(int(junk.sum()), len(junk), 0.1).pvalue > 1e-4
     # The one weak identity: its 1% of the pass where nothing replaced it, and the whole weak share.
     weak = int((identities[indices[~junk]] == 3).sum())
-    assert stats.binomtest(weak, len(junk), 0.2 + 0.7 * 0.01).pvalue > 1e-4
+    share = weak_share + (1 - junk_share - weak_share) * 0.01
+    assert stats.binomtest(weak, len(junk), share).pvalue > 1e-4
     assert stats.binomtest(int((identities[indices[junk]] == 3).sum()), int(junk.sum()), 0.01).pvalue > 1e-4
+    targets = task1_targets(*(torch.from_numpy(part) for part in (codes[indices], cameras[indices], junk))).numpy()
+    for column, expected in ((12, 0.1), (13, 0.1), (14, junk_share)):
+        assert stats.binomtest(int((targets[:, column] == 1).sum()), len(targets), expected).pvalue > 1e-4
+    assert (targets[junk, :12] == -1).all()
 
 
 def test_without_weak_images_an_epoch_is_one_pass() -> None:

@@ -43,8 +43,8 @@ def bruna(monkeypatch, capsys):
 def test_help_names_every_command_in_the_order_of_use(bruna):
     status, out, _ = bruna("--help")
     assert status == 0
-    listed = re.findall(r"^\W*(sample|import|preset|summary|evaluate) +[A-Z]", out, re.MULTILINE)
-    assert listed == ["sample", "import", "preset", "summary", "evaluate"]
+    listed = re.findall(r"^\W*(sample|import|preset|summary|evaluate|attributes) +[A-Z]", out, re.MULTILINE)
+    assert listed == ["sample", "import", "preset", "summary", "evaluate", "attributes"]
     for command in listed:
         status, out, _ = bruna(command, "--help")
         assert status == 0

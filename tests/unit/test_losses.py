@@ -2,13 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
+from bruna.dataset.priors import log_priors
 from bruna.losses import (
     TASKS,
+    adjusted_logits,
     adversarial_loss,
     adversarial_regression,
     adversarial_regression_unit,
@@ -55,6 +58,70 @@ def test_attribute_losses_against_torch_with_weights_and_missing_annotations() -
     torch.testing.assert_close(
         losses[14], F.binary_cross_entropy_with_logits(logits[:, LOGITS + 2], targets[:, 14].float())
     )
+
+
+def test_smoothed_losses_against_torch() -> None:
+    torch.manual_seed(1)
+    logits = torch.randn(8, LOGITS + 3)
+    values = torch.tensor([len(a.values) for a in ATTRIBUTES] + [2, 2, 2])
+    targets = (torch.rand(8, 15) * values).long()
+    targets[5, :12] = -1
+    known = [0, 1, 2, 3, 4, 6, 7]
+    weights = [None if a.binary else torch.rand(len(a.values)) + 0.1 for a in ATTRIBUTES]
+    losses = attribute_losses(logits, targets, weights, 0.1)
+    for i, (attribute, where) in enumerate(zip(ATTRIBUTES, logit_slices().values(), strict=True)):
+        if attribute.binary:  # a target of 1 becomes 0.95, one of 0 becomes 0.05
+            soft = targets[known, i] * 0.9 + 0.05
+            expected = F.binary_cross_entropy_with_logits(logits[known, where.start], soft)
+        else:
+            expected = F.cross_entropy(logits[known, where], targets[known, i], weights[i], label_smoothing=0.1)
+        torch.testing.assert_close(losses[i], expected)
+    torch.testing.assert_close(
+        attribute_losses(logits, targets, weights, 0.0), attribute_losses(logits, targets, weights)
+    )
+
+
+def _codes() -> np.ndarray:
+    """8 people: age teenager 6 and adult 2, hat 2 of 8, everything else value 0; one more who is not annotated."""
+    codes = np.zeros((9, 12), dtype=np.int64)
+    codes[:, 0] = [1] * 6 + [2] * 2 + [-1]
+    codes[:, 8] = [1] * 2 + [0] * 6 + [-1]
+    codes[8] = -1
+    return codes
+
+
+def test_log_priors_by_hand() -> None:
+    priors = log_priors(_codes())
+    where = logit_slices()
+    # Nobody is young or old: no finite logarithm, so nothing is added.
+    assert priors[where["age"]].tolist() == pytest.approx([0, math.log(6 / 8), math.log(2 / 8), 0])
+    assert priors[where["hat"]].tolist() == pytest.approx([math.log(2 / 6)])
+    assert priors[where["gender"]].tolist() == [0]  # men only
+    assert priors[where["upcolor"]].tolist() == [0] * 9  # black only: log 1
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.5, 1.0])
+def test_the_adjusted_loss_is_smallest_at_what_is_left_of_the_shares(tau: float) -> None:
+    """Images that tell nothing: the best logits are (1 - tau) log share, so all values are level where tau is 1."""
+    codes = _codes()[:8]
+    priors = torch.tensor(log_priors(codes), dtype=torch.float64)
+    z = (1 - tau) * priors
+    age, hat = logit_slices()["age"], logit_slices()["hat"]
+    z[[age.start, age.stop - 1]] = -60.0  # nobody is young or old
+    z.requires_grad_()
+    losses = attribute_losses(adjusted_logits(z.expand(8, -1), priors, tau), torch.from_numpy(codes))
+    losses[[0, 8]].sum().backward()
+    assert z.grad is not None
+    torch.testing.assert_close(z.grad[age], torch.zeros(4, dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(z.grad[hat], torch.zeros(1, dtype=torch.float64), atol=1e-12, rtol=0)
+
+
+def test_adjustment_leaves_camera_and_junk_alone() -> None:
+    logits, priors = torch.randn(2, LOGITS + 3), torch.randn(LOGITS)
+    adjusted = adjusted_logits(logits, priors, 0.5)
+    torch.testing.assert_close(adjusted[:, :LOGITS], logits[:, :LOGITS] + 0.5 * priors)
+    assert torch.equal(adjusted[:, LOGITS:], logits[:, LOGITS:])
+    assert adjusted_logits(logits, priors, 0.0) is logits
 
 
 def test_the_four_leave_one_out_centroids_by_hand() -> None:

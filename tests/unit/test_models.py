@@ -1,17 +1,22 @@
 """The networks: shapes, parameter groups, the mask channel, published weights."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
+from torchvision import models as zoo
 
 from bruna.dataset.attributes import LOGITS
 from bruna.errors import BrunaError
+from bruna.losses import attribute_losses
 from bruna.models.adversary import Adversary
 from bruna.models.attributes import TASK1_LOGITS, AttributeNetwork
-from bruna.models.backbones import BACKBONES, Backbone, widen_first_convolution
+from bruna.models.backbones import BACKBONES, NETWORKS, Backbone, widen_first_convolution
 from bruna.models.bruna import Bruna, attribute_predictions, attribute_probabilities
+from bruna.models.small_networks import lenet5
 from bruna.models.unet import UNet
+from bruna.params import BackboneName, NetworkName
 from bruna.training.pretrained import load_pretrained
 
 
@@ -61,14 +66,88 @@ def test_attribute_probabilities_and_predictions_agree() -> None:
     assert torch.equal(codes[:, 1], (probabilities[:, 4] > 0.5).long())
 
 
-def test_fine_tuning_groups_are_the_paper_s_and_cover_every_parameter_once() -> None:
-    network = AttributeNetwork("resnet18")
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        ("simple_cnn", "features.block4.0.weight"),
+        ("lenet5", "features.f6.weight"),
+        ("alexnet", "classifier.4.weight"),
+        ("resnet18", "features.layer4.0.conv1.weight"),
+        ("resnet34", "features.layer4.2.conv2.weight"),
+        ("resnet50", "features.layer4.0.conv1.weight"),
+        ("resnet101", "features.layer4.2.conv3.weight"),
+        ("resnet152", "features.layer4.2.conv3.weight"),
+        ("mobilenet_v2", "features.18.0.weight"),
+        ("mobilenet_v3_small", "features.12.0.weight"),
+        ("mobilenet_v3_large", "features.16.0.weight"),
+    ],
+)
+def test_every_network_trains_and_its_groups_are_the_paper_s(name: str, last: str) -> None:
+    """At 128 x 64 and at another size; first convolution, last layer and head are high, and nothing is left out."""
+    torch.manual_seed(0)
+    network = AttributeNetwork(name)
     high, low = network.fine_tuning_groups()
-    assert {id(p) for p in high}.isdisjoint(id(p) for p in low)
-    assert len(high) + len(low) == len(list(network.parameters()))
-    assert any(p is network.backbone.features.conv1.weight for p in high)
-    assert any(p is network.head.weight for p in high)
-    assert any(p is network.backbone.features.layer1[0].conv1.weight for p in low)
+    assert sorted(map(id, [*high, *low])) == sorted(map(id, network.parameters()))
+    named = dict(network.backbone.named_parameters())
+    first = next(iter(named))
+    assert {id(named[first]), id(named[last]), id(network.head.weight)} <= {id(p) for p in high}
+    assert len(low) > 1
+    for size in ((128, 64), (96, 72)):
+        before = network.head.weight.detach().clone()
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        logits = network(torch.rand(2, 3, *size))
+        assert logits.shape == (2, TASK1_LOGITS)
+        attribute_losses(logits, torch.zeros(2, 15, dtype=torch.int64)).sum().backward()
+        assert all(parameter.grad is not None for parameter in network.parameters())
+        optimizer.step()
+        assert not torch.equal(before, network.head.weight)
+
+
+def test_the_names_of_the_parameters_are_the_networks_there_are() -> None:
+    assert sorted(get_args(NetworkName)) == sorted(NETWORKS)
+    assert sorted(get_args(BackboneName)) == sorted(BACKBONES)
+
+
+def test_lenet5_is_the_published_one_at_its_own_size() -> None:
+    features = lenet5()
+    shapes = {}
+    x = torch.rand(1, 3, 32, 32)
+    for name, layer in features.named_children():
+        x = layer(x)
+        shapes[name] = tuple(x.shape[1:])
+    assert shapes["c1"] == (6, 28, 28) and shapes["s2"] == (6, 14, 14)
+    assert shapes["c3"] == (16, 10, 10) and shapes["s4"] == shapes["fit"] == (16, 5, 5)
+    assert shapes["c5"] == (120, 1, 1) and shapes["f6"] == (84, 1, 1)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in ("lenet5", "alexnet", "resnet152")])
+def test_last_stride_1_doubles_the_feature_map_and_changes_no_weight(name: str) -> None:
+    torch.manual_seed(0)
+    usual = Backbone(name).eval()
+    torch.manual_seed(0)
+    fine = Backbone(name, last_stride=1).eval()
+    assert all(torch.equal(a, b) for a, b in zip(usual.state_dict().values(), fine.state_dict().values(), strict=True))
+    with torch.inference_mode():
+        small, large = (backbone(torch.rand(1, 3, 64, 32)).shape for backbone in (usual, fine))
+    assert large == (1, small[1], 2 * small[2], 2 * small[3])
+
+
+@pytest.mark.parametrize("name", ["lenet5", "alexnet"])
+def test_a_network_without_a_last_stride_says_so(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} has no convolution of stride 2"):
+        Backbone(name, last_stride=1)
+
+
+def test_pooled_halves_by_hand() -> None:
+    network = AttributeNetwork("simple_cnn", pool="halves")
+    network.backbone = torch.nn.Identity()
+    features = torch.zeros(1, 3, 4, 2)
+    network.normalize = torch.nn.Identity()
+    features[0, 1, :2] = 6.0
+    features[0, 2, 3] = 8.0
+    network.head = torch.nn.Identity()
+    # Channel by channel: upper half, lower half.
+    torch.testing.assert_close(network(features), torch.tensor([[0.0, 0.0, 6.0, 0.0, 0.0, 4.0]]))
 
 
 def test_adversary_distance_by_hand() -> None:
@@ -106,10 +185,24 @@ def test_a_state_dict_with_prefix_and_classifier_fits_a_backbone_with_a_mask_cha
         )
 
 
+@pytest.mark.parametrize("name", ["alexnet", "simple_cnn"])
+def test_a_whole_network_s_state_dict_fits(name: str, tmp_path: Path) -> None:
+    """AlexNet as torchvision publishes it: its hidden layers are kept, its last layer is left out."""
+    published = zoo.get_model(name, weights=None).state_dict() if name == "alexnet" else Backbone(name).state_dict()
+    torch.save(published, tmp_path / "weights.pth")
+    backbone = Backbone(name)
+    load_pretrained(backbone, name, str(tmp_path / "weights.pth"))
+    assert all(torch.equal(value, published[key]) for key, value in backbone.state_dict().items())
+    assert len(published) - len(backbone.state_dict()) == (2 if name == "alexnet" else 0)
+
+
 def test_weights_that_do_not_fit_are_refused_with_their_names(tmp_path: Path) -> None:
     torch.save(Backbone("mobilenet_v2").state_dict(), tmp_path / "v2.pth")
     with pytest.raises(BrunaError, match="does not fit mobilenet_v3_small"):
         load_pretrained(Backbone("mobilenet_v3_small"), "mobilenet_v3_small", str(tmp_path / "v2.pth"))
+    for name in ("simple_cnn", "lenet5"):
+        with pytest.raises(BrunaError, match=f"imagenet has no weights for {name}"):
+            load_pretrained(Backbone(name), name, "imagenet")
     with pytest.raises(BrunaError, match="is no file"):
         load_pretrained(Backbone("mobilenet_v2"), "mobilenet_v2", str(tmp_path / "absent.pth"))
     (tmp_path / "text.pth").write_text("no weights")
@@ -140,17 +233,6 @@ def test_the_generalised_mean_of_exponent_one_is_the_average() -> None:
         gem.exponent.fill_(8.0)
         halves = x.unflatten(2, (2, 2)).amax(dim=(3, 4)).unsqueeze(3)
         assert (gem._pooled(x) <= halves + 1e-6).all() and (gem._pooled(x) > average._pooled(x)).all()
-
-
-@pytest.mark.parametrize("name", BACKBONES)
-def test_a_last_stride_of_one_doubles_the_feature_map_and_keeps_every_weight(name: str) -> None:
-    torch.manual_seed(0)
-    coarse, fine = Backbone(name).eval(), Backbone(name, last_stride=1).eval()
-    fine.load_state_dict(coarse.state_dict())
-    images = torch.rand(1, 3, 64, 32)
-    with torch.no_grad():
-        assert coarse(images).shape[2:] == (2, 1)
-        assert fine(images).shape[2:] == (4, 2)
 
 
 def test_an_encoder_in_bruna_gives_the_unet_s_bottleneck_and_is_trained_slowly() -> None:

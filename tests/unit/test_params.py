@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from bruna.errors import BrunaError
-from bruna.params import read_params
+from bruna.params import parse_params, read_params
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
@@ -38,6 +39,9 @@ def test_the_number_form_that_dvc_writes_is_a_number(tmp_path: Path) -> None:
         ("  image_size: [128, 64]       # height and width the U-Net", "  image_size: [100, 64] #", "multiple of 16"),
         ("mask: channel", "mask: yes please", "train_bruna.mask: found 'yes please'"),
         ("junk_share: 0.01", "junk_share: 1.0", "junk_share + weak_share is more than 1"),
+        ("warmup_epochs: 0", "warmup_epochs: 11", "leaves nothing of 11 epochs"),
+        ("network: resnet18", "network: resnet20", "train_attributes.network: found 'resnet20'"),
+        ("last_stride: 2", "last_stride: 3", "train_attributes.last_stride: found 3"),
         ("seed: 0", "seed: [", "not valid YAML"),
     ],
 )
@@ -45,6 +49,23 @@ def test_nonsense_is_refused_with_its_key_and_value(tmp_path: Path, old: str, ne
     with pytest.raises(BrunaError) as error:
         read_params(_changed(tmp_path, old, new))
     assert found in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"network": "lenet5", "pool": "halves"}, "lenet5 ends in a vector"),
+        ({"network": "alexnet", "last_stride": 1}, "alexnet ends in a vector"),
+        ({"network": "alexnet", "image_size": [128, 62]}, "alexnet needs images of 63 pixels"),
+    ],
+)
+def test_what_a_network_cannot_do_is_refused(changes: dict[str, object], found: str) -> None:
+    raw = YAML(typ="safe", pure=True).load(PARAMS.read_text())
+    raw["train_attributes"].update(changes)
+    with pytest.raises(BrunaError, match=found):
+        parse_params(raw, "params.yaml")
+    raw["train_attributes"].update({"image_size": [128, 64], "pool": "whole", "last_stride": 2})
+    parse_params(raw, "params.yaml")
 
 
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:

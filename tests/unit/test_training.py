@@ -15,12 +15,14 @@ from bruna.dataset.attributes import ATTRIBUTES
 from bruna.dataset.tables import attribute_columns
 from bruna.models.unet import UNet
 from bruna.params import Params, TrainAttributes, TrainBruna, TrainUNet, read_params
+from bruna.saved_models import load_attribute_network, save_models
 from bruna.tracking import NullTracker
-from bruna.training.attributes import mean_recall, next_task_weights, train_attributes
+from bruna.training.attributes import train_attributes
 from bruna.training.averaging import RunningAverage
 from bruna.training.bruna import train_bruna
 from bruna.training.checkpoint import Checkpoints
 from bruna.training.loop import cosine, learning_rate_factor
+from bruna.training.task_weights import mean_recall, next_task_weights
 from bruna.training.unet import train_unet
 
 CPU = torch.device("cpu")
@@ -195,6 +197,42 @@ def test_task1_learns_from_every_kind_of_draw(params: Params) -> None:
     assert result.train.predicted.shape == (24 + 3, 15)
 
 
+def test_task1_trains_with_every_option_on(params: Params, tmp_path: Path) -> None:
+    small: TrainAttributes = params.train_attributes.model_copy(
+        update={
+            "network": "simple_cnn",
+            "image_size": SIZE,
+            "epochs": 2,
+            "batch_size": 8,
+            "last_stride": 1,
+            "pool": "halves",
+            "dropout": 0.5,
+            "flip_test": True,
+            "warmup_epochs": 0.5,
+            "label_smoothing": 0.1,
+            "logit_adjustment": 1.0,
+        }
+    )
+    people = _people(range(1, 7), 4), _people(range(7, 10), 4)
+
+    def trained(folder: Path | None, tracker: NullTracker) -> Any:
+        return train_attributes(*people, small, tracker=tracker, checkpoints=Checkpoints(folder), device=CPU)
+
+    whole = trained(None, NullTracker())
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, _Interrupting(1))
+    assert _same(whole.model, trained(tmp_path, NullTracker()).model)
+    settings = small.model_dump(include={"network", "last_stride", "pool", "dropout", "flip_test", "image_size"})
+    save_models(tmp_path / "model", {"model": whole.model}, settings)
+    again, size = load_attribute_network(tmp_path / "model", CPU)
+    assert size == SIZE and _same(whole.model, again)
+    images = torch.rand(3, 3, *SIZE)
+    with torch.inference_mode():
+        predicted = again.predict(images)
+        torch.testing.assert_close(predicted, (again(images) + again(images.flip(3))) / 2)
+        torch.testing.assert_close(predicted, again.predict(images.flip(3)))  # a mirror image is told the same
+
+
 def test_a_truncated_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     for epoch in range(3):
@@ -227,6 +265,18 @@ def test_cosine_starts_at_one_and_ends_at_zero() -> None:
     assert cosine(0, 10) == 1 and cosine(5, 10) == pytest.approx(0.5) and cosine(10, 10) == pytest.approx(0)
 
 
+def test_learning_rate_factor_by_hand() -> None:
+    factors = [learning_rate_factor(p, 10, 2, "constant") for p in (0, 0.5, 1, 2, 7, 10)]
+    assert factors == [0, 0.25, 0.5, 1, 1, 1]
+    warm = [learning_rate_factor(p, 10, 2, "cosine") for p in (1, 2, 6, 10)]
+    assert warm == pytest.approx([0.5, 1, 0.5, 0])
+    assert learning_rate_factor(0.75, 3, 1.5, "cosine") == 0.5
+    for position in (0, 0.1, 3.7, 10):  # without a warm-up the bare wave, to the last bit
+        assert learning_rate_factor(position, 10, 0, "cosine") == cosine(position, 10)
+    with pytest.raises(ValueError, match="linear"):
+        learning_rate_factor(0, 10, 0, "linear")
+
+
 def test_a_running_average_by_hand() -> None:
     model = torch.nn.Linear(1, 1, bias=False)
     average = RunningAverage(model, 0.75)
@@ -239,11 +289,3 @@ def test_a_running_average_by_hand() -> None:
     again.load_state_dict(average.state_dict())
     assert torch.equal(again.kept.state_dict()["weight"], kept)
     assert RunningAverage(model, 0.0).kept is model
-
-
-def test_learning_rates_rise_and_fall_by_hand() -> None:
-    assert learning_rate_factor(3.5, 10, 0, "constant") == 1.0
-    assert learning_rate_factor(5.0, 10, 0, "cosine") == pytest.approx(0.5)
-    assert learning_rate_factor(0.99, 10, 1.99, "constant") == pytest.approx(0.5)
-    assert learning_rate_factor(2.0, 10, 2, "cosine") == cosine(2.0, 10)
-    assert 0 < learning_rate_factor(0.0, 10, 5, "cosine") < 0.01

@@ -125,13 +125,26 @@ def _room(shape: tuple[int, int, int, int], memory_limit: int | None, folder: Pa
 def _decode(encoded: bytes, path: str, height: int, width: int, kind: Kind) -> npt.NDArray[np.uint8]:
     """Decode one image to C x H x W."""
     try:
-        with Image.open(io.BytesIO(encoded)) as opened:
-            image = opened.convert("RGB" if kind == "rgb" else "L")
+        return decode_image(encoded, (height, width), kind)
     except Exception as error:  # Pillow's decoders raise a dozen types, from SyntaxError to struct.error
         raise BrunaError(
             f"{path} cannot be decoded as an image ({error}). Replace or remove it; with "
             "validate.on_bad_image: quarantine the validation stage sets such images aside."
         ) from error
+
+
+def decode_image(encoded: bytes, size: tuple[int, int], kind: Kind) -> npt.NDArray[np.uint8]:
+    """Decode one image as `ImageStore.decode` does, which explains the arguments.
+
+    Returns:
+        C x H x W, uint8.
+
+    Raises:
+        Exception: of whatever type Pillow's decoders raise.
+    """
+    height, width = size
+    with Image.open(io.BytesIO(encoded)) as opened:
+        image = opened.convert("RGB" if kind == "rgb" else "L")
     if kind == "binary":
         image = image.point([0] + [255] * 255)
     if image.size != (width, height):

@@ -1,41 +1,69 @@
 """Task 1's network: one image to the logits of twelve attributes, two cameras and junk (paper, section 3.1)."""
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bruna.dataset.attributes import EXTRA_CLASSES, LOGITS
 from bruna.models.backbones import Backbone, first_convolution
 from bruna.models.normalize import Normalize
 
 TASK1_LOGITS = LOGITS + len(EXTRA_CLASSES)
+_POOLED = {"whole": 1, "halves": 2}
 
 
 class AttributeNetwork(nn.Module):
-    """A backbone, global average pooling and one linear layer of 32 + 3 outputs.
+    """A backbone, average pooling, dropout and one linear layer of 32 + 3 outputs.
 
     Args:
-        network: a name in `bruna.models.backbones.BACKBONES`.
+        network: a name in `bruna.models.backbones.NETWORKS`.
+        last_stride: of the backbone, 2 or 1 (see `Backbone`).
+        pool: `whole`, one average of the feature map; `halves`, the averages of its upper and its lower half joined,
+            so that the head can tell what is worn above from what is worn below.
+        dropout: probability before the linear layer.
+        flip_test: `predict` takes the mean of the logits of an image and of its mirror image.
     """
 
-    def __init__(self, network: str) -> None:
+    def __init__(
+        self,
+        network: str,
+        *,
+        last_stride: int = 2,
+        pool: str = "whole",
+        dropout: float = 0.0,
+        flip_test: bool = False,
+    ) -> None:
         super().__init__()
+        self.flip_test = flip_test
+        self.rows = _POOLED[pool]
         self.normalize = Normalize()
-        self.backbone = Backbone(network)
-        self.head = nn.Linear(self.backbone.out_channels, TASK1_LOGITS)
+        self.backbone = Backbone(network, last_stride=last_stride)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(self.rows * self.backbone.out_channels, TASK1_LOGITS)
 
     def forward(self, images: Tensor) -> Tensor:
         """B x 3 x H x W images, float, 0 to 1, to B x 35 logits."""
-        logits: Tensor = self.head(self.backbone(self.normalize(images)).mean(dim=(2, 3)))
+        features = self.backbone(self.normalize(images))
+        if self.rows == 1:
+            pooled = features.mean(dim=(2, 3))
+        else:
+            pooled = F.adaptive_avg_pool2d(features, (self.rows, 1)).flatten(1)
+        logits: Tensor = self.head(self.dropout(pooled))
         return logits
+
+    def predict(self, images: Tensor) -> Tensor:
+        """What Task 1 says of images: the same shapes as `forward`, with the mirror image where `flip_test` is set."""
+        logits: Tensor = self(images)
+        return (logits + self(images.flip(3))) / 2 if self.flip_test else logits
 
     def fine_tuning_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The parameters for the high and for the low learning rate (paper, sections 3.1.1 and 3.1.4).
 
-        High: the first convolution and the last two layers, which are the last residual stage (or block) and
-        the head. Low: everything between.
+        High: the first convolution and the last two layers, which are the last residual stage (or block, or hidden
+        layer) and the head. Low: everything between.
         """
         high = [
             *first_convolution(self.backbone)[1].parameters(),
-            *list(self.backbone.features.children())[-1].parameters(),
+            *self.backbone.last_layer().parameters(),
             *self.head.parameters(),
         ]
         known = {id(parameter) for parameter in high}

@@ -1,13 +1,22 @@
-"""Convolutional feature extractors of torchvision, without their classifiers, for any number of channels."""
+"""Convolutional feature extractors, torchvision's and our small ones, without their classifiers."""
 
 from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bruna.models.small_networks import lenet5, simple_cnn
 
 IMAGE_CHANNELS = 3
 BATCH_NORM_MOMENTUM = 0.1
 BACKBONES = ("mobilenet_v3_small", "mobilenet_v3_large", "mobilenet_v2", "resnet18", "resnet50")
+"""Those that Bruna takes."""
+OWN_NETWORKS = {"simple_cnn": simple_cnn, "lenet5": lenet5}
+"""Those that are ours, for which nobody publishes weights."""
+NETWORKS = (*OWN_NETWORKS, "alexnet", "resnet34", "resnet101", "resnet152", *BACKBONES)
+"""Those that Task 1 takes (paper, sections 3.1 and 5.1)."""
+_ALEXNET_MAP = 6
 
 
 class Backbone(nn.Module):
@@ -16,52 +25,86 @@ class Backbone(nn.Module):
     Its parameters are named as in torchvision behind the prefix `features.`, so that published state dicts fit.
 
     Args:
-        name: one of `BACKBONES`.
+        name: one of `NETWORKS`.
         channels: input channels: 3, or 4 with a mask.
-        last_stride: 2, or 1 to take out the last halving of the feature map.
+        last_stride: 2, or 1 to take out the last down-sampling, so that the feature map has twice the height and
+            width (Sun et al., Beyond part models, 2018). Not for LeNet-5 and AlexNet, which end in a vector.
+
+    Raises:
+        ValueError: `last_stride` is not 1 or 2, or the network has none to take out.
     """
 
     def __init__(self, name: str, channels: int = IMAGE_CHANNELS, last_stride: int = 2) -> None:
         super().__init__()
-        from torchvision import models as zoo  # noqa: PLC0415 - two seconds, which the U-Net's stages do not need
-
-        network = zoo.get_model(name, weights=None)
-        if name.startswith("resnet"):
-            parts = [(key, part) for key, part in network.named_children() if key not in ("avgpool", "fc")]
-            self.features = nn.Sequential(OrderedDict(parts))
-            self.out_channels: int = network.fc.in_features
-        else:
-            self.features = network.features
+        self.features: nn.Sequential
+        self.classifier: nn.Sequential | None = None
+        self.out_channels: int
+        if name in OWN_NETWORKS:
+            self.features = OWN_NETWORKS[name]()
             self.out_channels = _last_width(self.features)
+        else:
+            self._take_published(name)
         for part in self.features.modules():
             if isinstance(part, nn.BatchNorm2d):
                 # MobileNetV3 comes with 0.01: after a few hundred steps its running statistics, which evaluation
                 # uses, would still be those of the start.
                 part.momentum = BATCH_NORM_MOMENTUM
         if last_stride == 1:
-            _keep_last_resolution(self.features)
+            _take_out_last_stride(self.features, name)
+        elif last_stride != 2:
+            raise ValueError(f"last_stride is {last_stride}: expected 1 or 2")
         if channels != IMAGE_CHANNELS:
             widen_first_convolution(self.features, channels)
 
+    def _take_published(self, name: str) -> None:
+        from torchvision import models as zoo  # noqa: PLC0415 - two seconds, which the U-Net's stages do not need
+
+        network = zoo.get_model(name, weights=None)
+        if name.startswith("resnet"):
+            parts = [(key, part) for key, part in network.named_children() if key not in ("avgpool", "fc")]
+            self.features = nn.Sequential(OrderedDict(parts))
+            self.out_channels = network.fc.in_features
+        elif name == "alexnet":
+            # Nine tenths of AlexNet are its two hidden layers of 4,096: without them it would be another network.
+            self.features, self.classifier = network.features, network.classifier[:-1]
+            self.out_channels = network.classifier[-1].in_features
+        else:
+            self.features = network.features
+            self.out_channels = _last_width(self.features)
+
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised B x channels x H x W images to a B x out_channels x H/32 x W/32 feature map."""
+        """Normalised B x channels x H x W images to a feature map.
+
+        Returns:
+            B x out_channels x H/32 x W/32; H/16 x W/16 for the simple CNN, twice that with `last_stride` 1; 1 x 1
+            for LeNet-5 and AlexNet.
+        """
         features: Tensor = self.features(images)
+        if self.classifier is not None:
+            vectors = self.classifier(F.adaptive_avg_pool2d(features, _ALEXNET_MAP).flatten(1))
+            features = vectors[:, :, None, None]
         return features
+
+    def last_layer(self) -> nn.Module:
+        """The last stage, block or layer that has parameters."""
+        layers = self.features if self.classifier is None else self.classifier
+        return [part for part in layers if any(True for _ in part.parameters())][-1]
+
+
+def _take_out_last_stride(features: nn.Sequential, name: str) -> None:
+    """Give stride 1 to the convolutions of stride 2 in the last child of `features` that has one."""
+    for part in reversed(features):
+        strided = [m for m in part.modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
+        for convolution in strided:  # of a residual block both branches
+            convolution.stride = (1, 1)
+        if strided:
+            return
+    raise ValueError(f"{name} has no convolution of stride 2 to take out: last_stride must be 2")
 
 
 def first_convolution(module: nn.Module) -> tuple[str, nn.Conv2d]:
     """The name and the module of the first convolution."""
     return next((name, part) for name, part in module.named_modules() if isinstance(part, nn.Conv2d))
-
-
-def _keep_last_resolution(features: nn.Module) -> None:
-    """Give every convolution of the last stage that halves the feature map the stride 1."""
-    halving = [
-        [part for part in stage.modules() if isinstance(part, nn.Conv2d) and part.stride == (2, 2)]
-        for stage in features.children()
-    ]
-    for part in next(parts for parts in reversed(halving) if parts):
-        part.stride = (1, 1)
 
 
 def _last_width(features: nn.Module) -> int:

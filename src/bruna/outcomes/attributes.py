@@ -7,19 +7,25 @@ import pandas as pd
 import torch
 
 from bruna.dataset.attributes import LOGITS
-from bruna.models.bruna import attribute_probabilities
+from bruna.dataset.priors import log_priors
+from bruna.dataset.tables import attribute_codes
+from bruna.models.bruna import attribute_predictions, attribute_probabilities
 from bruna.outcomes.common import keep_augmentation, keep_csv, keep_figure, keep_history, nested
 from bruna.params import TrainAttributes
-from bruna.report.attribute_metrics import TASKS, scores, task_metrics
+from bruna.report.attribute_metrics import TASKS, Codes, scores, task_metrics
 from bruna.report.confidence import confidence_sheet
 from bruna.report.confusion import confusion_grid
 from bruna.report.figures import attribute_bars, curves
+from bruna.report.operating_points import operating_curves, operating_points, shifts
 from bruna.report.tables import table1
 from bruna.saved_models import save_models
 from bruna.tracking import Tracker
-from bruna.training.attributes import Measured, train_attributes
+from bruna.training.attribute_parts import Measured
+from bruna.training.attributes import train_attributes
 from bruna.training.checkpoint import Checkpoints
 
+_REBUILD = {"network", "last_stride", "pool", "dropout", "flip_test", "image_size"}
+"""The parameters that rebuild the network from its weights, and the size it sees."""
 _CURVES = {"loss": "Loss", "accuracy": "Accuracy, mean of 12", "recall": "Balanced accuracy, mean of 12"}
 
 
@@ -43,8 +49,7 @@ def train_and_keep(
     result = train_attributes(
         train, validation, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device
     )
-    settings = {"network": params.network, "image_size": list(params.image_size)}
-    save_models(folder, {"model": result.model}, settings)
+    save_models(folder, {"model": result.model}, params.model_dump(mode="json", include=_REBUILD))
     tracker.file(folder, "model")
     keep_augmentation(train, params.image_size, params.augment, plots, tracker)
     keep_figure(curves(keep_history(result.history, plots), _CURVES, "Task 1"), "curves", plots, tracker)
@@ -56,8 +61,25 @@ def train_and_keep(
     for side, results in figures.items():
         keep_figure(confusion_grid(results, f"Confusion matrices, {side}"), f"confusion_{side}", plots, tracker)
     keep_figure(attribute_bars(figures["validation"]), "attributes", plots, tracker)
+    _keep_operating_points(sides, train, params, plots, tracker)
     _log_confident(result.validation, tracker)
     return {side: nested(scores(results)) for side, results in figures.items()}
+
+
+def _keep_operating_points(
+    sides: dict[str, Measured], train: pd.DataFrame, params: TrainAttributes, plots: Path, tracker: Tracker
+) -> None:
+    """Score what the heads would say if they leaned more to rare values, or less; no figure is chosen by it."""
+    priors = torch.tensor(log_priors(attribute_codes(train)), dtype=torch.float32)
+
+    def predicted(found: Measured) -> dict[float, Codes]:
+        logits = torch.from_numpy(found.logits)[:, :LOGITS]
+        return {t: attribute_predictions(logits - t * priors).numpy() for t in shifts(params.logit_adjustment)}
+
+    points = operating_points({side: (found.true, predicted(found)) for side, found in sides.items()})
+    keep_csv(points, plots / "operating_points.csv")
+    tracker.table(points, "tables/operating_points.json")
+    keep_figure(operating_curves(points), "operating_points", plots, tracker)
 
 
 def _log_confident(found: Measured, tracker: Tracker) -> None:

@@ -113,7 +113,14 @@ def _attributes(table1: pd.DataFrame, plots: Path) -> Section:
             _PERCENT,
             strong=list(table1["task"].iloc[-2:]),
         ),
-        *_pictures(plots, {"attributes": "A head that only names the commonest value reaches its mark, no more."}),
+        *_pictures(
+            plots,
+            {
+                "attributes": "A head that only names the commonest value reaches its mark, no more.",
+                "operating_points": "What each head would score if it leaned more to rare values: all figures on this "
+                "page are those of the orange points.",
+            },
+        ),
         Folded(
             "Confusion matrices and curves",
             _pictures(

@@ -121,7 +121,6 @@ class Sheet:
 
     def finish(self) -> Figure:
         """The finished sheet."""
-        height, width = self._canvas.shape[:2]
-        self._axes.imshow(self._canvas, extent=(0, width, height, 0), interpolation="nearest", aspect="auto")
-        self._axes.set(xlim=(0, width), ylim=(height, 0))
+        # Pixel for pixel behind the axes: `imshow` would resample the whole page, twice for every saved file.
+        self._figure.figimage(self._canvas, origin="upper", zorder=-1)
         return self._figure

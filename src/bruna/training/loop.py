@@ -167,22 +167,36 @@ def _held_signals() -> Iterator[list[int]]:
             signal.raise_signal(received[0])
 
 
-def cosine(epoch_position: float, epochs: int) -> float:
+def cosine(epoch_position: float, epochs: float) -> float:
     """Half a cosine wave from 1 at position 0 to 0 at position `epochs`."""
     return float(0.5 * (1 + torch.cos(torch.tensor(torch.pi * min(epoch_position / epochs, 1.0), dtype=torch.float64))))
 
 
-def learning_rate_factor(position: float, epochs: int, warmup_epochs: float, schedule: str) -> float:
-    """What the learning rates are multiplied by at a position in the training.
+def learning_rate_factor(position_in_epochs: float, epochs: int, warmup_epochs: float, schedule: str) -> float:
+    """What every learning rate is multiplied by: a linear warm-up, then constant or half a cosine wave.
+
+    The warm-up (Goyal et al., Accurate, large minibatch SGD, 2017) rises from 0 at position 0 to 1 at
+    `warmup_epochs`; the wave takes the rest of the epochs.
 
     Args:
-        position: epochs done, with fractions.
+        position_in_epochs: epochs behind, with the share of the present one: `epoch + step / steps`.
         epochs: of the whole training.
-        warmup_epochs: length of a linear rise from nearly zero, which multiplies the schedule.
-        schedule: `constant`, or `cosine`.
+        warmup_epochs: fewer than `epochs`, may be a fraction; 0 warms up nothing.
+        schedule: `constant` or `cosine`.
+
+    Returns:
+        0 to 1.
+
+    Raises:
+        ValueError: there is no such schedule.
     """
-    factor = cosine(position, epochs) if schedule == "cosine" else 1.0
-    return factor * min(1.0, (position + 0.01) / (warmup_epochs + 0.01)) if warmup_epochs else factor
+    if schedule not in ("constant", "cosine"):
+        raise ValueError(f"schedule is {schedule!r}: expected constant or cosine")
+    if position_in_epochs < warmup_epochs:
+        return position_in_epochs / warmup_epochs
+    if schedule == "constant":
+        return 1.0
+    return cosine(position_in_epochs - warmup_epochs, epochs - warmup_epochs)
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:

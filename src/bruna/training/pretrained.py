@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bruna.errors import BrunaError
-from bruna.models.backbones import IMAGE_CHANNELS, Backbone, first_convolution
+from bruna.models.backbones import IMAGE_CHANNELS, OWN_NETWORKS, Backbone, first_convolution
 
 _LOG = logging.getLogger("bruna")
 _HEADS = ("classifier.", "fc.")
@@ -19,12 +19,13 @@ def load_pretrained(backbone: Backbone, name: str, source: str) -> None:
 
     Args:
         backbone: built by `Backbone(name)`; a fourth input channel keeps its zeros.
-        name: torchvision's name of the network.
+        name: a name in `bruna.models.backbones.NETWORKS`.
         source: `none`, `imagenet`, or the path of a state dict, with or without the prefix `features.` and with or
             without a classifier, which is left out.
 
     Raises:
-        BrunaError: there is no network and no cached file, no such file, or its tensors are not this network's.
+        BrunaError: nobody publishes ImageNet weights of this network, there is no network and no cached file, no
+            such file, or its tensors are not this network's.
     """
     if source == "none":
         return
@@ -33,6 +34,11 @@ def load_pretrained(backbone: Backbone, name: str, source: str) -> None:
 
 
 def _imagenet(name: str) -> dict[str, Tensor]:
+    if name in OWN_NETWORKS:
+        raise BrunaError(
+            f"pretrained: imagenet has no weights for {name}, which is this project's own small network. Set "
+            "`pretrained: none`, give the path of a state dict of it, or choose a network of torchvision."
+        )
     from torchvision.models import get_model_weights  # noqa: PLC0415 - two seconds
 
     weights = get_model_weights(name)["DEFAULT"]
@@ -63,12 +69,12 @@ def _from_file(path: Path) -> dict[str, Tensor]:
 
 
 def _load(backbone: Backbone, name: str, state: dict[str, Tensor], source: str) -> None:
-    kept = {
-        key if key.startswith("features.") else f"features.{key}": value
-        for key, value in state.items()
-        if not key.startswith(_HEADS)
-    }
     own = backbone.state_dict()
+    kept = {
+        key if key in own or key.startswith("features.") else f"features.{key}": value
+        for key, value in state.items()
+        if key in own or not key.startswith(_HEADS)  # AlexNet keeps the hidden layers of its classifier
+    }
     _extend_first_convolution(kept, backbone)
     wrong = [key for key in own if key not in kept or kept[key].shape != own[key].shape]
     if wrong or len(kept) != len(own):

@@ -1,0 +1,151 @@
+"""`bruna attributes`: which files are predicted, under which ids, and what becomes of the others."""
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bruna import cli
+from bruna.attribute_prediction import PROBABILITY_COLUMNS, find_images
+from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
+from bruna.errors import BrunaError
+from bruna.models.attributes import AttributeNetwork
+from bruna.retrieval.submission import CLASSIFICATION_COLUMNS
+from bruna.saved_models import save_models
+from tiny_dataset import write_image
+
+ROOT = Path(__file__).parents[2]
+SIZE = (32, 16)
+
+
+def _says_junk_to_white(folder: Path) -> AttributeNetwork:
+    """Save a Task 1 network with random features that takes white images for junk and gives all people hats."""
+    torch.manual_seed(0)
+    network = AttributeNetwork("simple_cnn", flip_test=True).eval()
+    with torch.inference_mode():
+        features = network.backbone(network.normalize(torch.ones(1, 3, *SIZE))).mean(dim=(2, 3))[0]
+        rest = network.backbone(network.normalize(torch.full((1, 3, *SIZE), 0.3))).mean(dim=(2, 3))[0]
+        direction = features - rest
+        network.head.weight[-1] = 20 * direction / (direction @ direction)
+        network.head.bias[-1] = -(network.head.weight[-1] @ (features + rest)) / 2
+        network.head.weight[logit_slices()["hat"]] = 0
+        network.head.bias[logit_slices()["hat"]] = 3.0
+    settings = {"network": "simple_cnn", "last_stride": 2, "pool": "whole", "dropout": 0.0, "flip_test": True}
+    save_models(folder, {"model": network}, settings | {"image_size": list(SIZE)})
+    return network
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's top folder with a network; `crops` holds two people, a white image and two broken files."""
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    _says_junk_to_white(tmp_path / "artifacts" / "attributes")
+    crops = tmp_path / "crops"
+    write_image(crops / "a.jpg", 1)
+    write_image(crops / "deep" / "b, c.PNG", 2, 48, 100)
+    Image.fromarray(np.full((128, 64, 3), 255, np.uint8)).save(crops / "white.png")
+    (crops / "broken.jpg").write_bytes((crops / "a.jpg").read_bytes()[:700])
+    (crops / "text.webp").write_text("no image")
+    (crops / "notes.txt").write_text("not looked at")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["bruna", "attributes", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    printed = capsys.readouterr()
+    return int(end.value.code or 0), printed.out, printed.err
+
+
+def _rows(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_a_folder_with_broken_images_and_junk(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("-o", "out.csv", "--probabilities", "p.csv", "--rejected", "r.csv", "--device", "cpu")
+    status, out, err = _run(monkeypatch, capsys, "crops", *options)
+    assert status == 0
+    header, *rows = _rows(Path("out.csv"))
+    assert tuple(header) == CLASSIFICATION_COLUMNS
+    assert [row[0] for row in rows] == ["a.jpg", "b, c.PNG"]
+    hat = header.index("hat")
+    assert all(row[hat] == "2" for row in rows)
+    assert all(set(row[10:]) <= {"1", "2"} and row[1] in "1234" for row in rows)
+    assert [row[0] for row in _rows(Path("r.csv"))[1:]] == ["crops/broken.jpg", "crops/text.webp", "crops/white.png"]
+    for line in (
+        "crops/broken.jpg: cannot be read: image file is truncated",
+        "crops/text.webp: cannot be read: cannot",
+    ):
+        assert f"left out: {line}" in err
+    assert "left out: crops/white.png: Task 1 takes it for junk (probability 1.00)" in err
+    assert "Traceback" not in err
+    assert "predicted" in out and "crops/white.png" in out
+    names, *values = _rows(Path("p.csv"))
+    assert tuple(names) == PROBABILITY_COLUMNS and len(names) == 1 + LOGITS + 1
+    assert [row[0] for row in values] == ["a.jpg", "b, c.PNG", "white.png"]  # whatever could be read
+    assert [float(row[-1]) > 0.5 for row in values] == [False, False, True]
+    for row in values:
+        assert sum(map(float, row[1:5])) == pytest.approx(1, abs=1e-3)  # age
+        assert row[names.index("hat_yes")] == "0.9526"  # sigmoid of 3
+    kept = _run(monkeypatch, capsys, "crops", "--keep-junk", "--device", "cpu")
+    assert kept[0] == 0 and len(_rows(Path("attributes.csv"))) == 1 + 3
+
+
+def test_the_codes_are_those_of_the_network(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(monkeypatch, capsys, "crops/a.jpg", "--device", "cpu")[0] == 0
+    network = _says_junk_to_white(project / "again").eval()
+    with Image.open("crops/a.jpg") as opened:
+        pixels = np.asarray(opened.resize((SIZE[1], SIZE[0]), Image.Resampling.BILINEAR))
+    image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None] / 255
+    with torch.inference_mode():
+        logits = network.predict(image)[0]
+    expected = [
+        int(logits[where].argmax()) if not attribute.binary else int(logits[where] > 0)
+        for attribute, where in zip(ATTRIBUTES, logit_slices().values(), strict=True)
+    ]
+    row = _rows(Path("attributes.csv"))[1]
+    assert [int(value) - 1 for value in row[1:11]] == expected[:10]
+    assert [row[11:20].index("2"), row[20:30].index("2")] == expected[10:]
+
+
+def test_mistakes_end_with_one_message(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "empty").mkdir()
+    for arguments, message in [
+        (("crops", "nowhere"), "nowhere does not exist"),
+        (("empty",), "no image in empty"),
+        (("crops/broken.jpg", "crops/white.png"), "none of the 2 images could be predicted"),
+        (("crops", "--models", "other"), "other/attributes/settings.json is missing"),
+    ]:
+        status, _, err = _run(monkeypatch, capsys, *arguments, "--device", "cpu")
+        assert status == 1
+        assert message in err.splitlines()[-1] and err.splitlines()[-1].startswith("error: ")
+        assert not Path("attributes.csv").exists()
+
+
+def test_ids_are_names_then_relative_paths_then_paths(tmp_path: Path) -> None:
+    for name in ("one/x.jpg", "one/y.jpg", "one/sub/z.jpg", "two/x.jpg", "three/sub/x.jpg"):
+        write_image(tmp_path / name, 0, 8, 8)
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+
+    def ids(*given: Path) -> list[str]:
+        return [found.id for found in find_images(given)]
+
+    assert ids(one) == ["z.jpg", "x.jpg", "y.jpg"]
+    assert ids(one, one / "x.jpg") == ["z.jpg", "x.jpg", "y.jpg"]  # reached twice, counted once
+    assert ids(one, three) == ["sub/z.jpg", "x.jpg", "y.jpg", "sub/x.jpg"]
+    assert ids(two, one / "x.jpg") == [(two / "x.jpg").as_posix(), (one / "x.jpg").as_posix()]
+    with pytest.raises(BrunaError, match="nothing does not exist"):
+        find_images([tmp_path / "nothing"])
