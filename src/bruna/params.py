@@ -122,6 +122,7 @@ class TrainAttributes(_Group):
     weak_below: Annotated[int, Field(ge=0)]
     task_weights: Literal["equal", "raise_worst", "raise_worst_normalised", "recall"]
     class_weights: Literal["none", "inverse_frequency"]
+    identity_weight: Annotated[float, Field(ge=0)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     logit_adjustment: Annotated[float, Field(ge=0)]
     augment: Augment

@@ -42,11 +42,17 @@ class AttributeNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """B x 3 x H x W images, float, 0 to 1, to B x 35 logits."""
-        features = self.backbone(self.normalize(images))
+        return self.classify(self.pooled(images))
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """B x 3 x H x W images, float, 0 to 1, to the B x F features that the head classifies."""
+        features: Tensor = self.backbone(self.normalize(images))
         if self.rows == 1:
-            pooled = features.mean(dim=(2, 3))
-        else:
-            pooled = F.adaptive_avg_pool2d(features, (self.rows, 1)).flatten(1)
+            return features.mean(dim=(2, 3))
+        return F.adaptive_avg_pool2d(features, (self.rows, 1)).flatten(1)
+
+    def classify(self, pooled: Tensor) -> Tensor:
+        """B x F features to B x 35 logits."""
         logits: Tensor = self.head(self.dropout(pooled))
         return logits
 

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bruna.batches.attribute_items import AttributeSampler, task1_targets, zoom_junk
 from bruna.batches.augment import Augmenter
@@ -27,6 +28,12 @@ from bruna.training.pretrained import load_pretrained
 from bruna.training.task_weights import class_weights, mean_recall, next_task_weights
 
 _MOST_VALUES = max(len(attribute.values) for attribute in ATTRIBUTES)
+
+
+NOBODY = -100
+"""The identity of a junk item."""
+IDENTITY_SMOOTHING = 0.1
+"""Label smoothing of the identity loss (Szegedy et al., 2016), as in Luo et al. (2019)."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +63,15 @@ class _Programme:
         load_pretrained(model.backbone, params.network, params.pretrained)
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = RunningAverage(self.model, params.average)
+        names, who = np.unique(train.identities.numpy(), return_inverse=True)
+        self.classes = torch.from_numpy(who)  # of each image: the identity's place among all
+        self.identity_head = identity_head(self.model.head.in_features, len(names) if params.identity_weight else 0)
+        self.identity_head.to(device)
         high, low = self.model.fine_tuning_groups()
         low_rate = params.lr * params.backbone_lr_factor
         self.optimizer = torch.optim.Adam(
             [
-                {"params": high, "lr": params.lr, "base_lr": params.lr},
+                {"params": [*high, *self.identity_head.parameters()], "lr": params.lr, "base_lr": params.lr},
                 {"params": low, "lr": low_rate, "base_lr": low_rate},
             ],
             weight_decay=params.weight_decay,
@@ -113,16 +124,22 @@ class _Programme:
         set_learning_rates(self.optimizer, learning_rate_factor(position, self.epochs, *schedule))
         self.model.train()
         with mixed_precision(self.device):
-            logits = self.model(pixels.contiguous(memory_format=torch.channels_last)).float()
+            pooled = self.model.pooled(pixels.contiguous(memory_format=torch.channels_last))
+            logits, identities = self.model.classify(pooled).float(), self.identity_head(pooled)
         judged = self._adjusted(logits)
         losses = attribute_losses(judged, targets, self.class_weights, self.params.label_smoothing)
         loss = (self.task_weights * losses).sum()
+        each = {f"loss/{task}": value for task, value in zip(TASKS, losses.detach(), strict=True)}
+        if self.params.identity_weight:
+            who = self.classes[chosen].masked_fill(torch.from_numpy(is_junk), NOBODY).to(self.device)
+            identity = F.cross_entropy(identities.float(), who, ignore_index=NOBODY, label_smoothing=IDENTITY_SMOOTHING)
+            loss = loss + self.params.identity_weight * identity
+            each["identity_loss"] = identity.detach()
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.average.update()
         self._count(task_predictions(logits.detach()), targets)
-        each = {f"loss/{task}": value for task, value in zip(TASKS, losses.detach(), strict=True)}
         return {"loss": loss.detach(), **each}
 
     def _adjusted(self, logits: Tensor) -> Tensor:
@@ -158,6 +175,7 @@ class _Programme:
         return {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
+            "identity_head": self.identity_head.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "task_weights": self.task_weights,
             "confusion": self.confusion,
@@ -166,9 +184,22 @@ class _Programme:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
+        self.identity_head.load_state_dict(state["identity_head"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.task_weights = state["task_weights"].to(self.device)
         self.confusion = state["confusion"].to(self.device)
+
+
+def identity_head(features: int, identities: int) -> nn.Module:
+    """Batch norm and a linear layer that tells the training people apart (Luo et al., BNNeck, 2019); not kept.
+
+    Args:
+        features: length of the pooled features.
+        identities: number of training people; 0 makes a module that does nothing.
+    """
+    if not identities:
+        return nn.Identity()
+    return nn.Sequential(nn.BatchNorm1d(features), nn.Linear(features, identities, bias=False))
 
 
 def train_attributes(
