@@ -116,8 +116,8 @@ def _curve(place: Axes, points: pd.DataFrame, side: str) -> None:
     place.plot(balanced[chosen], accuracy[chosen], **_CHOSEN)
     place.plot(balanced[-1], accuracy[-1], **_LAST)
     for axis in (place.xaxis, place.yaxis):
-        axis.set_major_locator(MaxNLocator(nbins=4))
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+        axis.set_major_formatter(PercentFormatter(1))
     place.margins(0.12)
 
 
