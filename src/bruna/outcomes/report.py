@@ -151,7 +151,11 @@ def _data(plots: Path) -> Section:
     if balance.exists():
         blocks.append(Folded("How evenly the split shares the attribute values", [_balance(pd.read_csv(balance))]))
     names = sorted(path.stem for path in (plots / "validate").glob("*.png"))
-    blocks.append(Folded("The images", pictures(plots / "validate", {name: name.replace("_", " ") for name in names})))
+    blocks.append(
+        Folded(
+            "The images", pictures(plots / "validate", {name: name.replace("_", " ").capitalize() for name in names})
+        )
+    )
     return Section("Data", blocks)
 
 

@@ -74,8 +74,7 @@ def retrieval_table(
     titles = {
         "market1501": "Market-1501 protocol",
         # The query is at distance 0 from itself: no network can miss it.
-        "course": "course protocol"
-        + (": rank-1 is 100% by construction, the query finds itself" if own_gallery else ""),
+        "course": "course protocol" + (": rank-1 says nothing, the query finds itself" if own_gallery else ""),
     }
     frame = pd.DataFrame(
         [
