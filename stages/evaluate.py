@@ -3,6 +3,7 @@
 import harness  # isort: split
 
 from bruna.evaluation import Models
+from bruna.files import read_json
 from bruna.outcomes.evaluate import evaluate_and_keep
 
 
@@ -10,13 +11,17 @@ def run(stage: harness.Stage) -> None:
     metrics = evaluate_and_keep(
         Models.load(stage.artifacts, stage.device),
         stage.params,
+        untrained=read_json(stage.project / "metrics" / "train_bruna.json")["untrained"],
         artifacts=stage.artifacts,
         plots=stage.plots,
         tracker=stage.tracker,
     )
     shown = ("map", "rank1", "rank5", "rank10", "minp")
     parts = [part for part in metrics if isinstance(metrics[part], dict)]
-    stage.finish(metrics, show=[f"{p}/{q}/{k}" for p in parts for q in ("course", "market1501") for k in shown])
+    names = [f"{p}/{q}/{k}" for p in parts for q in ("course", "market1501") for k in shown]
+    for part in parts:
+        names += [f"{part}/variants/{name}/market1501/map" for name in ("features_only", "no_flip", "reranked")]
+    stage.finish(metrics, show=names)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ from bruna.tracking import MlflowTracker, stage_run  # noqa: E402
 if TYPE_CHECKING:
     import torch
 
-    from bruna.params import Runtime
+    from bruna.params import Params, Runtime
 
 
 _RUN_FILE = "mlflow_run"
@@ -153,7 +153,7 @@ def _interrupted(name: str, status: int) -> None:
 
 def _run(name: str, run: Callable[[Stage], None]) -> None:
     started = time.monotonic()
-    params = read_params(PROJECT / "params.yaml")
+    params = _read_params()
     group = params.group(name)
     root = Path(os.environ.get("DVC_ROOT") or PROJECT)  # of a queued run: the repository it was copied from
     inputs, code, outputs = _declared(name)
@@ -182,6 +182,23 @@ def _run(name: str, run: Callable[[Stage], None]) -> None:
         written.update((path, fingerprint(PROJECT / path)) for path in outputs if (PROJECT / path).exists())
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         tracker.metrics({"machine/seconds": time.monotonic() - started, "machine/peak_memory_mb": peak})
+
+
+def _read_params() -> "Params":
+    """The checked params.yaml.
+
+    Raises:
+        BrunaError: it is not usable. DVC has removed the stage's outputs by now: the message says what becomes of them.
+    """
+    try:
+        return read_params(PROJECT / "params.yaml")
+    except BrunaError as error:
+        if "DVC_STAGE" not in os.environ:
+            raise
+        raise BrunaError(
+            f"{error}\nNothing is lost: DVC removed this stage's outputs before it started the stage, and the next "
+            "`dvc repro` that gets through brings them back, from its cache where nothing else has changed."
+        ) from None
 
 
 def _interrupted_run(checkpoints: Path) -> str | None:

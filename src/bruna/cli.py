@@ -46,7 +46,9 @@ def _bruna() -> None:
 @app.command()
 def sample(
     to: Annotated[Path, typer.Option(help="The data set folder to write.")] = DATA,
-    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing where there is a data set.")] = False,
+    if_missing: Annotated[
+        bool, typer.Option("--if-missing", help="Do nothing where there is a data set; for scripts.")
+    ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Let go of the data set that is there.")] = False,
     seed: Annotated[int, typer.Option(help="Which people are drawn.")] = 0,
 ) -> None:
@@ -77,7 +79,8 @@ def sample(
     folders = sorted(path for path in to.iterdir() if path.is_dir())
     rows = [(folder.name, sum(1 for _ in folder.rglob("*.jpg"))) for folder in folders]
     table(f"Rendered into {to}", ("folder", "images"), rows)
-    _next_after_data(to)
+    if not if_missing:  # a script asks so: `make run` goes on by itself
+        _next_after_data(to)
 
 
 @app.command("import")
@@ -164,6 +167,11 @@ def summary() -> None:
     from bruna.summary import headlines
 
     rows = headlines(METRICS)
+    if not rows and not Path("dvc.yaml").exists():
+        raise BrunaError(
+            f"{Path.cwd()} holds neither {METRICS}/ nor dvc.yaml: it is not the top folder of the project. Go there "
+            "(`cd`) and run `bruna summary` again."
+        )
     if not rows:
         raise BrunaError(f"{METRICS}/ holds no figures yet. `dvc repro` runs the pipeline and writes them.")
     table("The last run", ("stage", "measure", "value"), rows)

@@ -1,11 +1,7 @@
-"""Measuring trained models: retrieval under each protocol, attributes, the two course deliverables.
-
-Everything here works on `Described` sets: image tables that all three networks have seen once.
-"""
+"""What the trained models say of an image table: embeddings, attributes, junk; and how good the attributes are."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,16 +17,10 @@ from bruna.inference import attribute_logits, embed, segment_table, task_predict
 from bruna.models.attributes import AttributeNetwork
 from bruna.models.bruna import Bruna
 from bruna.models.unet import UNet
-from bruna.params import Evaluate
 from bruna.report.attribute_metrics import task_metrics
-from bruna.retrieval.distances import Euclidean, ProductDistance
 from bruna.retrieval.gallery import Gallery
-from bruna.retrieval.protocols import COURSE, MARKET1501
-from bruna.retrieval.ranking import Nearest, evaluate_retrieval, top_k
-from bruna.retrieval.results import RetrievalResults
 from bruna.saved_models import load_attribute_network, load_bruna, load_unet
 
-PROTOCOLS = (COURSE, MARKET1501)
 _DESCRIBED_AT_ONCE = 4096
 """Images decoded at a time, so that memory grows by embeddings only."""
 
@@ -62,6 +52,7 @@ class Described:
     Attributes:
         paths: N keys.
         gallery: embeddings, attribute probabilities by Bruna, identities, cameras.
+        plain: the same without the mirror images; the same object where none were embedded.
         codes: N x 12 true attribute codes, -1 where not annotated.
         predicted: N x 15 codes by Task 1: the twelve attributes, camera4, camera6, junk.
         junk: N probabilities of junk by Task 1.
@@ -69,15 +60,22 @@ class Described:
 
     paths: npt.NDArray[np.object_]
     gallery: Gallery
+    plain: Gallery
     codes: npt.NDArray[np.int64]
     predicted: npt.NDArray[np.int64]
     junk: Tensor
 
 
 def describe(
-    table: pd.DataFrame, segments: pd.DataFrame | None, models: Models, batch_size: int, name: str
+    table: pd.DataFrame,
+    segments: pd.DataFrame | None,
+    models: Models,
+    batch_size: int,
+    name: str,
+    *,
+    flip: bool = False,
 ) -> Described:
-    """Run Task 1 and Bruna once over a table.
+    """Run Task 1 and Bruna once over a table, Bruna over the mirror images too if asked.
 
     Args:
         table: an image table.
@@ -85,6 +83,7 @@ def describe(
         models: the trained networks.
         batch_size: images a pass.
         name: of the table, for the progress bars.
+        flip: describe each image by the mean of what Bruna says of it and of its mirror image.
     """
     bruna, size = models.bruna
     network, network_size = models.attributes
@@ -92,107 +91,57 @@ def describe(
     if segments is None and (masks or joined):
         segments = segment_table(table, models.unet, batch_size, models.device, name)
     by_path = None if segments is None else segments.set_index("path")
-    features, probabilities, logits = [], [], []
+    plain, mirrored, logits = [], [], []
     for start in range(0, len(table), _DESCRIBED_AT_ONCE):
         rows = table.iloc[start : start + _DESCRIBED_AT_ONCE]
         part = None if by_path is None else by_path.loc[rows["path"]].reset_index()
         persons = PersonStore.decode(rows, part, size, masks=masks, bottleneck=joined).to(models.device)
         label = f"embed {name} from {start:,}" if len(table) > _DESCRIBED_AT_ONCE else f"embed {name}"
-        found = embed(bruna, persons, batch_size, label)
-        features.append(found.features)
-        probabilities.append(found.attributes)
+        plain.append(embed(bruna, persons, batch_size, label))
+        if flip:
+            text = label.replace("embed", "embed mirrored")
+            mirrored.append(embed(bruna, persons, batch_size, text, mirrored=True))
         same = network_size == size
         images = persons.images if same else ImageStore.decode(list(rows["image"]), list(rows["path"]), network_size)
         images = images.to(models.device)
         logits.append(attribute_logits(network, images, batch_size, label.replace("embed", "attributes of")))
     task1 = torch.cat(logits)
+    identities = torch.tensor(table["identity"].to_numpy(np.int64))
+    cameras = torch.tensor(table["camera"].to_numpy(np.int64))
+    features, attributes = (torch.cat([getattr(e, what) for e in plain]) for what in ("features", "attributes"))
+    alone = Gallery(features, attributes, identities, cameras)
+    both = alone
+    if flip:
+        other, others = (torch.cat([getattr(e, what) for e in mirrored]) for what in ("features", "attributes"))
+        both = Gallery(mean_direction(features, other), (attributes + others) / 2, identities, cameras)
     return Described(
         paths=table["path"].to_numpy(),
-        gallery=Gallery(
-            torch.cat(features),
-            torch.cat(probabilities),
-            torch.tensor(table["identity"].to_numpy(np.int64)),
-            torch.tensor(table["camera"].to_numpy(np.int64)),
-        ),
+        gallery=both,
+        plain=alone,
         codes=attribute_codes(table),
         predicted=task_predictions(task1).numpy(),
         junk=task1[:, -1].sigmoid(),
     )
 
 
-@dataclass(frozen=True)
-class Retrieval:
-    """A query set ranked against a gallery.
+def mean_direction(first: Tensor, second: Tensor) -> Tensor:
+    """The mean of two embeddings of the same images (N x F), as long as they are themselves on average.
 
-    Attributes:
-        query, gallery: the two sets; the same object where every image is both.
-        results: by protocol name, with the junk filter as the parameters say.
-        unfiltered: by protocol name, without the junk filter.
-        nearest: the first images of each query under the Market-1501 protocol, for pictures.
-        kept: booleans over the gallery, False where the junk filter left an image out.
+    The mean of two vectors is shorter than they are, the more so the less they agree; a distance would take that
+    for a difference between images.
     """
-
-    query: Described
-    gallery: Described
-    results: dict[str, RetrievalResults]
-    unfiltered: dict[str, RetrievalResults]
-    nearest: Nearest
-    kept: Tensor
-
-    def summary(self) -> dict[str, Any]:
-        """The figures of every protocol as one nested dict."""
-        return {
-            **{name: dict(result.summary()) for name, result in self.results.items()},
-            "unfiltered": {name: dict(result.summary()) for name, result in self.unfiltered.items()},
-            "gallery": len(self.kept),
-            "left_out_as_junk": int((~self.kept).sum()),
-        }
-
-
-def retrieve(query: Described, gallery: Described, params: Evaluate) -> Retrieval:
-    """Rank a gallery by the paper's distance, d(ft) (0.1 + d(att)), under both protocols (section 3.2.1)."""
-    distance = ProductDistance(params.attribute_offset)
-    itself = torch.arange(len(query.gallery)) if query is gallery else None
-    everything = torch.ones(len(gallery.gallery), dtype=torch.bool)
-    kept = gallery.junk < params.junk_threshold if params.filter_junk else everything
-
-    def ranked(left: Tensor) -> dict[str, RetrievalResults]:
-        return {
-            protocol.name: evaluate_retrieval(
-                query.gallery, gallery.gallery, distance, protocol, kept=left, self_index=itself
-            )
-            for protocol in PROTOCOLS
-        }
-
-    results = ranked(kept)
-    nearest = top_k(
-        query.gallery,
-        gallery.gallery,
-        distance,
-        MARKET1501,
-        min(params.rank_list_length, len(gallery.gallery)),
-        kept=kept,
-        self_index=itself,
-    )
-    unfiltered = results if bool(kept.all()) else ranked(everything)
-    return Retrieval(query, gallery, results, unfiltered, nearest, kept)
-
-
-def nearest_unlabelled(query: Described, gallery: Described, params: Evaluate) -> Nearest:
-    """The first `reid_test_length` gallery images of every unlabelled query, junk left out, best first."""
-    kept = gallery.junk < params.junk_threshold if params.filter_junk else None
-    return top_k(
-        query.gallery,
-        gallery.gallery,
-        ProductDistance(params.attribute_offset),
-        COURSE,
-        min(params.reid_test_length, len(gallery.gallery)),
-        kept=kept,
-    )
+    mean = (first + second) / 2
+    length = (torch.linalg.vector_norm(first, dim=1) + torch.linalg.vector_norm(second, dim=1)) / 2
+    scale: Tensor = length / torch.linalg.vector_norm(mean, dim=1).clamp_min(1e-12)
+    return mean * scale[:, None]
 
 
 def attribute_figures(described: Described) -> dict[str, dict[str, float]]:
-    """Accuracy, macro precision and macro recall of Task 1 for each attribute that is annotated."""
+    """Accuracy, macro precision and macro recall of Task 1 for each attribute, beside those of a constant answer.
+
+    `majority` is the accuracy of always answering the commonest value, `chance` the balanced accuracy (`recall`) of
+    any constant answer. Empty where nothing is annotated.
+    """
     known = (described.codes >= 0).any(axis=1)
     if not known.any():
         return {}
@@ -205,54 +154,7 @@ def attribute_figures(described: Described) -> dict[str, dict[str, float]]:
             "precision": float(result.precision),
             "recall": float(result.recall),
             "majority": float(result.majority),
+            "chance": float(result.chance),
         }
         for name, result in zip(NAMES, found, strict=False)
     }
-
-
-def per_query(retrieval: Retrieval) -> pd.DataFrame:
-    """One row a query: average precision and rank of the first hit under each protocol, worst first."""
-    table = pd.DataFrame({"path": retrieval.query.paths, "identity": retrieval.query.gallery.identities.numpy()})
-    for name, result in retrieval.results.items():
-        table[f"{name}_ap"] = result.average_precisions.numpy()
-        table[f"{name}_first_hit"] = result.first_hits.numpy()
-    return table.sort_values([f"{MARKET1501.name}_ap", "path"], ignore_index=True)
-
-
-STRIPES, BINS = 6, 8
-"""The colour histogram that a network has to beat: so many horizontal stripes, so many bins a channel."""
-
-
-def color_histograms(table: pd.DataFrame, size: tuple[int, int]) -> Gallery:
-    """Images described by colour alone: the root of an RGB histogram of each of six stripes, N x 3,072.
-
-    The Euclidean distance between roots of histograms is the Hellinger distance.
-    """
-    parts = []
-    for start in range(0, len(table), _DESCRIBED_AT_ONCE):
-        rows = table.iloc[start : start + _DESCRIBED_AT_ONCE]
-        pixels = ImageStore.decode(list(rows["image"]), list(rows["path"]), size).pixels.long()
-        bins = (pixels * BINS) // 256
-        color = (bins[:, 0] * BINS + bins[:, 1]) * BINS + bins[:, 2]
-        stripe = (torch.arange(size[0]) * STRIPES // size[0]).view(1, -1, 1)
-        place = (stripe * BINS**3 + color).flatten(1)
-        counts = torch.zeros(len(rows), STRIPES * BINS**3)
-        counts.scatter_add_(1, place, torch.ones(place.shape))
-        parts.append((counts / counts.sum(dim=1, keepdim=True)).sqrt())
-    return Gallery(
-        torch.cat(parts),
-        None,
-        torch.tensor(table["identity"].to_numpy(np.int64)),
-        torch.tensor(table["camera"].to_numpy(np.int64)),
-    )
-
-
-def histogram_figures(table: pd.DataFrame, size: tuple[int, int]) -> dict[str, dict[str, float]]:
-    """MAP and rank-1 of colour histograms under both protocols, every image both query and gallery."""
-    gallery = color_histograms(table, size)
-    itself = torch.arange(len(gallery))
-    found = {
-        protocol.name: evaluate_retrieval(gallery, gallery, Euclidean(), protocol, self_index=itself).summary()
-        for protocol in PROTOCOLS
-    }
-    return {name: {key: float(values[key]) for key in ("map", "rank1")} for name, values in found.items()}

@@ -11,8 +11,9 @@ from bruna.dataset.filenames import LABELLED
 from bruna.dataset.packing import write_images
 from bruna.dataset.tables import read_table
 from bruna.dataset.validation import validate_dataset
-from bruna.evaluation import Models, attribute_figures, describe, retrieve
+from bruna.evaluation import Models, attribute_figures, describe
 from bruna.params import Params
+from bruna.retrieval_evaluation import retrieve
 
 
 def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch.device) -> dict[str, Any]:
@@ -26,8 +27,9 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
 
     Returns:
         `retrieval.<course|market1501>.<map|rank1|rank5|rank10|minp|queries|left_out>`, with the junk filter as
-        the parameters say and below `retrieval.unfiltered` without it, and
-        `attributes.<name>.<accuracy|precision|recall|majority>` for the twelve attributes.
+        the parameters say and below `retrieval.unfiltered` without it; the same below
+        `retrieval.variants.<features_only|no_flip|reranked>` with that one thing changed; and
+        `attributes.<name>.<accuracy|precision|recall|majority|chance>` for the twelve attributes.
 
     Raises:
         BrunaError: the folder does not pass the validation, a model is missing, or no query has a match.
@@ -40,10 +42,11 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
         packed = Path(scratch) / "people.parquet"
         write_images(folder, manifest[manifest["subset"] == LABELLED[0]], annotations, packed)
         table = read_table(packed)
-    people = describe(table, None, loaded, params.evaluate.batch_size, folder.name)
+    settings = params.evaluate
+    people = describe(table, None, loaded, settings.batch_size, folder.name, flip=settings.flip)
     return {
         "images": len(table),
         "identities": int(table["identity"].nunique()),
-        "retrieval": retrieve(people, people, params.evaluate).summary(),
+        "retrieval": retrieve(people, people, settings).summary(),
         "attributes": attribute_figures(people),
     }

@@ -64,7 +64,9 @@ def task_predictions(logits: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def embed(bruna: Bruna, store: PersonStore, batch_size: int, description: str | None = None) -> Embedding:
+def embed(
+    bruna: Bruna, store: PersonStore, batch_size: int, description: str | None = None, *, mirrored: bool = False
+) -> Embedding:
     """Bruna's features and attribute logits of every image of a store.
 
     Args:
@@ -72,6 +74,8 @@ def embed(bruna: Bruna, store: PersonStore, batch_size: int, description: str | 
         store: N images, with the masks and bottlenecks that Bruna takes.
         batch_size: images a pass.
         description: shows a progress bar of this name; None shows none.
+        mirrored: embed the mirror images, masks mirrored with them. The U-Net's pooled bottleneck stays that of
+            the image as it is: it was made once, by the stage `segment`.
 
     Returns:
         N x F features and N x 32 logits, float32, on the CPU.
@@ -80,7 +84,10 @@ def embed(bruna: Bruna, store: PersonStore, batch_size: int, description: str | 
     features, logits = [], []
     for rows in _batches(len(store), batch_size, description):
         batch = store[rows]
-        found = bruna(as_floats(batch.images), mask_floats(batch.masks), batch.bottlenecks)
+        images, masks = as_floats(batch.images), mask_floats(batch.masks)
+        if mirrored:
+            images, masks = images.flip(-1), None if masks is None else masks.flip(-1)
+        found = bruna(images, masks, batch.bottlenecks)
         features.append(found.features.cpu())
         logits.append(found.logits.cpu())
     found_features = torch.cat(features)

@@ -213,6 +213,11 @@ class Evaluate(_Group):
 
     batch_size: Count
     attribute_offset: Annotated[float, Field(ge=0)]
+    flip: bool
+    rerank: bool
+    rerank_k1: Count
+    rerank_k2: Count
+    rerank_lambda: Share
     filter_junk: bool
     junk_threshold: Share
     rank_list_queries: Annotated[int, Field(ge=0)]

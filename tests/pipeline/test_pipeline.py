@@ -119,7 +119,7 @@ def test_an_experiment_runs_what_it_changes(project: Project) -> None:
 
 def test_a_mistake_in_the_parameters_is_named(project: Project) -> None:
     printed = project.run("dvc", "exp", "run", "-S", "train_unet.lr=banana", fails=True)
-    assert "train_unet.lr" in printed and "banana" in printed
+    assert "train_unet.lr" in printed and "banana" in printed and "Nothing is lost" in printed
     assert "Traceback" not in printed
     project.run("git", "checkout", "--quiet", "--", ".")
     project.run("dvc", "checkout", "--quiet")

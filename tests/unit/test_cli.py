@@ -76,7 +76,7 @@ def test_mistakes_end_with_one_message_and_status_1(project, bruna):
         (("import", "missing.zip"), "missing.zip does not exist"),
         (("import", "params.yaml", "--merge", "--replace"), "Give one of them"),
         (("preset", "papre"), "found: market1501, paper, sample"),
-        (("summary",), "dvc repro"),
+        (("summary",), "not the top folder of the project"),
         (("evaluate", "nowhere"), "nowhere is not a folder"),
     ]:
         status, out, err = bruna(*arguments)
@@ -133,6 +133,24 @@ def test_summary_shows_the_main_figures_in_pipeline_order(project, bruna):
         "validation/market1501/map",
         "validation/market1501/rank1",
     ]
+
+
+def test_summary_before_the_first_run_says_what_to_run(project, bruna):
+    Path("dvc.yaml").write_text("stages: {}\n")
+    status, _, err = bruna("summary")
+    assert status == 1
+    assert "`dvc repro` runs the pipeline" in err
+
+
+def test_sample_says_what_comes_next_unless_a_script_asks(project, bruna, monkeypatch):
+    import bruna.dataset.sample as package
+
+    monkeypatch.setattr(package, "render_sample", lambda to, **_: to.mkdir())
+    assert "Next: `dvc add data`" in bruna("sample")[1]
+    Path("data").rmdir()
+    status, out, _ = bruna("sample", "--if-missing")
+    assert status == 0
+    assert "Next" not in out
 
 
 def test_interrupt_ends_with_130(project):

@@ -11,7 +11,7 @@ from bruna.dataset.annotations import Annotations, read_annotations
 from bruna.dataset.attributes import NAMES
 from bruna.dataset.facts import image_facts, manifest_of
 from bruna.report.exploration import attribute_shares, exploration_figures
-from bruna.report.style import new_figure, save, show_image
+from bruna.report.style import new_figure, save
 from tiny_dataset import write_dataset
 
 
@@ -48,7 +48,7 @@ def test_figures_show_the_data_and_are_written_alike(data: Path, tmp_path: Path)
     cameras = figures["images"].axes[1]
     assert [bar.get_height() for bar in cameras.containers[0]] == [4, 4]
     # One image a person on a sheet, the other cells empty.
-    assert sum(bool(axes.images) for axes in figures["best_images"].axes) == 4
+    assert sum(text.get_text().startswith("sharpness") for text in figures["best_images"].axes[0].texts) == 4
 
 
 def test_sheets_are_ordered_by_quality(data: Path) -> None:
@@ -57,10 +57,12 @@ def test_sheets_are_ordered_by_quality(data: Path) -> None:
     manifest.loc[train, "brightness"] = np.float32(0.4)
     manifest.loc[train, "sharpness"] = np.array([100, 90, 800, 700, 10, 20, 400, 300], dtype=np.float32)
     figures = exploration_figures(manifest, read_annotations(data / "annotations_train.csv"), data)
-    best = [axes.get_title() for axes in figures["best_images"].axes[:4]]
-    worst = [axes.get_title() for axes in figures["worst_images"].axes[:4]]
-    assert [text.split()[1] for text in best] == ["800", "400", "100", "20"]
-    assert [text.split()[1] for text in worst] == ["10", "90", "300", "700"]
+    best, worst = (
+        [text.get_text().split()[1] for text in figures[name].axes[0].texts if "sharpness" in text.get_text()]
+        for name in ("best_images", "worst_images")
+    )
+    assert best == ["800", "400", "100", "20"]
+    assert worst == ["10", "90", "300", "700"]
 
 
 def test_one_camera_and_equal_images_do_not_break_the_figures(data: Path) -> None:
@@ -70,10 +72,8 @@ def test_one_camera_and_equal_images_do_not_break_the_figures(data: Path) -> Non
     exploration_figures(manifest, read_annotations(data / "annotations_train.csv"), data)
 
 
-def test_style_axes_are_always_two_dimensional_and_images_keep_their_scale() -> None:
+def test_style_axes_are_always_two_dimensional() -> None:
     _, axes = new_figure()
     assert axes.shape == (1, 1)
     _, axes = new_figure(2, 3)
     assert axes.shape == (2, 3)
-    show_image(axes[0, 0], np.full((4, 2), 10, dtype=np.uint8))
-    assert axes[0, 0].images[0].get_clim() == (0, 255)

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from bruna.report.blocks import Folded, Note, Picture, Settings, Table, png_bytes
+from bruna.report.blocks import Folded, Note, Picture, Settings, Table
 from bruna.report.figures import cmc_curves
 from bruna.report.page import Section, Tile, render, write_report
+from bruna.report.style import png_bytes
 
 VOID = {"meta", "img", "br", "link"}
 

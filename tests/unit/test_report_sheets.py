@@ -13,12 +13,11 @@ from PIL import Image
 from scipy import ndimage
 
 from bruna.report.attribute_metrics import TASKS
-from bruna.report.blocks import png_bytes
 from bruna.report.confidence import KINDS, confidence_sheet, confident_picks
 from bruna.report.overlays import EXTRA, MISSED, MaskPair, best_median_worst, iou_of, mask_overlays, overlay
 from bruna.report.rank_list import HardExample, Hit, RankRow, hard_examples, rank_lists
 from bruna.report.sheets import Sheet, TileSize
-from bruna.report.style import BAD, GOOD, MUTED
+from bruna.report.style import BAD, GOOD, MUTED, png_bytes
 
 PERSON = np.full((128, 64, 3), (10, 20, 200), dtype=np.uint8)
 

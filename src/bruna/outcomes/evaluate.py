@@ -1,5 +1,6 @@
 """What `evaluate` leaves: figures of retrieval, rank lists, the course deliverables, the report page."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,17 +11,7 @@ import pandas as pd
 
 from bruna.batches.store import ImageStore
 from bruna.dataset.tables import read_table
-from bruna.evaluation import (
-    Described,
-    Models,
-    Retrieval,
-    attribute_figures,
-    describe,
-    histogram_figures,
-    nearest_unlabelled,
-    per_query,
-    retrieve,
-)
+from bruna.evaluation import Described, Models, attribute_figures, describe
 from bruna.files import whole_file, whole_folder
 from bruna.outcomes.common import keep_csv, keep_figure
 from bruna.outcomes.report import write_page
@@ -28,6 +19,7 @@ from bruna.params import Evaluate
 from bruna.report.figures import ap_histogram, cmc_curves
 from bruna.report.rank_list import Hit, RankRow, rank_lists
 from bruna.retrieval.submission import classification_csv, reid_text
+from bruna.retrieval_evaluation import Retrieval, histogram_figures, nearest_unlabelled, per_query, retrieve
 from bruna.tracking import Tracker
 
 _CMC_DEPTH = 20
@@ -45,13 +37,20 @@ class _Set:
 
 
 def evaluate_and_keep(
-    models: Models, params: Evaluate, *, artifacts: Path, plots: Path, tracker: Tracker
+    models: Models,
+    params: Evaluate,
+    *,
+    untrained: Mapping[str, Any],
+    artifacts: Path,
+    plots: Path,
+    tracker: Tracker,
 ) -> dict[str, Any]:
     """Measure the trained models on everything the split left for it, and write all that the stage writes.
 
     Args:
         models: the trained networks.
         params: the group `evaluate`.
+        untrained: Bruna's figures before training, by protocol, to stand beside those after it.
         artifacts: the folder of all stages' outputs; this one's are `artifacts/evaluate`.
         plots: where the pictures go.
         tracker: the stage's run.
@@ -62,7 +61,10 @@ def evaluate_and_keep(
     sets = _labelled_sets(models, params, artifacts)
     metrics: dict[str, Any] = {found.name: found.retrieval.summary() for found in sets}
     validation = sets[0]
-    metrics["baselines"] = {"histogram": histogram_figures(validation.gallery, models.bruna[1])}
+    metrics["baselines"] = {
+        "untrained": dict(untrained),
+        "histogram": histogram_figures(validation.gallery, models.bruna[1]),
+    }
     for found in sets:
         if figures := attribute_figures(found.retrieval.gallery):
             metrics[found.name]["attributes"] = figures
@@ -84,7 +86,8 @@ def _labelled_sets(models: Models, params: Evaluate, artifacts: Path) -> list[_S
     def described(name: str) -> tuple[pd.DataFrame, Described]:
         table = read_table(artifacts / "split" / f"{name}.parquet")
         segments = read_table(artifacts / "segment" / f"{name}.parquet")
-        return table, describe(table, segments, models, params.batch_size, PurePosixPath(name).name)
+        label = PurePosixPath(name).name
+        return table, describe(table, segments, models, params.batch_size, label, flip=params.flip)
 
     table, people = described("validation")
     sets = [_Set("validation", retrieve(people, people, params), table, table)]
@@ -154,7 +157,7 @@ def _deliverables(models: Models, params: Evaluate, artifacts: Path, folder: Pat
         if not path.exists():
             return None
         segments = read_table(artifacts / "segment" / "test" / f"{part}.parquet")
-        return describe(read_table(path), segments, models, params.batch_size, part)
+        return describe(read_table(path), segments, models, params.batch_size, part, flip=params.flip)
 
     gallery = described("test")
     if gallery is None:

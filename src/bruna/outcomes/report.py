@@ -1,5 +1,6 @@
 """The report page: every stage's figures on one self-contained page."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,16 +8,32 @@ from typing import Any
 import pandas as pd
 
 from bruna.files import read_json
-from bruna.report.blocks import Block, Folded, Note, Picture, Settings, Table
+from bruna.outcomes.retrieval_section import pictures, retrieval_section
+from bruna.report.blocks import Block, Folded, Note, Settings, Table
 from bruna.report.page import Section, Tile, write_report
 
-_RETRIEVAL = {"map": "mAP", "rank1": "rank-1", "rank5": "rank-5", "rank10": "rank-10", "minp": "mINP"}
-_PROTOCOLS = {"course": "course", "market1501": "Market-1501"}
-_SETS = {
-    "validation": "Validation identities, every image both query and gallery",
-    "test": "Test set, its own query and gallery folders",
+_PERCENT = dict.fromkeys(("acc", "prec", "rec", "majority"), "{:.1%}")
+_MODELS = {"train_unet": "unet", "train_attributes": "attributes", "train_bruna": "bruna"}
+"""Stage -> folder of what it trained."""
+_BALANCE = {
+    "attribute": "attribute",
+    "value": "value",
+    "people": "people/all",
+    "train": "people/train",
+    "wanted": "people/train, wanted",
+    "deviation": "people/train, off by",
+    "validation": "people/validation",
+    "percent": "share of the people/all",
+    "train_percent": "share of the people/train",
+    "validation_percent": "share of the people/validation",
+    "images": "images/all",
+    "train_images": "images/train",
+    "validation_images": "images/validation",
+    "image_percent": "share of the images/all",
+    "train_image_percent": "share of the images/train",
+    "validation_image_percent": "share of the images/validation",
 }
-_PERCENT = dict.fromkeys((*_RETRIEVAL.values(), "acc", "prec", "rec", "majority"), "{:.1%}")
+"""Columns of balance.csv and their headings."""
 
 
 def write_page(
@@ -33,7 +50,7 @@ def write_page(
     """
     table1 = pd.read_csv(artifacts / "plots" / "train_attributes" / "table1.csv")
     sections = [
-        _retrieval(metrics, plots),
+        retrieval_section(metrics, plots, filters_junk=bool(settings["filter_junk"])),
         _attributes(table1, artifacts / "plots" / "train_attributes"),
         _training(artifacts / "plots"),
         _data(artifacts / "plots"),
@@ -56,53 +73,27 @@ def _tiles(metrics: Mapping[str, Any], table1: pd.DataFrame) -> list[Tile]:
         Tile("mAP", f"{found['market1501']['map']:.1%}", "Market-1501 protocol, validation"),
         Tile("rank-1", f"{found['market1501']['rank1']:.1%}", "Market-1501 protocol, validation"),
         Tile("mAP", f"{found['course']['map']:.1%}", "course protocol, validation"),
-        Tile("Attributes", f"{twelve['validation/acc']:.1%}", "mean accuracy of the 12, validation"),
-        Tile("Attributes", f"{twelve['validation/rec']:.1%}", "mean balanced accuracy of the 12, validation"),
+        Tile(
+            "Attributes",
+            f"{twelve['validation/acc']:.1%}",
+            f"mean accuracy of the 12, validation; always the commonest value: {twelve['validation/majority']:.1%}",
+        ),
+        Tile(
+            "Attributes",
+            f"{twelve['validation/rec']:.1%}",
+            f"mean balanced accuracy of the 12, validation{_constant_answer(found)}",
+        ),
     ]
     if "test" in metrics:
         tiles.insert(2, Tile("mAP", f"{metrics['test']['market1501']['map']:.1%}", "Market-1501 protocol, test set"))
     return tiles
 
 
-def _row(values: Mapping[str, Any], name: str, protocol: str) -> dict[str, Any]:
-    return {"what": name, "protocol": _PROTOCOLS[protocol]} | {
-        title: values[protocol].get(key, float("nan")) for key, title in _RETRIEVAL.items()
-    }
-
-
-def _retrieval(metrics: Mapping[str, Any], plots: Path) -> Section:
-    blocks: list[Block] = []
-    for name in (name for name in _SETS if name in metrics):
-        found = metrics[name]
-        rows = []
-        for protocol in _PROTOCOLS:
-            rows.append(_row(found, "Bruna", protocol))
-            if found["left_out_as_junk"]:
-                rows.append(_row(found["unfiltered"], "Bruna, junk filter off", protocol))
-            if name == "validation":
-                rows.append(_row(metrics["baselines"]["histogram"], "colour histograms", protocol))
-        blocks.append(Table(pd.DataFrame(rows), _SETS[name], _PERCENT, strong=["Bruna"]))
-        counts = found["market1501"]
-        blocks.append(
-            f"{counts['queries']:,} queries with a match, {counts['left_out']:,} without; {found['gallery']:,} "
-            f"gallery images, of which Task 1’s junk class left out {found['left_out_as_junk']:,}."
-        )
-        blocks += _pictures(
-            plots,
-            {
-                f"rank_lists_{name}": "Queries from the worst to the best average precision, nearest image first.",
-                f"cmc_{name}": "Share of the queries with a right image among the first k.",
-                f"ap_{name}": "How the average precision is spread over the queries.",
-            },
-        )
-    blocks.append(
-        Note(
-            "The course protocol leaves the query itself in the gallery and counts it as a hit, and same-camera images "
-            "too: its figures are no measure of finding a person again on another camera. The Market-1501 protocol is. "
-            "A validation gallery is far smaller than the official test gallery: equal figures are not equal quality."
-        )
-    )
-    return Section("Retrieval", blocks)
+def _constant_answer(found: Mapping[str, Any]) -> str:
+    """What balanced accuracy a constant answer would have: one over the number of values that occur."""
+    chances = [figures["chance"] for figures in found.get("attributes", {}).values()]
+    known = [chance for chance in chances if not math.isnan(chance)]  # of an attribute that is not annotated
+    return f"; any constant answer: {sum(known) / len(known):.1%}" if known else ""
 
 
 def _attributes(table1: pd.DataFrame, plots: Path) -> Section:
@@ -113,7 +104,7 @@ def _attributes(table1: pd.DataFrame, plots: Path) -> Section:
             _PERCENT,
             strong=list(table1["task"].iloc[-2:]),
         ),
-        *_pictures(
+        *pictures(
             plots,
             {
                 "attributes": "A head that only names the commonest value reaches its mark, no more.",
@@ -123,7 +114,7 @@ def _attributes(table1: pd.DataFrame, plots: Path) -> Section:
         ),
         Folded(
             "Confusion matrices and curves",
-            _pictures(
+            pictures(
                 plots,
                 {
                     "confusion_validation": "Validation identities.",
@@ -137,33 +128,56 @@ def _attributes(table1: pd.DataFrame, plots: Path) -> Section:
 
 
 def _training(plots: Path) -> Section:
-    pictures = {
+    captions = {
         "train_bruna/curves": "Losses, distances and mAP of every epoch (Figure 8 of the paper).",
         "train_bruna/hard_examples": "What the adversary picks, beside a random draw (Figure 6).",
         "train_unet/overlays": "The U-Net on held-out pairs: best, median and worst.",
         "train_unet/curves": "U-Net: loss and overlap of every epoch.",
     }
-    return Section("Training", _pictures(plots, pictures))
+    return Section("Training", [*_growing_margin(plots / "train_bruna" / "epochs.csv"), *pictures(plots, captions)])
+
+
+def _growing_margin(epochs: Path) -> list[Block]:
+    """Why the curve of Bruna's loss goes up, where it had to."""
+    margin = pd.read_csv(epochs).get("train/margin") if epochs.exists() else None
+    if margin is None or margin.iloc[-1] <= margin.iloc[0]:
+        return []
+    return [
+        Note(
+            f"Bruna’s loss is no measure of progress: its margin P grew from {margin.iloc[0]:.3g} to "
+            f"{margin.iloc[-1]:.3g} during the training, and with it the triplet loss of every stranger who is not yet "
+            "that far away. So the loss usually rises. Whether Bruna learns shows in the mAP on unseen people, in the "
+            "last row of its curves."
+        )
+    ]
 
 
 def _data(plots: Path) -> Section:
     blocks: list[Block] = []
     balance = plots / "split" / "balance.csv"
     if balance.exists():
-        table = pd.read_csv(balance)
-        blocks.append(Folded("How evenly the split shares the attribute values", [Table(table, "", {})]))
+        blocks.append(Folded("How evenly the split shares the attribute values", [_balance(pd.read_csv(balance))]))
     names = sorted(path.stem for path in (plots / "validate").glob("*.png"))
-    blocks.append(Folded("The images", _pictures(plots / "validate", {name: name.replace("_", " ") for name in names})))
+    blocks.append(
+        Folded(
+            "The images", pictures(plots / "validate", {name: name.replace("_", " ").capitalize() for name in names})
+        )
+    )
     return Section("Data", blocks)
 
 
+def _balance(table: pd.DataFrame) -> Table:
+    shares = {head: "{:.1f}%" for head in _BALANCE.values() if head.startswith("share")}
+    people = {head: "{:.1f}" for head in _BALANCE.values() if head.endswith(("wanted", "off by"))}
+    known = table[[column for column in _BALANCE if column in table]]
+    return Table(known.rename(columns=_BALANCE), "A person's images are all on one side of the split", shares | people)
+
+
 def _settings(artifacts: Path, settings: Mapping[str, Any]) -> Section:
-    folders = ("unet", "attributes", "bruna")
-    groups = {name: read_json(artifacts / name / "settings.json") for name in folders}
+    """Every stage's settings: of a trained one those its models were saved with, its whole group where it is there."""
+    groups: dict[str, Any] = {}
+    for stage, folder in _MODELS.items():
+        saved = read_json(artifacts / folder / "settings.json")
+        built = {key: value for key, value in saved.items() if key != "params"}
+        groups[stage] = built | saved.get("params", {})
     return Section("Settings", [Settings({**groups, "evaluate": dict(settings)})])
-
-
-def _pictures(plots: Path, captions: Mapping[str, str]) -> list[Block]:
-    """The pictures that exist: a data set without masks has no overlays."""
-    found = [(plots / f"{name}.png", caption) for name, caption in captions.items()]
-    return [Picture(path.read_bytes(), caption) for path, caption in found if path.exists()]

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bruna.report.sheets import DPI
+from bruna.report.style import png_bytes
 
 _LARGE = 400_000
 """PNG bytes from which on a picture is embedded as WebP: sheets of photographs would make the page ten times
@@ -70,13 +70,6 @@ class Folded:
 
 Block = str | Note | Table | Picture | Settings | Folded
 """What a section is made of; a plain string is a paragraph."""
-
-
-def png_bytes(figure: Figure) -> bytes:
-    """A figure as PNG, the same bytes that `style.save` writes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def blocks_html(blocks: Sequence[Block]) -> str:

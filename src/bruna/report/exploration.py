@@ -13,10 +13,13 @@ from PIL import Image
 
 from bruna.dataset.annotations import HALVES, Annotations
 from bruna.dataset.attributes import ATTRIBUTES, Attribute
-from bruna.report.style import CLOTHES_COLORS, COLORS, MUTED, blank, new_figure, show_image
+from bruna.report.sheets import Sheet, TileSize
+from bruna.report.style import CLOTHES_COLORS, COLORS, MUTED, new_figure
 
 SHEET = (3, 8)
 """Rows and columns of a contact sheet."""
+_TILE = TileSize(128, 256)
+_GAP, _TOP = 12, 46
 
 
 def exploration_figures(manifest: pd.DataFrame, annotations: Annotations, folder: Path) -> dict[str, Figure]:
@@ -190,11 +193,14 @@ def _first_of_each(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sheet(rows: pd.DataFrame, folder: Path, title: str) -> Figure:
-    figure, axes = new_figure(*SHEET, width=10, height=8.2, title=title)
-    for cell in axes.flat:
-        blank(cell)
-    for cell, row in zip(axes.flat, rows.itertuples(), strict=False):
+    lines, columns = SHEET
+    step, line = _TILE.width + _GAP, _TILE.height + 46
+    sheet = Sheet(columns * step + _GAP, _TOP + lines * line)
+    sheet.text(_GAP, 10, title, 13, fontweight="bold")
+    for i, row in enumerate(rows.itertuples()):
+        x, y = _GAP + i % columns * step, _TOP + i // columns * line
         with Image.open(folder / str(row.path)) as image:
-            pixels = np.asarray(image.convert("RGB"))
-        show_image(cell, pixels, f"sharpness {row.sharpness:,.0f}\nbrightness {row.brightness:.2f}")
-    return figure
+            sheet.image(np.asarray(image.convert("RGB")), x, y, _TILE)
+        text = f"sharpness {row.sharpness:,.0f}\nbrightness {row.brightness:.2f}"
+        sheet.text(x + _TILE.width / 2, y + _TILE.height + 4, text, 8, ha="center")
+    return sheet.finish()

@@ -9,7 +9,7 @@ CSS = """
 html{scroll-behavior:smooth;-webkit-text-size-adjust:100%}
 body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,
 "Helvetica Neue",Arial,sans-serif}
-header,main,footer{max-width:1240px;margin:0 auto;padding:0 24px}
+header,main,footer{max-width:1660px;margin:0 auto;padding:0 24px}
 header{padding-top:40px}
 h1{font-size:2.1rem;line-height:1.15;margin:0 0 8px;letter-spacing:-.02em}
 h2{font-size:1.4rem;margin:0 0 12px;letter-spacing:-.01em}

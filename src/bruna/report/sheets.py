@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.artist import Artist
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 from PIL import Image
 
-from bruna.report.style import BAD, GOOD, INK, MUTED, new_figure
+from bruna.report.style import BAD, DPI, GOOD, INK, MUTED, new_figure
 
 Pixels = npt.NDArray[Any]
 """An image: H x W x 3 or H x W, uint8 0..255 or floats 0..1."""
 
-DPI = 120
-"""Pixels an inch at which `style.save` writes, so that one unit of a sheet is one pixel of the file."""
 FRAME = 5
 """Thickness of a frame, pixels."""
 _INKS = {True: GOOD, False: BAD, None: MUTED}
@@ -47,8 +47,20 @@ def as_rgb(image: Pixels) -> npt.NDArray[np.uint8]:
     return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image[..., :3]
 
 
+class _Backdrop(Artist):
+    """Pixels painted as they are over the whole figure; `imshow` would resample every one of them to itself."""
+
+    def __init__(self, pixels: npt.NDArray[np.uint8]) -> None:
+        super().__init__()
+        self._pixels = np.dstack([pixels, np.full(pixels.shape[:2], 255, dtype=np.uint8)])
+        self.set_zorder(0)
+
+    def draw(self, renderer: RendererBase) -> None:
+        renderer.draw_image(renderer.new_gc(), 0, 0, self._pixels[::-1])
+
+
 class Sheet:
-    """A white page in pixel coordinates, x to the right and y down."""
+    """A white page in pixel coordinates, x to the right and y down; one unit is one pixel of the file."""
 
     def __init__(self, width: int, height: int) -> None:
         self._canvas = np.full((height, width, 3), 255, dtype=np.uint8)
@@ -121,6 +133,5 @@ class Sheet:
 
     def finish(self) -> Figure:
         """The finished sheet."""
-        # Pixel for pixel behind the axes: `imshow` would resample the whole page, twice for every saved file.
-        self._figure.figimage(self._canvas, origin="upper", zorder=-1)
+        self._axes.add_artist(_Backdrop(self._canvas))
         return self._figure

@@ -111,7 +111,7 @@ def top_k(
         return Nearest(indices, distances)
     for start, stop in search.blocks():
         near, _ = search.distances(start, stop)
-        values, columns = _nearest(near, width)
+        values, columns = smallest(near, width)
         found = search.columns[columns.cpu()]
         found[values.cpu() == torch.inf] = -1
         indices[start:stop, :width], distances[start:stop, :width] = found, values.cpu()
@@ -181,7 +181,7 @@ def _ranks(near: npt.NDArray[np.float32], rows: Numbers, columns: Numbers) -> Nu
     return ranks
 
 
-def _nearest(near: Tensor, width: int) -> tuple[Tensor, Tensor]:
+def smallest(near: Tensor, width: int) -> tuple[Tensor, Tensor]:
     """Values and columns of the `width` smallest entries of each row, lower columns first at equal values."""
     values, columns = near.topk(min(width + 1, near.shape[1]), dim=1, largest=False)
     keys = _keys(values, columns)[:, :width]

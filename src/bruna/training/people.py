@@ -20,6 +20,8 @@ from bruna.retrieval.ranking import evaluate_retrieval
 ATTRIBUTE_OFFSET = 0.1
 """The constant of the paper's distance, for the mAP that is followed while training."""
 
+_FIGURES = ("map", "rank1", "rank5", "rank10", "minp")
+
 
 @dataclass(frozen=True)
 class People:
@@ -50,7 +52,7 @@ def load_people(table: pd.DataFrame, segments: pd.DataFrame | None, params: Trai
 
 
 def retrieval_metrics(bruna: Bruna, people: People, batch_size: int) -> dict[str, float]:
-    """MAP and rank-1 under both protocols, every image both query and gallery, with the paper's distance."""
+    """MAP, CMC and mINP under both protocols, every image both query and gallery, with the paper's distance."""
     found = embed(bruna, people.store, batch_size)
     gallery = Gallery(found.features, found.attributes, people.identities, people.cameras)
     itself = torch.arange(len(gallery))
@@ -59,5 +61,7 @@ def retrieval_metrics(bruna: Bruna, people: People, batch_size: int) -> dict[str
         result = evaluate_retrieval(gallery, gallery, ProductDistance(ATTRIBUTE_OFFSET), protocol, self_index=itself)
         if bool(result.scored.any()):
             summary = result.summary()
-            values |= {f"{protocol.name}/{key}": float(summary[key]) for key in ("map", "rank1")}
+            values |= {
+                f"{protocol.name}/{key}": float(summary[key]) for key in ("map", "rank1", "rank5", "rank10", "minp")
+            }
     return values

@@ -1,0 +1,155 @@
+"""What is measured beside the main figures: one thing changed at a time; mirror images at test time."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from bruna.batches.persons import PersonStore
+from bruna.batches.store import ImageStore
+from bruna.evaluation import Described, attribute_figures, mean_direction
+from bruna.inference import embed
+from bruna.models.bruna import Bruna
+from bruna.params import Evaluate
+from bruna.retrieval.distances import Euclidean, ProductDistance
+from bruna.retrieval.gallery import Gallery
+from bruna.retrieval.protocols import MARKET1501
+from bruna.retrieval.ranking import evaluate_retrieval
+from bruna.retrieval_evaluation import FIGURES, histogram_figures, retrieve
+
+SETTINGS = Evaluate(
+    batch_size=4,
+    attribute_offset=0.1,
+    flip=False,
+    rerank=False,
+    rerank_k1=5,
+    rerank_k2=2,
+    rerank_lambda=0.3,
+    filter_junk=True,
+    junk_threshold=0.5,
+    rank_list_queries=2,
+    rank_list_length=3,
+    reid_test_length=3,
+)
+
+
+def described(identities, junk, seed, flipped=False):
+    make = torch.Generator().manual_seed(seed)
+    n = len(identities)
+
+    def gallery():
+        return Gallery(
+            torch.randn(n, 6, generator=make),
+            torch.rand(n, 4, generator=make),
+            torch.tensor(identities),
+            torch.arange(n) % 3 + 1,
+        )
+
+    plain = gallery()
+    codes = np.zeros((n, 12), dtype=np.int64)
+    return Described(
+        np.array([str(i) for i in range(n)], dtype=object),
+        gallery() if flipped else plain,
+        plain,
+        codes,
+        np.zeros((n, 15), dtype=np.int64),
+        torch.tensor(junk, dtype=torch.float32),
+    )
+
+
+QUERY = described([1, 2, 3, 4] * 3, [0.0] * 12, 0, flipped=True)
+GALLERY = described([1, 2, 3, 4] * 8 + [0] * 5 + [-1] * 3, ([0.0] * 7 + [0.9]) * 5, 1, flipped=True)
+
+
+def scores(summary):
+    return {key: summary["market1501"][key] for key in FIGURES}
+
+
+def measured(query, gallery, distance, kept=None):
+    found = evaluate_retrieval(query, gallery, distance, MARKET1501, kept=kept).summary()
+    return {key: found[key] for key in FIGURES}
+
+
+def test_each_variant_changes_one_thing():
+    found = retrieve(QUERY, GALLERY, SETTINGS.model_copy(update={"flip": True, "rerank": True})).summary()
+    kept = GALLERY.junk < 0.5
+    product = ProductDistance(0.1)
+    assert scores(found) == measured(QUERY.gallery, GALLERY.gallery, product, kept)
+    assert scores(found["unfiltered"]) == measured(QUERY.gallery, GALLERY.gallery, product)
+    variants = found["variants"]
+    assert scores(variants["features_only"]) == measured(QUERY.gallery, GALLERY.gallery, Euclidean(), kept)
+    assert scores(variants["no_flip"]) == measured(QUERY.plain, GALLERY.plain, product, kept)
+    assert list(variants) == ["features_only", "no_flip", "reranked"]
+    assert scores(variants["reranked"]) != scores(found)
+    different = [scores(found), *(scores(variants[name]) for name in variants), scores(found["unfiltered"])]
+    assert len({values["map"] for values in different}) == 5
+
+
+def test_the_main_figures_do_not_depend_on_re_ranking():
+    with_it = retrieve(QUERY, GALLERY, SETTINGS.model_copy(update={"rerank": True}))
+    without = retrieve(QUERY, GALLERY, SETTINGS)
+    assert scores(with_it.summary()) == scores(without.summary())
+    assert torch.equal(with_it.nearest.indices, without.nearest.indices)
+    assert "reranked" not in without.summary()["variants"]
+
+
+def test_what_the_filter_discarded_is_counted_by_what_it_shows():
+    summary = retrieve(QUERY, GALLERY, SETTINGS).summary()
+    # Images 7, 15, 23 and 31 show labelled people, 39 is junk.
+    assert summary["left_out_as_junk"] == 5
+    assert summary["left_out_holds"] == {"people": 4, "distractors": 0, "junk": 1}
+    assert summary["gallery_holds"] == {"people": 32, "distractors": 5, "junk": 3}
+
+
+def test_mean_direction_keeps_the_length():
+    make = torch.Generator().manual_seed(0)
+    first, second = (4 * torch.nn.functional.normalize(torch.randn(5, 9, generator=make)) for _ in range(2))
+    found = mean_direction(first, second)
+    torch.testing.assert_close(found.norm(dim=1), torch.full((5,), 4.0))
+    torch.testing.assert_close(torch.nn.functional.normalize(found), torch.nn.functional.normalize(first + second))
+    torch.testing.assert_close(mean_direction(first, first), first)
+    assert bool(mean_direction(first, -first).isfinite().all())
+
+
+@pytest.mark.parametrize("mask", ["channel", "segmented"])
+def test_mirrored_is_the_embedding_of_the_mirrored_store(mask):
+    torch.manual_seed(0)
+    bruna = Bruna("mobilenet_v3_small", 16, mask, 0, 0.0)
+    pixels = torch.randint(0, 255, (3, 3, 64, 32), dtype=torch.uint8)
+    masks = torch.randint(0, 255, (3, 1, 64, 32), dtype=torch.uint8)
+    store = PersonStore(ImageStore(pixels), ImageStore(masks), None)
+    mirror = PersonStore(ImageStore(pixels.flip(-1)), ImageStore(masks.flip(-1)), None)
+    wanted = embed(bruna, mirror, 2)
+    found = embed(bruna, store, 2, mirrored=True)
+    torch.testing.assert_close(found.features, wanted.features)
+    torch.testing.assert_close(found.logits, wanted.logits)
+    assert not torch.allclose(embed(bruna, store, 2).features, wanted.features)
+
+
+def test_constant_answers_stand_beside_the_attributes():
+    codes = np.zeros((4, 12), dtype=np.int64)
+    codes[0, 1] = codes[0, 11] = 1
+    codes[1, 11] = 2
+    images = described([1, 2, 3, 4], [0.0] * 4, 0)
+    figures = attribute_figures(
+        Described(images.paths, images.gallery, images.plain, codes, images.predicted, images.junk)
+    )
+    assert [figures[name]["chance"] for name in ("age", "backpack", "downcolor")] == [1, 1 / 2, pytest.approx(1 / 3)]
+    assert figures["backpack"]["majority"] == 3 / 4
+
+
+def test_histograms_have_every_figure():
+    rows = []
+    for i in range(8):
+        buffer = io.BytesIO()
+        Image.new("RGB", (32, 64), (60 * (i % 4), 100, 30)).save(buffer, "PNG")
+        rows.append({"path": str(i), "image": buffer.getvalue(), "identity": i % 4 + 1, "camera": i // 4 + 1})
+    found = histogram_figures(pd.DataFrame(rows), (64, 32))
+    assert [(name, set(values)) for name, values in found.items()] == [
+        ("course", set(FIGURES)),
+        ("market1501", set(FIGURES)),
+    ]
+    assert found["market1501"] == dict.fromkeys(FIGURES, 1.0)  # every person has a colour of their own
