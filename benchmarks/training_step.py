@@ -38,7 +38,7 @@ from bruna.models.bruna import Embedding
 from bruna.models.unet import UNet
 from bruna.params import TrainBruna, read_params
 from bruna.runtime import prepare_torch
-from bruna.training.adversary import predicted_distances
+from bruna.training.adversary import predict_distances
 from bruna.training.bruna import _Programme
 from bruna.training.people import People
 from bruna.training.tuple_losses import PICKED, tuple_losses
@@ -399,7 +399,7 @@ def heads(programme: _Programme, drawn: Drawn) -> Work:
 def predicted(adversary: Adversary, drawn: Drawn) -> Tensor:
     """The adversary's distances of the eight other people of each tuple, T x 8."""
     positions = torch.arange(BATCH_TUPLES * TUPLE).view(BATCH_TUPLES, TUPLE)
-    return predicted_distances(adversary, drawn.images, positions[:, 0], positions[:, ANCHORS:])
+    return predict_distances(adversary, drawn.images, positions[:, 0], positions[:, ANCHORS:]).strangers
 
 
 def losses_alone(programme: _Programme, drawn: Drawn) -> Work:

@@ -157,18 +157,21 @@ def adversarial_regression(predicted: Tensor, true: Tensor) -> Tensor:
     return (true.detach() - predicted).square().mean()
 
 
-def adversarial_regression_unit(predicted: Tensor, true: Tensor, length: float) -> Tensor:
-    """(d_bruna^2 / length^2 - d_pred)^2, averaged: both sides are squared distances of unit vectors, 0 to 4.
+def adversarial_regression_pairs(predicted: Tensor, features: Tensor) -> Tensor:
+    """(|b_i - b_j|^2 - d_pred(i, j))^2, averaged over all pairs of images; b are Bruna's features at length one.
 
-    `adversarial_regression` asks a sum of squares of small features to reach distances of 20 to 50, which it does
-    only after many epochs; until then its order of the strangers is no better than chance.
+    `adversarial_regression` learns from eight pairs a tuple, and asks a sum of squares of small activations to reach
+    distances of 20 to 60. Here both sides lie between 0 and 4 from the first step on, and every pair of images that
+    the adversary saw counts, which is some forty times as many.
 
     Args:
-        predicted: the adversary's squared distances of its unit vectors.
-        true: the same shape, Bruna's distances; no gradient flows into them.
-        length: the length of Bruna's embeddings.
+        predicted: N x N, the adversary's squared distances of its unit vectors.
+        features: N x F, Bruna's features of the same images; no gradient flows into them.
     """
-    return ((true.detach() / length).square() - predicted).square().mean()
+    unit = F.normalize(features.detach())
+    first, second = torch.triu_indices(len(unit), len(unit), offset=1, device=unit.device)
+    true = 2 - 2 * unit @ unit.T
+    return (true[first, second] - predicted[first, second]).square().mean()
 
 
 def batch_hard_loss(features: Tensor, identities: Tensor, margin: float) -> Tensor:

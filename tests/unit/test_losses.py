@@ -14,7 +14,7 @@ from bruna.losses import (
     adjusted_logits,
     adversarial_loss,
     adversarial_regression,
-    adversarial_regression_unit,
+    adversarial_regression_pairs,
     attribute_losses,
     batch_hard_loss,
     euclidean,
@@ -150,10 +150,14 @@ def test_adversarial_losses_by_hand() -> None:
     assert true.grad is None
 
 
-def test_unit_regression_by_hand() -> None:
-    # Embeddings of length 40: distances 40 and 80 are 1 and 4 as squared distances of unit vectors.
-    loss = adversarial_regression_unit(torch.tensor([[0.5, 4.0]]), torch.tensor([[40.0, 80.0]]), 40.0)
-    assert loss.item() == pytest.approx(0.25 / 2)
+def test_regression_of_all_pairs_by_hand() -> None:
+    # Unit vectors at 0, 90 and 180 degrees: squared distances 2, 2 and 4.
+    features = torch.tensor([[5.0, 0.0], [0.0, 2.0], [-1.0, 0.0]], requires_grad=True)
+    predicted = torch.tensor([[9.0, 1.0, 3.5], [9.0, 9.0, 2.0], [9.0, 9.0, 9.0]], requires_grad=True)
+    loss = adversarial_regression_pairs(predicted, features)
+    assert loss.item() == pytest.approx((1 + 0.25 + 0) / 3)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert features.grad is None
 
 
 def test_batch_hard_by_hand() -> None:

@@ -251,3 +251,14 @@ def test_an_encoder_in_bruna_gives_the_unet_s_bottleneck_and_is_trained_slowly()
         )
     slow = {id(parameter) for parameter in bruna.parameter_groups()[1]}
     assert all(id(parameter) in slow for parameter in bruna.encoder.parameters())
+
+
+def test_the_adversary_s_pairs_are_its_distances() -> None:
+    torch.manual_seed(0)
+    adversary = Adversary(unit=True).eval()
+    with torch.no_grad():
+        adversary.weight.uniform_(0.5, 2)
+        features = adversary.embed(torch.rand(3, 3, 64, 32))
+        torch.testing.assert_close(features.norm(dim=1), torch.ones(3))
+        one_by_one = adversary.distance(features, features.expand(3, -1, -1))
+        torch.testing.assert_close(adversary.pairwise(features), one_by_one, atol=1e-5, rtol=1e-4)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bruna.training.adversary import predicted_distances, rows_of
+from bruna.training.adversary import predict_distances, rows_of
 from bruna.training.tuple_losses import tuple_losses
 
 # A person at 0, 3, 6 and 9 on a line, strangers from 10 to 80.
@@ -70,13 +70,18 @@ class _Mean(torch.nn.Module):
     def distance(self, anchors: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         return (anchors.unsqueeze(1) - others).square().sum(dim=2)
 
+    def pairwise(self, features: torch.Tensor) -> torch.Tensor:
+        return (features - features.T).square()
+
 
 def test_the_adversary_sees_each_image_once_and_compares_the_right_ones() -> None:
     images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 2, 2)
     first, others = torch.tensor([0, 4]), torch.tensor([[4, 5], [0, 1]])
     adversary = _Mean()
-    found = predicted_distances(adversary, images, first, others)  # type: ignore[arg-type]
-    assert found.tolist() == [[16.0, 25.0], [16.0, 9.0]]
+    found = predict_distances(adversary, images, first, others)  # type: ignore[arg-type]
+    assert found.strangers.tolist() == [[16.0, 25.0], [16.0, 9.0]]
+    assert found.seen.tolist() == [0, 1, 4, 5]
+    assert found.pairs[0].tolist() == [0.0, 1.0, 16.0, 25.0]
     assert adversary.shown == 4
 
 

@@ -41,3 +41,9 @@ class Adversary(nn.Module):
             T x K.
         """
         return ((anchors.unsqueeze(1) - others).square() * self.weight).sum(dim=2)
+
+    def pairwise(self, features: Tensor) -> Tensor:
+        """N x C features to the predicted distances of all pairs, N x N."""
+        scaled = features * self.weight
+        own = (scaled * features).sum(dim=1)
+        return own.unsqueeze(1) + own.unsqueeze(0) - 2 * scaled @ features.T

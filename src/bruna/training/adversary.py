@@ -1,6 +1,7 @@
 """The adversary at work: the distances it predicts, and whom it picks (paper, section 3.2.2)."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,23 +41,33 @@ def rows_of(table: Tensor, positions: Tensor) -> Tensor:
     return chosen.view(*positions.shape, *table.shape[1:])
 
 
-def predicted_distances(adversary: Adversary, images: Tensor, first: Tensor, others: Tensor) -> Tensor:
-    """The adversary's distances of each tuple's strangers from the first image of its person.
+class Prediction(NamedTuple):
+    """What the adversary says of a batch.
+
+    `strangers`: T x 8 distances from the first image of each tuple's person; `pairs`: N x N distances between all
+    images that it saw; `seen`: their N positions in the batch.
+    """
+
+    strangers: Tensor
+    pairs: Tensor
+    seen: Tensor
+
+
+def predict_distances(adversary: Adversary, images: Tensor, first: Tensor, others: Tensor) -> Prediction:
+    """Run the adversary over a batch, each image once.
 
     Args:
-        adversary: the network; sees each image once.
+        adversary: the network.
         images: B x 3 x H x W.
         first: T positions in the batch, on the CPU.
         others: T x 8 positions, on the CPU.
-
-    Returns:
-        T x 8.
     """
     seen, place = torch.unique(torch.cat([first.unsqueeze(1), others], dim=1), return_inverse=True)
     if len(seen) < len(images):
         images = rows_of(images, seen).contiguous(memory_format=torch.channels_last)
     features = adversary.embed(images)
-    return adversary.distance(rows_of(features, place[:, 0]), rows_of(features, place[:, 1:]))
+    strangers = adversary.distance(rows_of(features, place[:, 0]), rows_of(features, place[:, 1:]))
+    return Prediction(strangers, adversary.pairwise(features), seen)
 
 
 @torch.inference_mode()
@@ -70,7 +81,7 @@ def hard_picks(bruna: Bruna, adversary: Adversary, people: People, tuples: npt.N
     found: Tensor = bruna(pixels, mask_floats(batch.masks), batch.bottlenecks).features
     features = found.view(len(tuples), TUPLE, -1)
     positions = torch.arange(tuples.size).view(-1, TUPLE)
-    predicted = predicted_distances(adversary, pixels, positions[:, 0], positions[:, ANCHORS:])
+    predicted = predict_distances(adversary, pixels, positions[:, 0], positions[:, ANCHORS:]).strangers
     return HardPicks(
         tuples=tuples,
         picked=predicted.topk(PICKED, dim=1, largest=False).indices.cpu().numpy(),

@@ -14,14 +14,14 @@ from bruna.batches.augment import Augmenter
 from bruna.batches.seeds import numpy_generator, step_generator
 from bruna.batches.tuples import ANCHORS, TUPLE, TupleBatch, TupleSampler, separate_batch, shared_batch
 from bruna.errors import BrunaError
-from bruna.losses import attribute_losses, batch_hard_loss
+from bruna.losses import adversarial_regression_pairs, attribute_losses, batch_hard_loss
 from bruna.models.adversary import Adversary
 from bruna.models.bruna import Bruna
 from bruna.models.unet import UNet
 from bruna.params import TrainBruna
 from bruna.runtime import mixed_precision
 from bruna.tracking import Tracker
-from bruna.training.adversary import HardPicks, hard_picks, predicted_distances, rows_of
+from bruna.training.adversary import HardPicks, hard_picks, predict_distances, rows_of
 from bruna.training.averaging import RunningAverage
 from bruna.training.checkpoint import Checkpoints
 from bruna.training.loop import History, learning_rate_factor, run, set_learning_rates
@@ -154,17 +154,20 @@ class _Programme:
         with mixed_precision(self.device):
             found = self.bruna(images, masks, batch.bottlenecks)
             identity_logits = self.classifier(found.features)
-            predicted = predicted_distances(self.adversary, images, own[:, 0], others)
+            prediction = predict_distances(self.adversary, images, own[:, 0], others)
         metric, rows = found.metric.float(), rows.to(self.device)
         tuples = tuple_losses(
             rows_of(metric, own),
             rows_of(metric, others),
-            predicted.float(),
+            prediction.strangers.float(),
             margin=self.margin(epoch),
             picks=self.params.picks,
             positives=self.params.positives,
-            adversary_loss=self.params.adversary_loss,
+            adversary_loss="paper" if self.params.adversary_loss == "paper" else "regression",
         )
+        adversarial = tuples.adversarial
+        if self.params.adversary_loss == "unit_regression":
+            adversarial = adversarial_regression_pairs(prediction.pairs.float(), rows_of(metric, prediction.seen))
         losses = {
             "triplet_loss": (self.params.triplet_weight, tuples.triplet),
             "classification_loss": (
@@ -181,11 +184,11 @@ class _Programme:
             batch_hard = batch_hard_loss(metric, self.classes[rows], self.params.batch_hard_margin)
             losses["batch_hard_loss"] = self.params.batch_hard_weight, batch_hard
         loss = torch.stack([weight * value for weight, value in losses.values()]).sum()
-        self._update(loss, tuples.adversarial)
+        self._update(loss, adversarial)
         return {
             "loss": loss.detach(),
             **{name: value.detach() for name, (_, value) in losses.items()},
-            "adversarial_loss": tuples.adversarial.detach(),
+            "adversarial_loss": adversarial.detach(),
             **tuples.distances,
         }
 

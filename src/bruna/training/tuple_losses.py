@@ -8,7 +8,6 @@ from torch import Tensor
 from bruna.losses import (
     adversarial_loss,
     adversarial_regression,
-    adversarial_regression_unit,
     euclidean,
     leave_one_out_distances,
     triplet_loss,
@@ -24,7 +23,7 @@ class TupleLosses:
 
     Attributes:
         triplet: L_triplet, scalar; its gradient is Bruna's.
-        adversarial: L_adv, scalar; its gradient is the adversary's.
+        adversarial: L_adv of the strangers, scalar; its gradient is the adversary's.
         distances: mean distances by name, detached: same_person_distance, different_person_distance (to the
             picked strangers), random_person_distance (to all), hardest_person_distance (to the two nearest).
     """
@@ -53,7 +52,7 @@ def tuple_losses(
         margin: P of L_triplet.
         picks: who picks two of the eight strangers: `adversary`; `random` (they are in random order); `hardest`.
         positives: distances of each image from the centroid of the other three, or between all pairs of images.
-        adversary_loss: `paper`, `regression` or `unit_regression`; see `bruna.losses`.
+        adversary_loss: `paper` or `regression`; see `bruna.losses`.
     """
     distances = euclidean(own.unsqueeze(2), others.unsqueeze(1))  # T x own x others
     each = distances.detach().mean(dim=1)
@@ -63,7 +62,7 @@ def tuple_losses(
     different = to_picked.mean(dim=(1, 2))
     return TupleLosses(
         triplet=triplet_loss(same, different, margin),
-        adversarial=_adversarial(predicted, picked, distances, to_picked, same, adversary_loss, own.shape[2]),
+        adversarial=_adversarial(predicted, picked, distances, to_picked, same, adversary_loss),
         distances={
             "same_person_distance": same.detach().mean(),
             "different_person_distance": different.detach().mean(),
@@ -89,11 +88,9 @@ def _same(own: Tensor, rule: str) -> Tensor:
 
 
 def _adversarial(
-    predicted: Tensor, picked: Tensor, distances: Tensor, to_picked: Tensor, same: Tensor, rule: str, features: int
+    predicted: Tensor, picked: Tensor, distances: Tensor, to_picked: Tensor, same: Tensor, rule: str
 ) -> Tensor:
     # The adversary sees the person's first image; all eight true distances are known anyway.
-    if rule == "unit_regression":
-        return adversarial_regression_unit(predicted, distances[:, 0], features**0.5)
     if rule == "regression":
         return adversarial_regression(predicted, distances[:, 0])
     correct = (to_picked.mean(dim=1) > same.unsqueeze(1)).to(predicted.dtype).detach()
