@@ -76,7 +76,7 @@ def render_sample(
     identities: int = 66,
     images_per_identity: int = 9,
     test_identities: int = 16,
-    mask_pairs: int = 300,
+    mask_pairs: int = 450,
     progress: Callable[[Iterable[Any], str, int], Iterable[Any]] | None = None,
 ) -> SampleSummary:
     """Draw the sample data set into `folder`, replacing what is there.
