@@ -3,6 +3,8 @@
 Safetensors, unlike torch.save, give the same bytes for the same weights, so the lock file proves reproducibility.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,18 @@ def load_settings(folder: Path) -> dict[str, Any]:
     return dict(read_json(folder / SETTINGS))
 
 
+@contextmanager
+def _settings(folder: Path) -> Iterator[dict[str, Any]]:
+    """The settings of a folder, for the block that builds a network from them."""
+    try:
+        yield load_settings(folder)
+    except (KeyError, TypeError) as error:
+        raise BrunaError(
+            f"{folder / SETTINGS} was written by another version of the project ({error}). Train again with "
+            "`dvc repro`, or take models that this version trained."
+        ) from None
+
+
 def _load(model: nn.Module, file: Path, device: torch.device) -> None:
     try:
         model.load_state_dict(load_file(file))
@@ -49,34 +63,34 @@ def _load(model: nn.Module, file: Path, device: torch.device) -> None:
 
 def load_unet(folder: Path, device: torch.device) -> tuple[UNet, tuple[int, int]] | None:
     """The U-Net and the height and width it works at; None where the data set had no mask pairs to train one."""
-    settings = load_settings(folder)
-    if not settings["trained"]:
-        return None
-    model = UNet(settings["width"], settings["depth"])
+    with _settings(folder) as settings:
+        if not settings["trained"]:
+            return None
+        model = UNet(settings["width"], settings["depth"])
+        height, width = settings["image_size"]
     _load(model, folder / "model.safetensors", device)
-    height, width = settings["image_size"]
     return model, (height, width)
 
 
 def load_attribute_network(folder: Path, device: torch.device) -> tuple[AttributeNetwork, tuple[int, int]]:
     """Task 1's network and the height and width it sees."""
-    settings = load_settings(folder)
-    model = AttributeNetwork(
-        settings["network"],
-        last_stride=settings["last_stride"],
-        pool=settings["pool"],
-        dropout=settings["dropout"],
-        flip_test=settings["flip_test"],
-    )
+    with _settings(folder) as settings:
+        model = AttributeNetwork(
+            settings["network"],
+            last_stride=settings["last_stride"],
+            pool=settings["pool"],
+            dropout=settings["dropout"],
+            flip_test=settings["flip_test"],
+        )
+        height, width = settings["image_size"]
     _load(model, folder / "model.safetensors", device)
-    height, width = settings["image_size"]
     return model, (height, width)
 
 
 def load_bruna(folder: Path, device: torch.device) -> tuple[Bruna, tuple[int, int]]:
     """Bruna and the height and width it sees."""
-    settings = load_settings(folder)
-    model = Bruna(**settings["network"])
+    with _settings(folder) as settings:
+        model = Bruna(**settings["network"])
+        height, width = settings["image_size"]
     _load(model, folder / "bruna.safetensors", device)
-    height, width = settings["image_size"]
     return model, (height, width)

@@ -1,7 +1,8 @@
 """The networks: shapes, parameter groups, the mask channel, published weights."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from bruna.models.bruna import Bruna, attribute_predictions, attribute_probabili
 from bruna.models.small_networks import lenet5
 from bruna.models.unet import UNet
 from bruna.params import BackboneName, NetworkName
+from bruna.saved_models import load_attribute_network, load_bruna, load_unet
 from bruna.training.pretrained import load_pretrained
 
 
@@ -262,3 +264,10 @@ def test_the_adversary_s_pairs_are_its_distances() -> None:
         torch.testing.assert_close(features.norm(dim=1), torch.ones(3))
         one_by_one = adversary.distance(features, features.expand(3, -1, -1))
         torch.testing.assert_close(adversary.pairwise(features), one_by_one, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("load", [load_unet, load_attribute_network, load_bruna])
+def test_models_of_another_version_say_so(load: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"trained": true, "network": {"eyes": 4}}')
+    with pytest.raises(BrunaError, match="was written by another version of the project"):
+        load(tmp_path, torch.device("cpu"))

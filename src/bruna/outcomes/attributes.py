@@ -49,7 +49,8 @@ def train_and_keep(
     result = train_attributes(
         train, validation, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device
     )
-    save_models(folder, {"model": result.model}, params.model_dump(mode="json", include=_REBUILD))
+    settings = {**params.model_dump(mode="json", include=_REBUILD), "params": params.model_dump(mode="json")}
+    save_models(folder, {"model": result.model}, settings)
     tracker.file(folder, "model")
     keep_augmentation(train, params.image_size, params.augment, plots, tracker)
     keep_figure(curves(keep_history(result.history, plots), _CURVES, "Task 1"), "curves", plots, tracker)

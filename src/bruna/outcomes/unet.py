@@ -44,6 +44,7 @@ def train_and_keep(
         "depth": params.depth,
         "image_size": list(params.image_size),
         "threshold": 0.5,
+        "params": params.model_dump(mode="json"),
     }
     save_models(folder, {"model": result.model}, settings)
     tracker.file(folder, "model")
