@@ -36,7 +36,7 @@ from measure import (
 AGAINST_EMPTY = 2.0
 """How many times the trivial pipeline's seconds this project may take to find that there is nothing to do."""
 HEAVY = ("torch", "torchvision", "pandas", "pyarrow", "sklearn", "matplotlib", "mlflow", "great_expectations", "dvc")
-TUPLE = 12
+TUPLE, ANCHORS = 12, 4
 """Images of a tuple of Task 2."""
 _TRIVIAL = {"stages": {"copy": {"cmd": "cp from.txt to.txt", "deps": ["from.txt"], "outs": ["to.txt"]}}}
 _LIST_IMPORTS = """
@@ -125,9 +125,10 @@ def images_handled(project: Path) -> Mapping[str, Callable[[StageRun], int]]:
     def tables(*names: str) -> int:
         return sum(rows_of(split / name) for name in names) + sum(map(rows_of, (split / "test").glob("*.parquet")))
 
-    def tuples(run: StageRun) -> int:
+    def drawn(run: StageRun) -> int:
         identities = len(set(column(split / "train.parquet", "identity")))
-        return identities * int(run.params["tuples_per_identity"])
+        images = TUPLE if run.params["strangers"] == "own" else ANCHORS
+        return identities * int(run.params["tuples_per_identity"]) * images
 
     return {
         "validate": accepted,
@@ -135,7 +136,7 @@ def images_handled(project: Path) -> Mapping[str, Callable[[StageRun], int]]:
         "train_unet": lambda run: epochs(run) * column(split / "masks.parquet", "part").count("train"),
         "segment": lambda _: tables("train.parquet", "validation.parquet"),
         "train_attributes": lambda run: epochs(run) * rows_of(split / "train.parquet"),
-        "train_bruna": lambda run: epochs(run) * tuples(run) * TUPLE,
+        "train_bruna": lambda run: epochs(run) * drawn(run),
         "evaluate": lambda _: tables("validation.parquet"),
     }
 
@@ -160,7 +161,7 @@ def stage_costs(report: Report, project: Path) -> None:
     )
     report.line(
         f"From the newest execution that went to the end: {accepted:,} images, {train:,} of them to train on. In the "
-        "trainings an image counts once an epoch, and in `train_bruna` once a tuple. Seconds begin when a stage's "
+        "trainings an image counts once an epoch, and in `train_bruna` as often as it is drawn. Seconds begin when a stage's "
         "imports are done."
     )
     report.line(f"Its longest stage ran on: {max(runs.values(), key=lambda run: run.seconds).machine}")
