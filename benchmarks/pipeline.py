@@ -37,7 +37,7 @@ AGAINST_EMPTY = 2.0
 """How many times the trivial pipeline's seconds this project may take to find that there is nothing to do."""
 HEAVY = ("torch", "torchvision", "pandas", "pyarrow", "sklearn", "matplotlib", "mlflow", "great_expectations", "dvc")
 TUPLE, ANCHORS = 12, 4
-"""Images of a tuple of Task 2."""
+"""Images of a tuple of Task 2, and those of its own person."""
 _TRIVIAL = {"stages": {"copy": {"cmd": "cp from.txt to.txt", "deps": ["from.txt"], "outs": ["to.txt"]}}}
 _LIST_IMPORTS = """
 import contextlib, io, json, runpy, sys
@@ -161,8 +161,8 @@ def stage_costs(report: Report, project: Path) -> None:
     )
     report.line(
         f"From the newest execution that went to the end: {accepted:,} images, {train:,} of them to train on. In the "
-        "trainings an image counts once an epoch, and in `train_bruna` as often as it is drawn. Seconds begin when a stage's "
-        "imports are done."
+        "trainings an image counts once an epoch, and in `train_bruna` as often as it is drawn. Seconds begin when a "
+        "stage's imports are done."
     )
     report.line(f"Its longest stage ran on: {max(runs.values(), key=lambda run: run.seconds).machine}")
     for stage in (stage for stage, run in runs.items() if run.resumed):
