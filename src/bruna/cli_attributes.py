@@ -32,9 +32,9 @@ def attributes(
 ) -> None:
     """Predict the attributes of people in images of any size.
 
-    The CSV has the columns of the course: id (the file name), age 1 to 4, and 1 (no)
-    or 2 (yes) in every other one. Images that cannot be read, or that show no person
-    (Task 1's junk class), are left out and listed with the reason.
+    The CSV has the columns of the course: id (the file name), age 1 to 4, and
+    1 (no) or 2 (yes) in every other one. Images that cannot be read, or that
+    show no person (Task 1's junk class), are left out and listed with the reason.
 
     \b
       bruna attributes crops/ -o attributes.csv
