@@ -87,6 +87,16 @@ def settings(batch_tuples: int) -> TrainBruna:
             "adversary_lr": 1e-5,
             "grad_clip": 10.0,
             "adversary_loss": "paper",
+            # What the paper does not have is off: the plain loop has none of it.
+            "last_stride": 2,
+            "pool": "average",
+            "neck": "none",
+            "strangers": "own",
+            "schedule": "constant",
+            "warmup_epochs": 0,
+            "average": 0.0,
+            "identity_weight": 0.0,
+            "batch_hard_weight": 0.0,
             "augment": SETTINGS["Task 2"],
         }
     )
