@@ -7,7 +7,6 @@ import importlib.util
 import io
 import sys
 import warnings
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -39,13 +38,9 @@ def test_by_hand():
 
 
 @pytest.fixture(scope="module")
-def torchreid_rank():
+def torchreid_rank(torchreid_file):
     """torchreid's rank.py by its path; the package itself is not imported, not even by that file."""
-    try:
-        found = importlib.metadata.distribution("torchreid").locate_file("torchreid/reid/metrics/rank.py")
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("torchreid is absent: install tests/oracle-requirements.txt with --no-deps")
-    spec = importlib.util.spec_from_file_location("torchreid_rank", Path(str(found)))
+    spec = importlib.util.spec_from_file_location("torchreid_rank", torchreid_file("metrics/rank.py"))
     module = importlib.util.module_from_spec(spec)
     with mock.patch.dict(sys.modules, {"torchreid": None}), warnings.catch_warnings():
         warnings.simplefilter("ignore")

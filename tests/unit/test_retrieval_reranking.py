@@ -1,8 +1,5 @@
 """Re-ranking against the paper's equations written out for small matrices, and against torchreid's copy of the code."""
 
-import importlib.metadata
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -108,13 +105,9 @@ def test_settings_that_mean_nothing_are_refused():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_equals_torchreid(seed):
+def test_equals_torchreid(torchreid_file, seed):
     """Its copy of the authors' code, whose ">" two thirds becomes the paper's "at least"."""
-    try:
-        found = importlib.metadata.distribution("torchreid").locate_file("torchreid/reid/utils/rerank.py")
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("torchreid is absent: install tests/oracle-requirements.txt with --no-deps")
-    source = Path(str(found)).read_text(encoding="utf-8")
+    source = torchreid_file("utils/rerank.py").read_text(encoding="utf-8")
     assert source.count(") > 2. / 3 *") == 1
     theirs: dict = {}
     exec(compile(source.replace(") > 2. / 3 *", ") >= 2. / 3 *"), "rerank.py", "exec"), theirs)
