@@ -15,7 +15,10 @@ from bruna.errors import BrunaError
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-ImageSize = Annotated[tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]], Field(strict=False)]
+_SMALLEST = 16
+"""Pixels a side that every network takes."""
+_Side = Annotated[int, Field(ge=_SMALLEST)]
+ImageSize = Annotated[tuple[_Side, _Side], Field(strict=False)]
 BackboneName = Literal["mobilenet_v3_small", "mobilenet_v3_large", "mobilenet_v2", "resnet18", "resnet50"]
 NetworkName = Literal[
     "simple_cnn",
@@ -117,6 +120,8 @@ class TrainAttributes(_Group):
     schedule: Literal["constant", "cosine"]
     warmup_epochs: Annotated[float, Field(ge=0)]
     average: Annotated[float, Field(ge=0, lt=1)]
+    half_size_epochs: Annotated[int, Field(ge=0)]
+    mixup: Annotated[float, Field(ge=0)]
     junk_share: Share
     weak_share: Share
     weak_below: Annotated[int, Field(ge=0)]
@@ -140,15 +145,29 @@ class TrainAttributes(_Group):
         return self
 
     @model_validator(mode="after")
+    def _half_size(self) -> Self:
+        if not self.half_size_epochs:
+            return self
+        if self.half_size_epochs >= self.epochs:
+            raise ValueError(f"half_size_epochs {self.half_size_epochs} leaves none of {self.epochs} epochs full size")
+        if any(side % 2 or side < 2 * _SMALLEST for side in self.image_size):
+            raise ValueError(
+                f"half_size_epochs halves image_size {list(self.image_size)}: each side must be even and at least "
+                f"{2 * _SMALLEST}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _suits_network(self) -> Self:
         if self.network in _VECTOR_NETWORKS and (self.last_stride, self.pool) != (2, "whole"):
             raise ValueError(
                 f"network {self.network} ends in a vector, not in a feature map: last_stride must be 2 and pool whole"
             )
-        if self.network == "alexnet" and min(self.image_size) < _ALEXNET_SMALLEST:
+        smallest = min(self.image_size) // (2 if self.half_size_epochs else 1)
+        if self.network == "alexnet" and smallest < _ALEXNET_SMALLEST:
             raise ValueError(
                 f"network alexnet needs images of {_ALEXNET_SMALLEST} pixels a side at least: image_size is "
-                f"{list(self.image_size)}"
+                f"{list(self.image_size)}{', half of it at first' if self.half_size_epochs else ''}"
             )
         return self
 

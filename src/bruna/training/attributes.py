@@ -1,6 +1,8 @@
 """Task 1 (paper, section 3.1): twelve attributes, two cameras and junk from one image."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from torch.nn import functional as F
 
 from bruna.batches.attribute_items import AttributeSampler, task1_targets, zoom_junk
 from bruna.batches.augment import Augmenter
+from bruna.batches.mixup import Mixture, draw_mixture
+from bruna.batches.seeds import numpy_generator
 from bruna.dataset.attributes import ATTRIBUTES
 from bruna.dataset.priors import log_priors
 from bruna.inference import attribute_logits, task_predictions
@@ -44,6 +48,20 @@ class AttributeResult:
     history: History
     train: Measured
     validation: Measured
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """The items of a step: B x 3 x H x W images, B x 15 targets, B identities (`NOBODY` for junk), how they blend."""
+
+    pixels: Tensor
+    targets: Tensor
+    who: Tensor
+    mixture: Mixture | None
+
+    def against(self, loss: Callable[[Tensor], Tensor], targets: Tensor) -> Tensor:
+        """A loss against the batch's targets, or against those of both blended images."""
+        return loss(targets) if self.mixture is None else self.mixture.loss(loss, targets)
 
 
 class _Programme:
@@ -107,40 +125,58 @@ class _Programme:
             self._drawn = (epoch, *self.sampler.epoch(epoch))
         return self._drawn[1], self._drawn[2]
 
-    def step(self, epoch: int, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def batch(self, epoch: int, step: int, generator: torch.Generator) -> _Batch:
+        """The items of a step: drawn, made junk where that was drawn, augmented, halved, blended."""
         indices, junk = self._draws(epoch)
         # Equal parts, so that the last step is no single image (which batch normalisation refuses).
         rows = np.array_split(np.arange(len(indices)), self.steps(epoch))[step]
-        chosen, is_junk = indices[rows], junk[rows]
+        chosen, is_junk = indices[rows], torch.from_numpy(junk[rows])
         images = self.train.store[chosen]
         if is_junk.any():
-            where = torch.from_numpy(np.flatnonzero(is_junk)).to(images.device)
+            where = is_junk.nonzero()[:, 0].to(images.device)
             images[where] = zoom_junk(images[where], generator)
         pixels, _ = self.augment(images, None, generator)
-        targets = task1_targets(self.train.codes[chosen], self.train.cameras[chosen], torch.from_numpy(is_junk))
-        targets = targets.to(self.device)
+        if self.is_half_size(epoch):
+            pixels = F.avg_pool2d(pixels, 2)
+        mixture = draw_mixture(len(pixels), self.params.mixup, numpy_generator(self.seed, "mixup", epoch, step))
+        if mixture is not None:
+            pixels = mixture.images(pixels)
+        return _Batch(
+            pixels=pixels.contiguous(memory_format=torch.channels_last),
+            targets=task1_targets(self.train.codes[chosen], self.train.cameras[chosen], is_junk).to(self.device),
+            who=self.classes[chosen].masked_fill(is_junk, NOBODY).to(self.device),
+            mixture=mixture,
+        )
+
+    def step(self, epoch: int, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        batch = self.batch(epoch, step, generator)
         position = epoch + step / self.steps(epoch)
         schedule = self.params.warmup_epochs, self.params.schedule
         set_learning_rates(self.optimizer, learning_rate_factor(position, self.epochs, *schedule))
         self.model.train()
         with mixed_precision(self.device):
-            pooled = self.model.pooled(pixels.contiguous(memory_format=torch.channels_last))
+            pooled = self.model.pooled(batch.pixels)
             logits, identities = self.model.classify(pooled).float(), self.identity_head(pooled)
         judged = self._adjusted(logits)
-        losses = attribute_losses(judged, targets, self.class_weights, self.params.label_smoothing)
+        losses = batch.against(
+            lambda true: attribute_losses(judged, true, self.class_weights, self.params.label_smoothing), batch.targets
+        )
         loss = (self.task_weights * losses).sum()
         each = {f"loss/{task}": value for task, value in zip(TASKS, losses.detach(), strict=True)}
         if self.params.identity_weight:
-            who = self.classes[chosen].masked_fill(torch.from_numpy(is_junk), NOBODY).to(self.device)
-            identity = F.cross_entropy(identities.float(), who, ignore_index=NOBODY, label_smoothing=IDENTITY_SMOOTHING)
+            identity = batch.against(partial(_identity_loss, identities.float()), batch.who)
             loss = loss + self.params.identity_weight * identity
             each["identity_loss"] = identity.detach()
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.average.update()
-        self._count(task_predictions(logits.detach()), targets)
+        self._count(task_predictions(logits.detach()), batch.targets)
         return {"loss": loss.detach(), **each}
+
+    def is_half_size(self, epoch: int) -> bool:
+        """Whether an epoch's images are halved (Tan and Le, EfficientNetV2, 2021: small images first)."""
+        return epoch < self.params.half_size_epochs
 
     def _adjusted(self, logits: Tensor) -> Tensor:
         return adjusted_logits(logits, self.log_priors.to(logits.device), self.params.logit_adjustment)
@@ -159,7 +195,8 @@ class _Programme:
         weights = {f"train/task_weight/{task}": float(w) for task, w in zip(TASKS, self.task_weights, strict=True)}
         self.task_weights = next_task_weights(self.task_weights, recall, self.params.task_weights)
         self.confusion.zero_()
-        logits = attribute_logits(self.kept, self.validation.store, 4 * self.params.batch_size)
+        store = self.validation.store.halved() if self.is_half_size(epoch) else self.validation.store
+        logits = attribute_logits(self.kept, store, 4 * self.params.batch_size)
         known = self.validation.targets
         losses = attribute_losses(self._adjusted(logits), known)
         right = (task_predictions(logits) == known)[:, : len(ATTRIBUTES)].double().mean(dim=0)
@@ -188,6 +225,10 @@ class _Programme:
         self.optimizer.load_state_dict(state["optimizer"])
         self.task_weights = state["task_weights"].to(self.device)
         self.confusion = state["confusion"].to(self.device)
+
+
+def _identity_loss(logits: Tensor, who: Tensor) -> Tensor:
+    return F.cross_entropy(logits, who, ignore_index=NOBODY, label_smoothing=IDENTITY_SMOOTHING)
 
 
 def identity_head(features: int, identities: int) -> nn.Module:
