@@ -32,7 +32,7 @@ from bruna.batches.seeds import step_generator
 from bruna.batches.store import ImageStore
 from bruna.batches.tuples import ANCHORS, OTHERS, TUPLE
 from bruna.dataset.attributes import ATTRIBUTES, logit_slices
-from bruna.losses import attribute_losses
+from bruna.losses import adversarial_loss, attribute_losses
 from bruna.models.adversary import Adversary
 from bruna.models.bruna import Embedding
 from bruna.models.unet import UNet
@@ -422,11 +422,9 @@ def losses_alone(programme: _Programme, drawn: Drawn) -> Work:
 
     def work() -> None:
         features = embedding.view(BATCH_TUPLES, TUPLE, -1)
-        found = tuple_losses(
-            features[:, :ANCHORS], features[:, ANCHORS:], guess, margin=programme.margin(0), adversary_loss="paper"
-        )
+        found = tuple_losses(features[:, :ANCHORS], features[:, ANCHORS:], guess, margin=programme.margin(0))
         (found.triplet + attribute_losses(logits, codes).mean()).backward()  # type: ignore[no-untyped-call]
-        found.adversarial.backward()  # type: ignore[no-untyped-call]
+        adversarial_loss(guess.gather(1, found.picked), found.correct).backward()  # type: ignore[no-untyped-call]
 
     return work
 

@@ -74,8 +74,8 @@ def embed(
         store: N images, with the masks and bottlenecks that Bruna takes.
         batch_size: images a pass.
         description: shows a progress bar of this name; None shows none.
-        mirrored: embed the mirror images, masks mirrored with them. The U-Net's pooled bottleneck stays that of
-            the image as it is: it was made once, by the stage `segment`.
+        mirrored: embed the mirror images, masks mirrored with them. A bottleneck from the stage `segment` stays that
+            of the image as it is: it was made once. A Bruna with an encoder of its own makes that of the mirror image.
 
     Returns:
         N x F features and N x 32 logits, float32, on the CPU.

@@ -209,6 +209,9 @@ def test_task1_trains_with_every_option_on(params: Params, tmp_path: Path) -> No
             "dropout": 0.5,
             "flip_test": True,
             "warmup_epochs": 0.5,
+            "half_size_epochs": 1,
+            "mixup": 0.5,
+            "identity_weight": 0.5,
             "label_smoothing": 0.1,
             "logit_adjustment": 1.0,
         }

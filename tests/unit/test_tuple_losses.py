@@ -1,12 +1,12 @@
 """The losses of a tuple, worked by hand and against a plain loop."""
 
-import math
-
 import pytest
 import torch
 
-from bruna.training.adversary import predict_distances, rows_of
-from bruna.training.tuple_losses import tuple_losses
+from bruna.losses import adversarial_regression_pairs
+from bruna.models.adversary import Adversary
+from bruna.training.adversary import Prediction, judge, predict_distances, rows_of
+from bruna.training.tuple_losses import TupleLosses, tuple_losses
 
 # A person at 0, 3, 6 and 9 on a line, strangers from 10 to 80.
 OWN = torch.tensor([[[0.0], [3.0], [6.0], [9.0]]])
@@ -15,8 +15,14 @@ OTHERS = torch.tensor([[[10.0], [20.0], [30.0], [40.0], [50.0], [60.0], [70.0], 
 PREDICTED = torch.tensor([[9.0, 8.0, 1.0, 7.0, 6.0, 5.0, 4.0, 2.0]], requires_grad=True)
 
 
+def _judged(found: TupleLosses, predicted: torch.Tensor, rule: str) -> torch.Tensor:
+    """L_adv where only the strangers' distances count."""
+    said = Prediction(predicted, torch.empty(0), torch.empty(0))
+    return judge(Adversary(), said, found, torch.empty(0), rule)
+
+
 def test_the_paper_s_losses_by_hand() -> None:
-    found = tuple_losses(OWN, OTHERS, PREDICTED, margin=60.0, adversary_loss="paper")
+    found = tuple_losses(OWN, OTHERS, PREDICTED, margin=60.0)
     # Centroids of the other three: 6, 5, 4, 3; distances 6, 2, 2, 6; d_same = 4.
     # Distances to 30: 30, 27, 24, 21; to 80: 80, 77, 74, 71; d_diff = (25.5 + 75.5) / 2 = 50.5.
     assert found.triplet.item() == pytest.approx(4 + 60 - 50.5)
@@ -26,14 +32,33 @@ def test_the_paper_s_losses_by_hand() -> None:
     # The nearest are 10 and 20: (10 + 7 + 4 + 1) / 4 and 15.5.
     assert found.distances["hardest_person_distance"].item() == pytest.approx((5.5 + 15.5) / 2)
     # Bruna is right on both: -d_pred of 1 and 2.
-    assert found.adversarial.item() == pytest.approx(-1.5)
+    assert found.picked.tolist() == [[2, 7]] and found.correct.tolist() == [[1, 1]]
+    assert _judged(found, PREDICTED, "paper").item() == pytest.approx(-1.5)
 
 
 def test_regression_takes_the_distances_from_the_first_image() -> None:
     found = tuple_losses(OWN, OTHERS, PREDICTED, margin=60.0)
     true = [10, 20, 30, 40, 50, 60, 70, 80]
     expected = sum((t - p) ** 2 for t, p in zip(true, PREDICTED[0].tolist(), strict=True)) / 8
-    assert found.adversarial.item() == pytest.approx(expected)
+    assert _judged(found, PREDICTED, "regression").item() == pytest.approx(expected)
+
+
+def test_the_paper_s_adversary_is_rewarded_for_strangers_who_fool_bruna() -> None:
+    near = torch.tensor([[[4.0], [20.0], [30.0], [40.0], [50.0], [60.0], [70.0], [80.0]]])
+    guess = torch.tensor([[1.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 2.0]])
+    found = tuple_losses(OWN, near, guess, margin=60.0)
+    # The stranger at 4 is 4, 1, 2 and 5 from the person, 3 on average, nearer than d_same = 4: Bruna is wrong there.
+    assert found.correct.tolist() == [[0, 1]]
+    assert _judged(found, guess, "paper").item() == pytest.approx((1 - 2) / 2)
+
+
+def test_unit_regression_takes_every_pair_that_the_adversary_saw() -> None:
+    adversary, metric = Adversary(unit=True), torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
+    seen, features = torch.tensor([0, 2, 4]), torch.eye(3, 576)
+    found = tuple_losses(OWN, OTHERS, PREDICTED, margin=60.0)
+    judged = judge(adversary, Prediction(PREDICTED, features, seen), found, metric, "unit_regression")
+    expected = adversarial_regression_pairs(2 - 2 * torch.eye(3), metric[seen])  # unit vectors at right angles
+    assert judged.item() == pytest.approx(expected.item())
 
 
 @pytest.mark.parametrize(("picks", "expected"), [("random", 15 - 4.5), ("hardest", 10.5), ("adversary", 50.5)])
@@ -51,7 +76,7 @@ def test_gradients_reach_their_own_network_only() -> None:
     own = OWN.clone().requires_grad_()
     guess = PREDICTED.detach().clone().requires_grad_()
     found = tuple_losses(own, OTHERS, guess, margin=60.0)
-    found.adversarial.backward()  # type: ignore[no-untyped-call]
+    _judged(found, guess, "regression").backward()  # type: ignore[no-untyped-call]
     assert own.grad is None and guess.grad is not None
     guess.grad = None
     found.triplet.backward()  # type: ignore[no-untyped-call]
@@ -81,7 +106,7 @@ def test_the_adversary_sees_each_image_once_and_compares_the_right_ones() -> Non
     found = predict_distances(adversary, images, first, others)  # type: ignore[arg-type]
     assert found.strangers.tolist() == [[16.0, 25.0], [16.0, 9.0]]
     assert found.seen.tolist() == [0, 1, 4, 5]
-    assert found.pairs[0].tolist() == [0.0, 1.0, 16.0, 25.0]
+    assert adversary.pairwise(found.features)[0].tolist() == [0.0, 1.0, 16.0, 25.0]
     assert adversary.shown == 4
 
 
@@ -94,4 +119,4 @@ def test_rows_of_takes_positions_of_any_shape() -> None:
 def test_leave_one_out_is_scale_free_of_order() -> None:
     shuffled = OWN[:, [2, 0, 3, 1]]
     found = tuple_losses(shuffled, OTHERS, PREDICTED, margin=0.0)
-    assert found.triplet.item() == pytest.approx(4) and math.isfinite(found.adversarial.item())
+    assert found.triplet.item() == pytest.approx(4)

@@ -21,6 +21,8 @@ BRUNA_CURVES: Mapping[str, str] = {
     "loss": "Bruna's loss",
     "triplet_loss": "Triplet loss",
     "classification_loss": "Classification loss",
+    "identity_loss": "Identity loss",
+    "batch_hard_loss": "Batch-hard triplet loss",
     "adversarial_loss": "Adversarial loss",
     "same_person_distance": "Same person distance",
     "different_person_distance": "Different person distance",
@@ -29,9 +31,11 @@ BRUNA_CURVES: Mapping[str, str] = {
     "margin": "Margin P",
     "course/map": "mAP, course protocol",
     "market1501/map": "mAP, Market-1501 protocol",
+    "market1501/map_features": "the same, features alone",
     "market1501/rank1": "Rank-1, Market-1501 protocol",
 }
-"""Quantities of Figure 8 and their titles; the keys are what `curves` looks for after `train/`, `validation/`."""
+"""Quantities of Figure 8, and of losses that the paper lacks, and their titles; the keys are what `curves` looks for
+after `train/` and `validation/`."""
 _Dash = Literal["-", "--"]
 _PARTS: tuple[tuple[str, str, _Dash, str], ...] = (("train", TRAIN, "-", "."), ("validation", VALIDATION, "--", "o"))
 

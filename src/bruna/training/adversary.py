@@ -1,4 +1,4 @@
-"""The adversary at work: the distances it predicts, and whom it picks (paper, section 3.2.2)."""
+"""The adversary at work: the distances it predicts, whom it picks, what it is judged by (paper, section 3.2.2)."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from torch import Tensor
 
 from bruna.batches.tuples import ANCHORS, TUPLE
 from bruna.inference import as_floats, mask_floats
-from bruna.losses import euclidean
+from bruna.losses import adversarial_loss, adversarial_regression, adversarial_regression_pairs, euclidean
 from bruna.models.adversary import Adversary
 from bruna.models.bruna import Bruna
 from bruna.training.people import People
-from bruna.training.tuple_losses import PICKED
+from bruna.training.tuple_losses import PICKED, TupleLosses
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ def rows_of(table: Tensor, positions: Tensor) -> Tensor:
 class Prediction(NamedTuple):
     """What the adversary says of a batch.
 
-    `strangers`: T x 8 distances from the first image of each tuple's person; `pairs`: N x N distances between all
-    images that it saw; `seen`: their N positions in the batch.
+    `strangers`: T x 8 distances from the first image of each tuple's person; `features`: N x C of all images that it
+    saw; `seen`: their N positions in the batch.
     """
 
     strangers: Tensor
-    pairs: Tensor
+    features: Tensor
     seen: Tensor
 
 
@@ -67,7 +67,27 @@ def predict_distances(adversary: Adversary, images: Tensor, first: Tensor, other
         images = rows_of(images, seen).contiguous(memory_format=torch.channels_last)
     features = adversary.embed(images)
     strangers = adversary.distance(rows_of(features, place[:, 0]), rows_of(features, place[:, 1:]))
-    return Prediction(strangers, adversary.pairwise(features), seen)
+    return Prediction(strangers, features, seen)
+
+
+def judge(adversary: Adversary, said: Prediction, tuples: TupleLosses, metric: Tensor, rule: str) -> Tensor:
+    """L_adv of a batch, scalar; its gradient is the adversary's alone.
+
+    Args:
+        adversary: the network.
+        said: what it says of the batch.
+        tuples: what Bruna says of its tuples.
+        metric: B x F, Bruna's features of the batch.
+        rule: `paper`, `regression` or `unit_regression`; see `adversarial_loss`, `adversarial_regression` and
+            `adversarial_regression_pairs` in `bruna.losses`.
+    """
+    if rule == "unit_regression":
+        pairs = adversary.pairwise(said.features).float()
+        return adversarial_regression_pairs(pairs, rows_of(metric.detach(), said.seen))
+    strangers = said.strangers.float()
+    if rule == "regression":
+        return adversarial_regression(strangers, tuples.from_first)
+    return adversarial_loss(strangers.gather(1, tuples.picked), tuples.correct)
 
 
 @torch.inference_mode()

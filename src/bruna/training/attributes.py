@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from bruna.batches.attribute_items import AttributeSampler, task1_targets, zoom_junk
@@ -27,17 +26,14 @@ from bruna.tracking import Tracker
 from bruna.training.attribute_parts import Measured, Part, load_part, measure
 from bruna.training.averaging import RunningAverage
 from bruna.training.checkpoint import Checkpoints
+from bruna.training.identities import NOBODY, class_numbers, identity_head, identity_loss
 from bruna.training.loop import History, learning_rate_factor, run, set_learning_rates
 from bruna.training.pretrained import load_pretrained
 from bruna.training.task_weights import class_weights, mean_recall, next_task_weights
 
 _MOST_VALUES = max(len(attribute.values) for attribute in ATTRIBUTES)
-
-
-NOBODY = -100
-"""The identity of a junk item."""
 IDENTITY_SMOOTHING = 0.1
-"""Label smoothing of the identity loss (Szegedy et al., 2016), as in Luo et al. (2019)."""
+"""Label smoothing of the identity loss, as in Luo et al. (2019)."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +48,11 @@ class AttributeResult:
 
 @dataclass(frozen=True)
 class _Batch:
-    """The items of a step: B x 3 x H x W images, B x 15 targets, B identities (`NOBODY` for junk), how they blend."""
+    """The items of a step: B x 3 x H x W images, B x 15 targets, B class numbers, how the images are blended."""
 
     pixels: Tensor
     targets: Tensor
-    who: Tensor
+    classes: Tensor
     mixture: Mixture | None
 
     def against(self, loss: Callable[[Tensor], Tensor], targets: Tensor) -> Tensor:
@@ -81,9 +77,8 @@ class _Programme:
         load_pretrained(model.backbone, params.network, params.pretrained)
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = RunningAverage(self.model, params.average)
-        names, who = np.unique(train.identities.numpy(), return_inverse=True)
-        self.classes = torch.from_numpy(who)  # of each image: the identity's place among all
-        self.identity_head = identity_head(self.model.head.in_features, len(names) if params.identity_weight else 0)
+        self.classes, people = class_numbers(train.identities)
+        self.identity_head = identity_head(self.model.head.in_features, people if params.identity_weight else 0)
         self.identity_head.to(device)
         high, low = self.model.fine_tuning_groups()
         low_rate = params.lr * params.backbone_lr_factor
@@ -144,7 +139,7 @@ class _Programme:
         return _Batch(
             pixels=pixels.contiguous(memory_format=torch.channels_last),
             targets=task1_targets(self.train.codes[chosen], self.train.cameras[chosen], is_junk).to(self.device),
-            who=self.classes[chosen].masked_fill(is_junk, NOBODY).to(self.device),
+            classes=self.classes[chosen].masked_fill(is_junk, NOBODY).to(self.device),
             mixture=mixture,
         )
 
@@ -164,7 +159,9 @@ class _Programme:
         loss = (self.task_weights * losses).sum()
         each = {f"loss/{task}": value for task, value in zip(TASKS, losses.detach(), strict=True)}
         if self.params.identity_weight:
-            identity = batch.against(partial(_identity_loss, identities.float()), batch.who)
+            identity = batch.against(
+                lambda who: identity_loss(identities.float(), who, IDENTITY_SMOOTHING), batch.classes
+            )
             loss = loss + self.params.identity_weight * identity
             each["identity_loss"] = identity.detach()
         self.optimizer.zero_grad()
@@ -225,22 +222,6 @@ class _Programme:
         self.optimizer.load_state_dict(state["optimizer"])
         self.task_weights = state["task_weights"].to(self.device)
         self.confusion = state["confusion"].to(self.device)
-
-
-def _identity_loss(logits: Tensor, who: Tensor) -> Tensor:
-    return F.cross_entropy(logits, who, ignore_index=NOBODY, label_smoothing=IDENTITY_SMOOTHING)
-
-
-def identity_head(features: int, identities: int) -> nn.Module:
-    """Batch norm and a linear layer that tells the training people apart (Luo et al., BNNeck, 2019); not kept.
-
-    Args:
-        features: length of the pooled features.
-        identities: number of training people; 0 makes a module that does nothing.
-    """
-    if not identities:
-        return nn.Identity()
-    return nn.Sequential(nn.BatchNorm1d(features), nn.Linear(features, identities, bias=False))
 
 
 def train_attributes(

@@ -8,22 +8,22 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bruna.batches.augment import Augmenter
 from bruna.batches.seeds import numpy_generator, step_generator
 from bruna.batches.tuples import ANCHORS, TUPLE, TupleBatch, TupleSampler, separate_batch, shared_batch
 from bruna.errors import BrunaError
-from bruna.losses import adversarial_regression_pairs, attribute_losses, batch_hard_loss
+from bruna.losses import attribute_losses, batch_hard_loss
 from bruna.models.adversary import Adversary
 from bruna.models.bruna import Bruna
 from bruna.models.unet import UNet
 from bruna.params import TrainBruna
 from bruna.runtime import mixed_precision
 from bruna.tracking import Tracker
-from bruna.training.adversary import HardPicks, hard_picks, predict_distances, rows_of
+from bruna.training.adversary import HardPicks, hard_picks, judge, predict_distances, rows_of
 from bruna.training.averaging import RunningAverage
 from bruna.training.checkpoint import Checkpoints
+from bruna.training.identities import class_numbers, identity_loss
 from bruna.training.loop import History, learning_rate_factor, run, set_learning_rates
 from bruna.training.people import People, load_people, retrieval_metrics
 from bruna.training.pretrained import load_pretrained
@@ -76,11 +76,9 @@ class _Programme:
             bruna.encoder.load_state_dict(encoder.state_dict())
         adversary = Adversary(unit=params.adversary_loss == "unit_regression")
         load_pretrained(adversary.backbone, "mobilenet_v3_small", params.adversary_pretrained)
-        names, who = np.unique(train.identities.numpy(), return_inverse=True)
-        self.classes = torch.from_numpy(who).to(device)  # of each image: the identity's place among all
-        self.classifier = (
-            nn.Linear(params.features, len(names), bias=False) if params.identity_weight else nn.Identity()
-        )
+        classes, people = class_numbers(train.identities)
+        self.classes = classes.to(device)
+        self.classifier = nn.Linear(params.features, people, bias=False) if params.identity_weight else nn.Identity()
         self.bruna = bruna.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = RunningAverage(self.bruna, params.average)
         self.adversary = adversary.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -163,11 +161,9 @@ class _Programme:
             margin=self.margin(epoch),
             picks=self.params.picks,
             positives=self.params.positives,
-            adversary_loss="paper" if self.params.adversary_loss == "paper" else "regression",
         )
-        adversarial = tuples.adversarial
-        if self.params.adversary_loss == "unit_regression":
-            adversarial = adversarial_regression_pairs(prediction.pairs.float(), rows_of(metric, prediction.seen))
+        with mixed_precision(self.device):
+            adversarial = judge(self.adversary, prediction, tuples, metric, self.params.adversary_loss)
         losses = {
             "triplet_loss": (self.params.triplet_weight, tuples.triplet),
             "classification_loss": (
@@ -176,9 +172,7 @@ class _Programme:
             ),
         }
         if self.params.identity_weight:
-            identity = F.cross_entropy(
-                identity_logits.float(), self.classes[rows], label_smoothing=self.params.identity_smoothing
-            )
+            identity = identity_loss(identity_logits.float(), self.classes[rows], self.params.identity_smoothing)
             losses["identity_loss"] = self.params.identity_weight, identity
         if self.params.batch_hard_weight:
             batch_hard = batch_hard_loss(metric, self.classes[rows], self.params.batch_hard_margin)

@@ -1,17 +1,11 @@
-"""The losses and distances of a batch of tuples, from what the two networks say of its images (section 3.2.2-3)."""
+"""The triplet loss and the distances of a batch of tuples, and whom the adversary is judged by (section 3.2.2-3)."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from bruna.losses import (
-    adversarial_loss,
-    adversarial_regression,
-    euclidean,
-    leave_one_out_distances,
-    triplet_loss,
-)
+from bruna.losses import euclidean, leave_one_out_distances, triplet_loss
 
 PICKED = 2
 """How many of a tuple's strangers are picked."""
@@ -23,13 +17,17 @@ class TupleLosses:
 
     Attributes:
         triplet: L_triplet, scalar; its gradient is Bruna's.
-        adversarial: L_adv of the strangers, scalar; its gradient is the adversary's.
+        picked: T x 2 positions among a tuple's strangers.
+        correct: T x 2, 1 where Bruna sees the picked stranger farther from the person than the person is from itself.
+        from_first: T x 8, Bruna's distances of the strangers from the person's first image, which the adversary sees.
         distances: mean distances by name, detached: same_person_distance, different_person_distance (to the
             picked strangers), random_person_distance (to all), hardest_person_distance (to the two nearest).
     """
 
     triplet: Tensor
-    adversarial: Tensor
+    picked: Tensor
+    correct: Tensor
+    from_first: Tensor
     distances: dict[str, Tensor]
 
 
@@ -41,7 +39,6 @@ def tuple_losses(
     margin: float,
     picks: str = "adversary",
     positives: str = "centroids",
-    adversary_loss: str = "regression",
 ) -> TupleLosses:
     """The paper's losses of T tuples.
 
@@ -52,7 +49,6 @@ def tuple_losses(
         margin: P of L_triplet.
         picks: who picks two of the eight strangers: `adversary`; `random` (they are in random order); `hardest`.
         positives: distances of each image from the centroid of the other three, or between all pairs of images.
-        adversary_loss: `paper` or `regression`; see `bruna.losses`.
     """
     distances = euclidean(own.unsqueeze(2), others.unsqueeze(1))  # T x own x others
     each = distances.detach().mean(dim=1)
@@ -62,7 +58,9 @@ def tuple_losses(
     different = to_picked.mean(dim=(1, 2))
     return TupleLosses(
         triplet=triplet_loss(same, different, margin),
-        adversarial=_adversarial(predicted, picked, distances, to_picked, same, adversary_loss),
+        picked=picked,
+        correct=(to_picked.mean(dim=1) > same.unsqueeze(1)).to(predicted.dtype).detach(),
+        from_first=distances.detach()[:, 0],
         distances={
             "same_person_distance": same.detach().mean(),
             "different_person_distance": different.detach().mean(),
@@ -85,13 +83,3 @@ def _same(own: Tensor, rule: str) -> Tensor:
         return leave_one_out_distances(own).mean(dim=1)
     first, second = torch.triu_indices(own.shape[1], own.shape[1], offset=1, device=own.device)
     return euclidean(own[:, first], own[:, second]).mean(dim=1)
-
-
-def _adversarial(
-    predicted: Tensor, picked: Tensor, distances: Tensor, to_picked: Tensor, same: Tensor, rule: str
-) -> Tensor:
-    # The adversary sees the person's first image; all eight true distances are known anyway.
-    if rule == "regression":
-        return adversarial_regression(predicted, distances[:, 0])
-    correct = (to_picked.mean(dim=1) > same.unsqueeze(1)).to(predicted.dtype).detach()
-    return adversarial_loss(predicted.gather(1, picked), correct)
