@@ -11,18 +11,20 @@ from torch import Tensor
 
 from bruna.batches.persons import PersonStore
 from bruna.batches.store import ImageStore
-from bruna.dataset.attributes import ATTRIBUTES, NAMES
+from bruna.dataset.attributes import ATTRIBUTES, NAMES, UNKNOWN
 from bruna.dataset.tables import attribute_codes
 from bruna.inference import attribute_logits, embed, segment_table, task_predictions
 from bruna.models.attributes import AttributeNetwork
-from bruna.models.bruna import Bruna
+from bruna.models.bruna import Bruna, attribute_probabilities, most_probable
 from bruna.models.unet import UNet
-from bruna.report.attribute_metrics import task_metrics
+from bruna.report.attribute_metrics import TASKS, task_metrics
 from bruna.retrieval.gallery import Gallery
 from bruna.saved_models import load_attribute_network, load_bruna, load_unet
 
 _DESCRIBED_AT_ONCE = 4096
 """Images decoded at a time, so that memory grows by embeddings only."""
+ATTRIBUTES_BY = {"attributes": "task1", "attributes_bruna": "bruna", "attributes_both": "both"}
+"""Name of the figures -> who answers, as `answers` names them."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Described:
         gallery: embeddings, attribute probabilities by Bruna, identities, cameras.
         plain: the same without the mirror images; the same object where none were embedded.
         codes: N x 12 true attribute codes, -1 where not annotated.
+        attributes: N x 32 probabilities by Task 1.
         predicted: N x 15 codes by Task 1: the twelve attributes, camera4, camera6, junk.
         junk: N probabilities of junk by Task 1.
     """
@@ -62,6 +65,7 @@ class Described:
     gallery: Gallery
     plain: Gallery
     codes: npt.NDArray[np.int64]
+    attributes: Tensor
     predicted: npt.NDArray[np.int64]
     junk: Tensor
 
@@ -119,6 +123,7 @@ def describe(
         gallery=both,
         plain=alone,
         codes=attribute_codes(table),
+        attributes=attribute_probabilities(task1),
         predicted=task_predictions(task1).numpy(),
         junk=task1[:, -1].sigmoid(),
     )
@@ -136,18 +141,39 @@ def mean_direction(first: Tensor, second: Tensor) -> Tensor:
     return mean * scale[:, None]
 
 
-def attribute_figures(described: Described) -> dict[str, dict[str, float]]:
-    """Accuracy, macro precision and macro recall of Task 1 for each attribute, beside those of a constant answer.
+def answers(described: Described, by: str) -> npt.NDArray[np.int64]:
+    """N x 12 codes: the most probable value of each attribute.
+
+    Args:
+        described: the images.
+        by: whose probabilities: `task1`; `bruna`, its attribute head; `both`, the mean of the two.
+    """
+    if by == "task1":
+        return described.predicted[:, : len(ATTRIBUTES)]
+    probabilities = described.gallery.attributes
+    if probabilities is None:
+        raise ValueError("this gallery has no attributes: it was not described by Bruna")
+    if by == "both":
+        probabilities = (probabilities + described.attributes) / 2
+    return most_probable(probabilities).numpy()
+
+
+def attribute_figures(described: Described, by: str = "task1") -> dict[str, dict[str, float]]:
+    """Accuracy, macro precision and macro recall of each attribute, beside those of a constant answer.
 
     `majority` is the accuracy of always answering the commonest value, `chance` the balanced accuracy (`recall`) of
     any constant answer. Empty where nothing is annotated.
+
+    Args:
+        described: the images.
+        by: who answers; see `answers`.
     """
     known = (described.codes >= 0).any(axis=1)
     if not known.any():
         return {}
-    extras = np.full((int(known.sum()), described.predicted.shape[1] - len(ATTRIBUTES)), -1)
+    extras = np.full((int(known.sum()), len(TASKS) - len(ATTRIBUTES)), UNKNOWN)
     truth = np.concatenate([described.codes[known], extras], axis=1)
-    found = task_metrics(truth, described.predicted[known])
+    found = task_metrics(truth, np.concatenate([answers(described, by)[known], np.zeros_like(extras)], axis=1))
     return {
         name: {
             "accuracy": float(result.accuracy),

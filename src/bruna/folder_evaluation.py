@@ -11,7 +11,7 @@ from bruna.dataset.filenames import LABELLED
 from bruna.dataset.packing import write_images
 from bruna.dataset.tables import read_table
 from bruna.dataset.validation import validate_dataset
-from bruna.evaluation import Models, attribute_figures, describe
+from bruna.evaluation import ATTRIBUTES_BY, Models, attribute_figures, describe
 from bruna.params import Params
 from bruna.retrieval_evaluation import retrieve
 
@@ -29,7 +29,8 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
         `retrieval.<course|market1501>.<map|rank1|rank5|rank10|minp|queries|left_out>`, with the junk filter as
         the parameters say and below `retrieval.unfiltered` without it; the same below
         `retrieval.variants.<features_only|no_flip|reranked>` with that one thing changed; and
-        `attributes.<name>.<accuracy|precision|recall|majority|chance>` for the twelve attributes.
+        `attributes.<name>.<accuracy|precision|recall|majority|chance>` for the twelve attributes as Task 1 says them,
+        `attributes_bruna` as Bruna's attribute head does, `attributes_both` by the mean of their probabilities.
 
     Raises:
         BrunaError: the folder does not pass the validation, a model is missing, or no query has a match.
@@ -48,5 +49,5 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
         "images": len(table),
         "identities": int(table["identity"].nunique()),
         "retrieval": retrieve(people, people, settings).summary(),
-        "attributes": attribute_figures(people),
+        **{key: attribute_figures(people, by) for key, by in ATTRIBUTES_BY.items()},
     }

@@ -1,6 +1,7 @@
 """What is measured beside the main figures: one thing changed at a time; mirror images at test time."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from PIL import Image
 
 from bruna.batches.persons import PersonStore
 from bruna.batches.store import ImageStore
-from bruna.evaluation import Described, attribute_figures, mean_direction
+from bruna.evaluation import Described, answers, attribute_figures, mean_direction
 from bruna.inference import embed
 from bruna.models.bruna import Bruna
 from bruna.params import Evaluate
@@ -55,6 +56,7 @@ def described(identities, junk, seed, flipped=False):
         gallery() if flipped else plain,
         plain,
         codes,
+        torch.zeros(n, 32),
         np.zeros((n, 15), dtype=np.int64),
         torch.tensor(junk, dtype=torch.float32),
     )
@@ -134,11 +136,24 @@ def test_constant_answers_stand_beside_the_attributes():
     codes[0, 1] = codes[0, 11] = 1
     codes[1, 11] = 2
     images = described([1, 2, 3, 4], [0.0] * 4, 0)
-    figures = attribute_figures(
-        Described(images.paths, images.gallery, images.plain, codes, images.predicted, images.junk)
-    )
+    figures = attribute_figures(replace(images, codes=codes))
     assert [figures[name]["chance"] for name in ("age", "backpack", "downcolor")] == [1, 1 / 2, pytest.approx(1 / 3)]
     assert figures["backpack"]["majority"] == 3 / 4
+
+
+def test_attributes_by_task1_by_bruna_and_by_both():
+    """One image; the backpack (column 4, behind four of age) is told differently by the two networks."""
+    images = described([1], [0.0], 0)
+    task1, bruna = torch.zeros(1, 32), torch.zeros(1, 32)
+    task1[0, 4], bruna[0, 4] = 0.9, 0.3
+    bruna[0, 2] = 1.0  # its age is the third value, of which Task 1 says nothing
+    predicted = images.predicted.copy()
+    predicted[0, 1] = 1
+    gallery = replace(images.gallery, attributes=bruna)
+    images = replace(images, gallery=gallery, attributes=task1, predicted=predicted)
+    assert [answers(images, by)[0, :2].tolist() for by in ("task1", "bruna", "both")] == [[0, 1], [2, 0], [2, 1]]
+    assert attribute_figures(images, "bruna")["backpack"]["accuracy"] == 1  # all true codes are 0
+    assert attribute_figures(images, "both")["backpack"]["accuracy"] == 0
 
 
 def test_histograms_have_every_figure():

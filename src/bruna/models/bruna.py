@@ -154,8 +154,18 @@ def attribute_probabilities(logits: Tensor) -> Tensor:
 
 def attribute_predictions(logits: Tensor) -> Tensor:
     """B x 32 (or more) logits to B x 12 codes: the most probable value of each attribute."""
+    return _codes(logits, 0.0)
+
+
+def most_probable(probabilities: Tensor) -> Tensor:
+    """B x 32 probabilities to B x 12 codes: the most probable value of each attribute."""
+    return _codes(probabilities, 0.5)
+
+
+def _codes(values: Tensor, even: float) -> Tensor:
+    """B x 32 (or more) to B x 12 codes; a binary attribute is its second value where it is above `even`."""
     codes = []
     for attribute, where in zip(ATTRIBUTES, logit_slices().values(), strict=True):
-        part = logits[:, where]
-        codes.append((part[:, 0] > 0).long() if attribute.binary else part.argmax(dim=1))
+        part = values[:, where]
+        codes.append((part[:, 0] > even).long() if attribute.binary else part.argmax(dim=1))
     return torch.stack(codes, dim=1)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bruna.batches.store import ImageStore
 from bruna.dataset.tables import read_table
-from bruna.evaluation import Described, Models, attribute_figures, describe
+from bruna.evaluation import ATTRIBUTES_BY, Described, Models, attribute_figures, describe
 from bruna.files import whole_file, whole_folder
 from bruna.outcomes.common import keep_csv, keep_figure
 from bruna.outcomes.report import write_page
@@ -66,8 +66,9 @@ def evaluate_and_keep(
         "histogram": histogram_figures(validation.gallery, models.bruna[1]),
     }
     for found in sets:
-        if figures := attribute_figures(found.retrieval.gallery):
-            metrics[found.name]["attributes"] = figures
+        for key, by in ATTRIBUTES_BY.items():
+            if figures := attribute_figures(found.retrieval.gallery, by):
+                metrics[found.name][key] = figures
         _pictures(found, params, plots, tracker)
     with whole_folder(artifacts / "evaluate") as folder:
         for found in sets:

@@ -51,7 +51,7 @@ def write_page(
     table1 = pd.read_csv(artifacts / "plots" / "train_attributes" / "table1.csv")
     sections = [
         retrieval_section(metrics, plots, filters_junk=bool(settings["filter_junk"])),
-        _attributes(table1, artifacts / "plots" / "train_attributes"),
+        _attributes(table1, metrics["validation"], artifacts / "plots" / "train_attributes"),
         _training(artifacts / "plots"),
         _data(artifacts / "plots"),
         _settings(artifacts, settings),
@@ -96,7 +96,27 @@ def _constant_answer(found: Mapping[str, Any]) -> str:
     return f"; any constant answer: {sum(known) / len(known):.1%}" if known else ""
 
 
-def _attributes(table1: pd.DataFrame, plots: Path) -> Section:
+_BY = {
+    "attributes": "Task 1’s network",
+    "attributes_bruna": "Bruna’s attribute head",
+    "attributes_both": "the mean of both networks’ probabilities",
+}
+"""Figures of the stage evaluate -> who answers."""
+
+
+def _who_answers(found: Mapping[str, Any]) -> list[Block]:
+    """Three rows: Task 1, Bruna's own head, both."""
+    rows = []
+    for key, words in _BY.items():
+        figures = pd.DataFrame(found.get(key, {})).T
+        if len(figures):
+            rows.append({"who answers": words, "acc": figures["accuracy"].mean(), "rec": figures["recall"].mean()})
+    if not rows:
+        return []
+    return [Table(pd.DataFrame(rows), "Who answers: mean of the 12 attributes, validation identities", _PERCENT)]
+
+
+def _attributes(table1: pd.DataFrame, found: Mapping[str, Any], plots: Path) -> Section:
     blocks: list[Block] = [
         Table(
             table1,
@@ -104,6 +124,7 @@ def _attributes(table1: pd.DataFrame, plots: Path) -> Section:
             _PERCENT,
             strong=list(table1["task"].iloc[-2:]),
         ),
+        *_who_answers(found),
         *pictures(
             plots,
             {
