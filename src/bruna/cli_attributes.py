@@ -33,7 +33,7 @@ def attributes(
     """Predict the attributes of people in images of any size.
 
     The CSV has the columns of the course: id (the file name), age 1 to 4, and
-    1 (no) or 2 (yes) in every other one. Images that cannot be read, or that
+    1 or 2 in every other one: no or yes, or what docs/data.md says. Images that cannot be read, or that
     show no person (Task 1's junk class), are left out and listed with the reason.
 
     \b
