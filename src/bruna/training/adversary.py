@@ -82,7 +82,7 @@ def judge(adversary: Adversary, said: Prediction, tuples: TupleLosses, metric: T
             `adversarial_regression_pairs` in `bruna.losses`.
     """
     if rule == "unit_regression":
-        pairs = adversary.pairwise(said.features).float()
+        pairs = adversary.pairwise(said.features.float())
         return adversarial_regression_pairs(pairs, rows_of(metric.detach(), said.seen))
     strangers = said.strangers.float()
     if rule == "regression":

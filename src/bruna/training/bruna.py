@@ -162,8 +162,7 @@ class _Programme:
             picks=self.params.picks,
             positives=self.params.positives,
         )
-        with mixed_precision(self.device):
-            adversarial = judge(self.adversary, prediction, tuples, metric, self.params.adversary_loss)
+        adversarial = judge(self.adversary, prediction, tuples, metric, self.params.adversary_loss)
         losses = {
             "triplet_loss": (self.params.triplet_weight, tuples.triplet),
             "classification_loss": (
