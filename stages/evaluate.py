@@ -21,6 +21,7 @@ def run(stage: harness.Stage) -> None:
     names = [f"{p}/{q}/{k}" for p in parts for q in ("course", "market1501") for k in shown]
     for part in parts:
         names += [f"{part}/variants/{name}/market1501/map" for name in ("features_only", "no_flip", "reranked")]
+    names += [f"{part}/attribute_means/attributes_answered/{key}" for part in parts for key in ("accuracy", "recall")]
     stage.finish(metrics, show=names)
 
 

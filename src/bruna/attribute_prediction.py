@@ -1,4 +1,4 @@
-"""Task 1 on images that nobody prepared, file by file: `bruna attributes IMAGE_OR_FOLDER...`."""
+"""Attributes of people in images that nobody prepared: `bruna attributes IMAGE_OR_FOLDER...`."""
 
 import os
 from collections import Counter
@@ -9,14 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
+from torch import Tensor
 
+from bruna.attribute_answers import Answer, probabilities
 from bruna.batches.store import ImageStore, decode_image
 from bruna.dataset.attributes import ATTRIBUTES
 from bruna.errors import BrunaError
+from bruna.evaluation import Models, bruna_says
 from bruna.inference import attribute_logits, task_predictions
-from bruna.models.attributes import AttributeNetwork
-from bruna.models.bruna import attribute_probabilities
+from bruna.models.attributes import TASK1_LOGITS, AttributeNetwork
+from bruna.models.bruna import attribute_probabilities, most_probable
 from bruna.progress import track
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -54,7 +58,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What Task 1 says of many images.
+    """What is said of many images.
 
     Attributes:
         ids: N ids of the images that are predicted.
@@ -121,6 +125,9 @@ def predict_attributes(
     *,
     batch_size: int,
     junk_threshold: float | None,
+    answer: Answer | None = None,
+    models: Models | None = None,
+    flip: bool = False,
 ) -> Predictions:
     """Predict the attributes of image files, with a progress bar.
 
@@ -130,53 +137,82 @@ def predict_attributes(
         device: where the network is.
         batch_size: images a pass.
         junk_threshold: probability of junk from which on an image is rejected; None rejects none as junk.
+        answer: whose word counts, over how many of the images; None is Task 1's on each image alone.
+        models: all networks, where the answer needs Bruna.
+        flip: Bruna sees the mirror images too.
 
     Returns:
         The predictions, in the order of `images`. What cannot be read is rejected, never an error.
+
+    Raises:
+        ValueError: the answer needs Bruna, and there are no `models`.
     """
-    network, size = model
-    ids: list[str] = []
-    read_ids: list[str] = []
+    answer = answer or Answer()
+    if answer.needs_bruna and models is None:
+        raise ValueError(f"{answer} needs Bruna")
+    read: list[Found] = []
     rejected: list[Rejected] = []
-    codes, probabilities = [np.zeros((0, len(ATTRIBUTES)), np.int64)], [np.zeros((0, _WIDTH), np.float32)]
+    task1: list[Tensor] = []
+    bruna: list[tuple[Tensor, Tensor]] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for block in track(_blocks(images), "attributes", total=len(images), count=len):
-            read, pixels, unreadable = _read(block, size, pool)
+            table, pixels, unreadable = _read(block, model[1], pool)
             rejected += unreadable
-            if not read:
+            if table.empty:
                 continue
-            logits = attribute_logits(network, ImageStore(pixels).to(device), batch_size)
-            junk = logits[:, -1].sigmoid().numpy()
-            kept = np.ones(len(junk), dtype=bool) if junk_threshold is None else junk < junk_threshold
-            for image, probability, fine in zip(read, junk, kept, strict=True):
-                if fine:
-                    ids.append(image.id)
-                else:
-                    reason = f"Task 1 takes it for junk (probability {probability:.2f})"
-                    rejected.append(Rejected(image.path, image.id, reason))
-            codes.append(task_predictions(logits).numpy()[kept, : len(ATTRIBUTES)])
-            read_ids += [image.id for image in read]
-            probabilities.append(np.column_stack([attribute_probabilities(logits).numpy(), junk]))
-    return Predictions(ids, np.concatenate(codes), read_ids, np.concatenate(probabilities), rejected)
+            read += list(table["found"])
+            task1.append(attribute_logits(model[0], ImageStore(pixels).to(device), batch_size))
+            if answer.needs_bruna and models is not None:
+                bruna.append(bruna_says(table, models, batch_size, flip=flip))
+    return _predictions(read, task1, bruna, answer, junk_threshold, rejected)
+
+
+def _predictions(
+    read: Sequence[Found],
+    task1: Sequence[Tensor],
+    bruna: Sequence[tuple[Tensor, Tensor]],
+    answer: Answer,
+    junk_threshold: float | None,
+    rejected: Sequence[Rejected],
+) -> Predictions:
+    """What the blocks found, put together: Task 1's logits, and Bruna's features and probabilities where it ran."""
+    logits = torch.cat([torch.zeros(0, TASK1_LOGITS), *task1])
+    said, codes = attribute_probabilities(logits), task_predictions(logits)[:, : len(ATTRIBUTES)]
+    if bruna:
+        features, heads = (torch.cat(parts) for parts in zip(*bruna, strict=True))
+        said = probabilities(said, heads, features, answer)
+        codes = most_probable(said)
+    junk = logits[:, -1].sigmoid().numpy()
+    kept = np.ones(len(junk), dtype=bool) if junk_threshold is None else junk < junk_threshold
+    taken_for_junk = [
+        Rejected(image.path, image.id, f"Task 1 takes it for junk (probability {probability:.2f})")
+        for image, probability, fine in zip(read, junk, kept, strict=True)
+        if not fine
+    ]
+    return Predictions(
+        ids=[image.id for image, fine in zip(read, kept, strict=True) if fine],
+        codes=codes.numpy()[kept],
+        read_ids=[image.id for image in read],
+        probabilities=np.column_stack([said.numpy(), junk]),
+        rejected=[*rejected, *taken_for_junk],
+    )
 
 
 def _read(
     block: Sequence[Found], size: tuple[int, int], pool: ThreadPoolExecutor
-) -> tuple[list[Found], torch.Tensor, list[Rejected]]:
-    """The images of a block that decode, their B x 3 x H x W pixels, and the others."""
-    read: list[Found] = []
+) -> tuple[pd.DataFrame, Tensor, list[Rejected]]:
+    """The images of a block that decode (columns found, path, image), their B x 3 x H x W pixels, and the others."""
+    read: list[tuple[Found, str, bytes]] = []
     pixels = [np.zeros((0, 3, *size), np.uint8)]
     rejected: list[Rejected] = []
     for image, decoded in zip(block, pool.map(lambda found: _decode(found.path, size), block), strict=True):
         if isinstance(decoded, str):
             rejected.append(Rejected(image.path, image.id, decoded))
         else:
-            read.append(image)
-            pixels.append(decoded[None])
-    return read, torch.from_numpy(np.concatenate(pixels)), rejected
-
-
-_WIDTH = len(PROBABILITY_COLUMNS) - 1
+            read.append((image, image.id, decoded[0]))
+            pixels.append(decoded[1][None])
+    table = pd.DataFrame(read, columns=["found", "path", "image"])
+    return table, torch.from_numpy(np.concatenate(pixels)), rejected
 
 
 def _blocks(images: Sequence[Found]) -> Iterator[Sequence[Found]]:
@@ -184,10 +220,11 @@ def _blocks(images: Sequence[Found]) -> Iterator[Sequence[Found]]:
         yield images[start : start + _READ_AT_ONCE]
 
 
-def _decode(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8] | str:
-    """3 x H x W pixels, or why there are none."""
+def _decode(path: Path, size: tuple[int, int]) -> tuple[bytes, npt.NDArray[np.uint8]] | str:
+    """The file and its 3 x H x W pixels, or why there are none."""
     try:
-        return decode_image(path.read_bytes(), size, "rgb")
+        encoded = path.read_bytes()
+        return encoded, decode_image(encoded, size, "rgb")
     except OSError as error:
         return f"cannot be read: {error.strerror or _first_line(error)}"
     except Exception as error:  # Pillow's decoders raise a dozen types, from SyntaxError to struct.error

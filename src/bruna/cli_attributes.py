@@ -5,11 +5,17 @@ import csv
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from bruna.errors import BrunaError
+
+if TYPE_CHECKING:
+    import torch
+
+    from bruna.attribute_answers import Answer
+    from bruna.evaluation import Models
 
 PARAMS = Path("params.yaml")
 ARTIFACTS = Path("artifacts")
@@ -26,6 +32,21 @@ def attributes(
     rejected: Annotated[
         Path | None, typer.Option(help="Write the images without a prediction and the reasons into this CSV file.")
     ] = None,
+    by: Annotated[
+        Literal["task1", "bruna", "both"] | None,
+        typer.Option(
+            help="Whose word counts: Task 1's network, the attribute head of Bruna, or the mean of the two; "
+            "default: params.yaml.",
+        ),
+    ] = None,
+    sightings: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Average over so many images: each and those of the given that Bruna finds nearest to it, mostly "
+            "other pictures of the person; 1 takes each alone; default: params.yaml.",
+        ),
+    ] = None,
     keep_junk: Annotated[bool, typer.Option("--keep-junk", help="Predict what Task 1 takes for junk too.")] = False,
     models: Annotated[Path, typer.Option(help="Where the trained models lie.")] = ARTIFACTS,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: params.yaml.")] = None,
@@ -33,14 +54,17 @@ def attributes(
     """Predict the attributes of people in images of any size.
 
     The CSV has the columns of the course: id (the file name), age 1 to 4, and
-    1 or 2 in every other one: no or yes, or what docs/data.md says. Images that cannot be read, or that
-    show no person (Task 1's junk class), are left out and listed with the reason.
+    1 or 2 in every other one: no or yes, or what docs/data.md says. Images that
+    cannot be read, or that show no person (Task 1's junk class), are left out
+    and listed with the reason.
 
     \b
       bruna attributes crops/ -o attributes.csv
       bruna attributes a.jpg b.png --probabilities probabilities.csv
+      bruna attributes crops/ --by both --sightings 8
       bruna attributes crops/ --keep-junk --models other/artifacts
     """
+    from bruna.attribute_answers import Answer
     from bruna.attribute_prediction import PROBABILITY_COLUMNS, find_images, predict_attributes, probability_rows
     from bruna.params import read_params
     from bruna.retrieval.submission import CLASSIFICATION_COLUMNS, classification_rows
@@ -50,12 +74,18 @@ def attributes(
     found = find_images(images)
     params = read_params(PARAMS)
     chosen = prepare_torch(device or params.runtime.device, params.runtime.threads)
+    settings = params.evaluate
+    answer = Answer(by or settings.attributes_by, sightings or settings.attributes_sightings)
+    every = _all_models(models, chosen, answer) if answer.needs_bruna else None
     predictions = predict_attributes(
         found,
-        load_attribute_network(models / "attributes", chosen),
+        every.attributes if every else load_attribute_network(models / "attributes", chosen),
         chosen,
-        batch_size=params.evaluate.batch_size,
-        junk_threshold=None if keep_junk else params.evaluate.junk_threshold,
+        batch_size=settings.batch_size,
+        answer=answer,
+        models=every,
+        flip=settings.flip,
+        junk_threshold=None if keep_junk else settings.junk_threshold,
     )
     left_out = [(str(image.path), image.reason) for image in predictions.rejected]
     for path, reason in left_out:
@@ -72,6 +102,18 @@ def attributes(
     _write_csv(output, CLASSIFICATION_COLUMNS, classification_rows(predictions.ids, predictions.codes.tolist()))
     _show(len(predictions.ids), left_out)
     typer.echo(f"Written to {', '.join(str(path) for path in (output, probabilities, rejected) if path is not None)}")
+
+
+def _all_models(folder: Path, device: "torch.device", answer: "Answer") -> "Models":
+    from bruna.evaluation import Models
+
+    try:
+        return Models.load(folder, device)
+    except BrunaError as error:
+        raise BrunaError(
+            f"{error} Attributes by {answer.by} over {answer.sightings} image(s) need Bruna too; `--by task1 "
+            "--sightings 1` needs Task 1's network alone."
+        ) from None
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -1,4 +1,4 @@
-"""What the trained models say of an image table: embeddings, attributes, junk; and how good the attributes are."""
+"""What the trained models say of an image table: embeddings, attributes, junk."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +11,16 @@ from torch import Tensor
 
 from bruna.batches.persons import PersonStore
 from bruna.batches.store import ImageStore
-from bruna.dataset.attributes import ATTRIBUTES, NAMES, UNKNOWN
 from bruna.dataset.tables import attribute_codes
 from bruna.inference import attribute_logits, embed, segment_table, task_predictions
 from bruna.models.attributes import AttributeNetwork
-from bruna.models.bruna import Bruna, attribute_probabilities, most_probable
+from bruna.models.bruna import Bruna, Embedding, attribute_probabilities
 from bruna.models.unet import UNet
-from bruna.report.attribute_metrics import TASKS, task_metrics
 from bruna.retrieval.gallery import Gallery
 from bruna.saved_models import load_attribute_network, load_bruna, load_unet
 
 _DESCRIBED_AT_ONCE = 4096
 """Images decoded at a time, so that memory grows by embeddings only."""
-ATTRIBUTES_BY = {"attributes": "task1", "attributes_bruna": "bruna", "attributes_both": "both"}
-"""Name of the figures -> who answers, as `answers` names them."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +87,11 @@ def describe(
     """
     bruna, size = models.bruna
     network, network_size = models.attributes
-    masks, joined = bruna.mask != "none", bruna.bottleneck_norm is not None and bruna.encoder is None
-    if segments is None and (masks or joined):
-        segments = segment_table(table, models.unet, batch_size, models.device, name)
-    by_path = None if segments is None else segments.set_index("path")
+    by_path = _segments_by_path(table, segments, models, batch_size, name)
     plain, mirrored, logits = [], [], []
     for start in range(0, len(table), _DESCRIBED_AT_ONCE):
         rows = table.iloc[start : start + _DESCRIBED_AT_ONCE]
-        part = None if by_path is None else by_path.loc[rows["path"]].reset_index()
-        persons = PersonStore.decode(rows, part, size, masks=masks, bottleneck=joined).to(models.device)
+        persons = _persons(rows, by_path, models)
         label = f"embed {name} from {start:,}" if len(table) > _DESCRIBED_AT_ONCE else f"embed {name}"
         plain.append(embed(bruna, persons, batch_size, label))
         if flip:
@@ -110,23 +102,65 @@ def describe(
         images = images.to(models.device)
         logits.append(attribute_logits(network, images, batch_size, label.replace("embed", "attributes of")))
     task1 = torch.cat(logits)
-    identities = torch.tensor(table["identity"].to_numpy(np.int64))
-    cameras = torch.tensor(table["camera"].to_numpy(np.int64))
-    features, attributes = (torch.cat([getattr(e, what) for e in plain]) for what in ("features", "attributes"))
-    alone = Gallery(features, attributes, identities, cameras)
-    both = alone
-    if flip:
-        other, others = (torch.cat([getattr(e, what) for e in mirrored]) for what in ("features", "attributes"))
-        both = Gallery(mean_direction(features, other), (attributes + others) / 2, identities, cameras)
+    straight = _joined(plain)
+    alone = _gallery(*straight, table)
     return Described(
         paths=table["path"].to_numpy(),
-        gallery=both,
+        gallery=_gallery(*_mean(straight, _joined(mirrored)), table) if flip else alone,
         plain=alone,
         codes=attribute_codes(table),
         attributes=attribute_probabilities(task1),
         predicted=task_predictions(task1).numpy(),
         junk=task1[:, -1].sigmoid(),
     )
+
+
+def bruna_says(table: pd.DataFrame, models: Models, batch_size: int, *, flip: bool = False) -> tuple[Tensor, Tensor]:
+    """Bruna's features (N x F) and attribute probabilities (N x 32) of a table that fits into memory, without bars.
+
+    Args:
+        table: columns path and image.
+        models: the trained networks; the U-Net is run where Bruna wants it.
+        batch_size: images a pass.
+        flip: as in `describe`.
+    """
+    persons = _persons(table, _segments_by_path(table, None, models, batch_size, None), models)
+    plain = _joined([embed(models.bruna[0], persons, batch_size)])
+    return _mean(plain, _joined([embed(models.bruna[0], persons, batch_size, mirrored=True)])) if flip else plain
+
+
+def _needs_unet(bruna: Bruna) -> tuple[bool, bool]:
+    """Whether it takes masks, and bottlenecks that somebody else made."""
+    return bruna.mask != "none", bruna.bottleneck_norm is not None and bruna.encoder is None
+
+
+def _segments_by_path(
+    table: pd.DataFrame, segments: pd.DataFrame | None, models: Models, batch_size: int, name: str | None
+) -> pd.DataFrame | None:
+    """The given segments by path, made by the U-Net where there are none and Bruna needs them."""
+    if segments is None and any(_needs_unet(models.bruna[0])):
+        segments = segment_table(table, models.unet, batch_size, models.device, name)
+    return None if segments is None else segments.set_index("path")
+
+
+def _persons(rows: pd.DataFrame, by_path: pd.DataFrame | None, models: Models) -> PersonStore:
+    masks, bottleneck = _needs_unet(models.bruna[0])
+    part = None if by_path is None else by_path.loc[rows["path"]].reset_index()
+    return PersonStore.decode(rows, part, models.bruna[1], masks=masks, bottleneck=bottleneck).to(models.device)
+
+
+def _joined(parts: list[Embedding]) -> tuple[Tensor, Tensor]:
+    """Features and attribute probabilities."""
+    return torch.cat([part.features for part in parts]), torch.cat([part.attributes for part in parts])
+
+
+def _mean(plain: tuple[Tensor, Tensor], mirrored: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return mean_direction(plain[0], mirrored[0]), (plain[1] + mirrored[1]) / 2
+
+
+def _gallery(features: Tensor, attributes: Tensor, table: pd.DataFrame) -> Gallery:
+    identities, cameras = (torch.tensor(table[column].to_numpy(np.int64)) for column in ("identity", "camera"))
+    return Gallery(features, attributes, identities, cameras)
 
 
 def mean_direction(first: Tensor, second: Tensor) -> Tensor:
@@ -139,48 +173,3 @@ def mean_direction(first: Tensor, second: Tensor) -> Tensor:
     length = (torch.linalg.vector_norm(first, dim=1) + torch.linalg.vector_norm(second, dim=1)) / 2
     scale: Tensor = length / torch.linalg.vector_norm(mean, dim=1).clamp_min(1e-12)
     return mean * scale[:, None]
-
-
-def answers(described: Described, by: str) -> npt.NDArray[np.int64]:
-    """N x 12 codes: the most probable value of each attribute.
-
-    Args:
-        described: the images.
-        by: whose probabilities: `task1`; `bruna`, its attribute head; `both`, the mean of the two.
-    """
-    if by == "task1":
-        return described.predicted[:, : len(ATTRIBUTES)]
-    probabilities = described.gallery.attributes
-    if probabilities is None:
-        raise ValueError("this gallery has no attributes: it was not described by Bruna")
-    if by == "both":
-        probabilities = (probabilities + described.attributes) / 2
-    return most_probable(probabilities).numpy()
-
-
-def attribute_figures(described: Described, by: str = "task1") -> dict[str, dict[str, float]]:
-    """Accuracy, macro precision and macro recall of each attribute, beside those of a constant answer.
-
-    `majority` is the accuracy of always answering the commonest value, `chance` the balanced accuracy (`recall`) of
-    any constant answer. Empty where nothing is annotated.
-
-    Args:
-        described: the images.
-        by: who answers; see `answers`.
-    """
-    known = (described.codes >= 0).any(axis=1)
-    if not known.any():
-        return {}
-    extras = np.full((int(known.sum()), len(TASKS) - len(ATTRIBUTES)), UNKNOWN)
-    truth = np.concatenate([described.codes[known], extras], axis=1)
-    found = task_metrics(truth, np.concatenate([answers(described, by)[known], np.zeros_like(extras)], axis=1))
-    return {
-        name: {
-            "accuracy": float(result.accuracy),
-            "precision": float(result.precision),
-            "recall": float(result.recall),
-            "majority": float(result.majority),
-            "chance": float(result.chance),
-        }
-        for name, result in zip(NAMES, found, strict=False)
-    }

@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 
+from bruna.attribute_answers import all_figures
 from bruna.dataset.annotations import read_annotations
 from bruna.dataset.filenames import LABELLED
 from bruna.dataset.packing import write_images
 from bruna.dataset.tables import read_table
 from bruna.dataset.validation import validate_dataset
-from bruna.evaluation import ATTRIBUTES_BY, Models, attribute_figures, describe
+from bruna.evaluation import Models, describe
 from bruna.params import Params
 from bruna.retrieval_evaluation import retrieve
 
@@ -30,7 +31,9 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
         the parameters say and below `retrieval.unfiltered` without it; the same below
         `retrieval.variants.<features_only|no_flip|reranked>` with that one thing changed; and
         `attributes.<name>.<accuracy|precision|recall|majority|chance>` for the twelve attributes as Task 1 says them,
-        `attributes_bruna` as Bruna's attribute head does, `attributes_both` by the mean of their probabilities.
+        `attributes_bruna` as Bruna's attribute head does, `attributes_both` by the mean of their probabilities,
+        `attributes_answered` as `evaluate.attributes_by` and `evaluate.attributes_sightings` say;
+        `attribute_means.<who answers>.<accuracy|recall>` of all of them.
 
     Raises:
         BrunaError: the folder does not pass the validation, a model is missing, or no query has a match.
@@ -49,5 +52,5 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
         "images": len(table),
         "identities": int(table["identity"].nunique()),
         "retrieval": retrieve(people, people, settings).summary(),
-        **{key: attribute_figures(people, by) for key, by in ATTRIBUTES_BY.items()},
+        **all_figures(people, settings),
     }

@@ -96,7 +96,11 @@ def embed(
 
 @torch.inference_mode()
 def segment_table(
-    table: pd.DataFrame, unet: tuple[UNet, tuple[int, int]] | None, batch_size: int, device: torch.device, name: str
+    table: pd.DataFrame,
+    unet: tuple[UNet, tuple[int, int]] | None,
+    batch_size: int,
+    device: torch.device,
+    name: str | None,
 ) -> pd.DataFrame:
     """Mask and pooled bottleneck of every image of a table, once, so that no training runs the U-Net.
 
@@ -105,7 +109,7 @@ def segment_table(
         unet: the network and the height and width it works at; None (no mask pairs to train one) gives nulls.
         batch_size: images a pass.
         device: where the network is.
-        name: of the table, for the progress bar.
+        name: of the table, for the progress bar; None shows none.
 
     Returns:
         Columns path, mask (PNG bytes, 8-bit probability, at the U-Net's size), bottleneck (float32 array of C).
@@ -116,7 +120,7 @@ def segment_table(
     network.eval()
     masks: list[bytes] = []
     bottlenecks: list[npt.NDArray[np.float32]] = []
-    for block in _blocks(table, size, device, batch_size, f"segment {name}"):
+    for block in _blocks(table, size, device, batch_size, f"segment {name}" if name else None):
         found = network(as_floats(block))
         probabilities = (found.logits.sigmoid()[:, 0] * 255).round().byte().cpu().numpy()
         masks.extend(_png(mask) for mask in probabilities)
@@ -125,7 +129,7 @@ def segment_table(
 
 
 def _blocks(
-    table: pd.DataFrame, size: tuple[int, int], device: torch.device, batch_size: int, description: str
+    table: pd.DataFrame, size: tuple[int, int], device: torch.device, batch_size: int, description: str | None
 ) -> Iterator[Tensor]:
     def batches() -> Iterator[Tensor]:
         for start in range(0, len(table), _DECODED_AT_ONCE):
@@ -134,7 +138,7 @@ def _blocks(
             for at in range(0, len(store), batch_size):
                 yield store.pixels[at : at + batch_size].to(device)
 
-    return iter(track(batches(), description, total=len(table), count=len))
+    return iter(track(batches(), description, total=len(table), count=len)) if description else batches()
 
 
 def _png(mask: npt.NDArray[np.uint8]) -> bytes:

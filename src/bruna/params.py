@@ -242,6 +242,8 @@ class Evaluate(_Group):
     rank_list_queries: Annotated[int, Field(ge=0)]
     rank_list_length: Count
     reid_test_length: Count
+    attributes_by: Literal["task1", "bruna", "both"]
+    attributes_sightings: Count
 
 
 class Runtime(_Group):
@@ -285,7 +287,9 @@ def parse_params(raw: Any, source: str) -> Params:
         for problem in error.errors():
             key = ".".join(str(part) for part in problem["loc"]) or "the file"
             found = problem["input"] if not isinstance(problem["input"], dict) else "a group"
-            if problem["type"] == "extra_forbidden":
+            if problem["type"] == "value_error":  # of a group's own check, which says what it found
+                lines.append(f"  {key}: {problem['ctx']['error']}")
+            elif problem["type"] == "extra_forbidden":
                 lines.append(f"  {key}: unknown setting (value {found!r})")
             elif problem["type"] == "missing":
                 lines.append(f"  {key}: missing")

@@ -22,6 +22,8 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
         "validation/market1501/map",
         "validation/market1501/rank1",
         "validation/course/map",
+        "validation/attribute_means/attributes_answered/accuracy",
+        "validation/attribute_means/attributes_answered/recall",
         "baselines/histogram/market1501/map",
         "test/market1501/map",
         "test/market1501/rank1",

@@ -14,6 +14,7 @@ from bruna.attribute_prediction import PROBABILITY_COLUMNS, find_images
 from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
 from bruna.errors import BrunaError
 from bruna.models.attributes import AttributeNetwork
+from bruna.models.bruna import Bruna
 from bruna.retrieval.submission import CLASSIFICATION_COLUMNS
 from bruna.saved_models import save_models
 from tiny_dataset import write_image
@@ -42,7 +43,9 @@ def _says_junk_to_white(folder: Path) -> AttributeNetwork:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project's top folder with a network; `crops` holds two people, a white image and two broken files."""
-    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    text = text.replace("attributes_by: both", "attributes_by: task1").replace("_sightings: 6", "_sightings: 1")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     _says_junk_to_white(tmp_path / "artifacts" / "attributes")
     crops = tmp_path / "crops"
     write_image(crops / "a.jpg", 1)
@@ -119,6 +122,40 @@ def test_the_codes_are_those_of_the_network(
     row = _rows(Path("attributes.csv"))[1]
     assert [int(value) - 1 for value in row[1:11]] == expected[:10]
     assert [row[11:20].index("2"), row[20:30].index("2")] == expected[10:]
+
+
+def test_bruna_is_asked_where_the_answer_needs_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bruna's head says no hat, with more certainty than Task 1 says hat; without Bruna's files it is said so."""
+    everything = ("crops", "--keep-junk", "--device", "cpu")
+    status, _, err = _run(monkeypatch, capsys, *everything, "--by", "both")
+    assert status == 1 and "unet/settings.json is missing" in err and "`--by task1 --sightings 1` needs" in err
+    torch.manual_seed(1)
+    network = {
+        "backbone": "mobilenet_v3_small", "features": 16, "mask": "none", "bottleneck": 0, "dropout": 0.0,
+        "last_stride": 2, "pool": "average", "neck": "none", "encoder": None,
+    }  # fmt: skip
+    bruna = Bruna(**network)
+    monkeypatch.setattr("bruna.evaluation.load_unet", lambda folder, device: None)
+    with torch.no_grad():
+        bruna.task1[-1].weight[logit_slices()["hat"]] = 0
+        bruna.task1[-1].bias[logit_slices()["hat"]] = -6.0
+    save_models(project / "artifacts" / "bruna", {"bruna": bruna}, {"network": network, "image_size": list(SIZE)})
+    told = {}
+    for by, sightings in (("task1", "1"), ("task1", "3"), ("bruna", "1"), ("both", "1"), ("both", "2")):
+        options = ("--by", by, "--sightings", sightings, "--probabilities", "p.csv")
+        assert _run(monkeypatch, capsys, *everything, *options)[0] == 0
+        _, *rows = _rows(Path("p.csv"))
+        told[by, sightings] = np.array([[float(value) for value in row[1:]] for row in rows])
+        codes, hat = _rows(Path("attributes.csv")), CLASSIFICATION_COLUMNS.index("hat")
+        assert [row[hat] for row in codes[1:]] == ["2" if by == "task1" else "1"] * 3
+    alone = told["task1", "1"]
+    np.testing.assert_allclose(told["task1", "3"][:, :-1], np.tile(alone[:, :-1].mean(0), (3, 1)), atol=1e-4)
+    np.testing.assert_array_equal(told["task1", "3"][:, -1], alone[:, -1])  # junk is Task 1's and an image's own
+    mean = (alone + told["bruna", "1"]) / 2
+    np.testing.assert_allclose(told["both", "1"][:, :-1], mean[:, :-1], atol=1e-4)
+    assert (np.abs(told["both", "2"] - told["both", "1"])[:, :-1].max(axis=1) > 1e-3).any()
 
 
 def test_mistakes_end_with_one_message(

@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from bruna.attribute_answers import Answer, all_figures, answers, attribute_figures, probabilities
 from bruna.batches.persons import PersonStore
 from bruna.batches.store import ImageStore
-from bruna.evaluation import Described, answers, attribute_figures, mean_direction
+from bruna.evaluation import Described, mean_direction
 from bruna.inference import embed
 from bruna.models.bruna import Bruna
 from bruna.params import Evaluate
@@ -34,6 +35,8 @@ SETTINGS = Evaluate(
     rank_list_queries=2,
     rank_list_length=3,
     reid_test_length=3,
+    attributes_by="task1",
+    attributes_sightings=1,
 )
 
 
@@ -136,7 +139,7 @@ def test_constant_answers_stand_beside_the_attributes():
     codes[0, 1] = codes[0, 11] = 1
     codes[1, 11] = 2
     images = described([1, 2, 3, 4], [0.0] * 4, 0)
-    figures = attribute_figures(replace(images, codes=codes))
+    figures = attribute_figures(replace(images, codes=codes), Answer())
     assert [figures[name]["chance"] for name in ("age", "backpack", "downcolor")] == [1, 1 / 2, pytest.approx(1 / 3)]
     assert figures["backpack"]["majority"] == 3 / 4
 
@@ -151,9 +154,48 @@ def test_attributes_by_task1_by_bruna_and_by_both():
     predicted[0, 1] = 1
     gallery = replace(images.gallery, attributes=bruna)
     images = replace(images, gallery=gallery, attributes=task1, predicted=predicted)
-    assert [answers(images, by)[0, :2].tolist() for by in ("task1", "bruna", "both")] == [[0, 1], [2, 0], [2, 1]]
-    assert attribute_figures(images, "bruna")["backpack"]["accuracy"] == 1  # all true codes are 0
-    assert attribute_figures(images, "both")["backpack"]["accuracy"] == 0
+    assert [answers(images, Answer(by))[0, :2].tolist() for by in ("task1", "bruna", "both")] == [
+        [0, 1],
+        [2, 0],
+        [2, 1],
+    ]
+    assert attribute_figures(images, Answer("bruna"))["backpack"]["accuracy"] == 1  # all true codes are 0
+    assert attribute_figures(images, Answer("both"))["backpack"]["accuracy"] == 0
+
+
+def test_sightings_average_over_the_nearest_images():
+    """Six images on a line, two people: a picture that shows no backpack is outvoted by two that do."""
+    features = torch.tensor([[0.0], [1.0], [2.5], [10.0], [11.0], [12.5]])
+    said = torch.zeros(6, 32)
+    said[:, 4] = torch.tensor([0.9, 0.2, 0.7, 0.1, 0.2, 0.9])
+    found = probabilities(said, torch.ones(6, 32), features, Answer("task1", 3))
+    torch.testing.assert_close(found[:, 4], torch.tensor([0.6] * 3 + [0.4] * 3))
+    both = probabilities(said, torch.ones(6, 32), features, Answer("both", 2))
+    torch.testing.assert_close(both[:2, 4], torch.tensor([0.775, 0.775]))  # ((.9 + 1) / 2 + (.2 + 1) / 2) / 2
+    torch.testing.assert_close(probabilities(said, said, features, Answer("task1", 99)), said.mean(0).expand(6, -1))
+    torch.testing.assert_close(probabilities(said, said, torch.zeros(6, 1), Answer("bruna", 1)), said)
+
+
+def test_sightings_look_at_no_identity():
+    images = described([1, 1, 2, 2, 3, 3], [0.0] * 6, 3)
+    other = replace(images, gallery=replace(images.gallery, identities=torch.arange(6), cameras=torch.ones(6).long()))
+    for answer in (Answer("both", 2), Answer("task1", 3)):
+        make = torch.Generator().manual_seed(1)
+        task1, bruna = torch.rand(6, 32, generator=make), torch.rand(6, 32, generator=make)
+        pair = [replace(d, attributes=task1, gallery=replace(d.gallery, attributes=bruna)) for d in (images, other)]
+        assert (answers(pair[0], answer) == answers(pair[1], answer)).all()
+
+
+def test_means_are_over_what_is_annotated():
+    images = described([1, 2, 3, 4], [0.0] * 4, 0)
+    codes = np.full((4, 12), -1)
+    codes[:, 1], codes[:, 2] = 0, [0, 0, 0, 1]  # the answers are 0 throughout
+    found = all_figures(
+        replace(images, codes=codes, gallery=replace(images.gallery, attributes=torch.zeros(4, 32))), SETTINGS
+    )
+    assert found["attribute_means"]["attributes"] == {"accuracy": (1 + 3 / 4) / 2, "recall": (1 + 1 / 2) / 2}
+    assert set(found["attribute_means"]) == set(found) - {"attribute_means"}
+    assert all_figures(replace(images, codes=np.full((4, 12), -1)), SETTINGS) == {}
 
 
 def test_histograms_have_every_figure():

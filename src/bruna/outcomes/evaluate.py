@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bruna.attribute_answers import all_figures, answers, chosen
 from bruna.batches.store import ImageStore
 from bruna.dataset.tables import read_table
-from bruna.evaluation import ATTRIBUTES_BY, Described, Models, attribute_figures, describe
+from bruna.evaluation import Described, Models, describe
 from bruna.files import whole_file, whole_folder
 from bruna.outcomes.common import keep_csv, keep_figure
 from bruna.outcomes.report import write_page
@@ -66,9 +67,7 @@ def evaluate_and_keep(
         "histogram": histogram_figures(validation.gallery, models.bruna[1]),
     }
     for found in sets:
-        for key, by in ATTRIBUTES_BY.items():
-            if figures := attribute_figures(found.retrieval.gallery, by):
-                metrics[found.name][key] = figures
+        metrics[found.name] |= all_figures(found.retrieval.gallery, params)
         _pictures(found, params, plots, tracker)
     with whole_folder(artifacts / "evaluate") as folder:
         for found in sets:
@@ -165,7 +164,7 @@ def _deliverables(models: Models, params: Evaluate, artifacts: Path, folder: Pat
         return
     names = [PurePosixPath(path).name for path in gallery.paths]
     with whole_file(folder / "classification_test.csv") as beside:
-        beside.write_text(classification_csv(names, gallery.predicted[:, :12].tolist()), encoding="utf-8")
+        beside.write_text(classification_csv(names, answers(gallery, chosen(params)).tolist()), encoding="utf-8")
     query = described("queries")
     if query is None:
         return

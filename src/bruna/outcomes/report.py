@@ -100,17 +100,17 @@ _BY = {
     "attributes": "Task 1’s network",
     "attributes_bruna": "Bruna’s attribute head",
     "attributes_both": "the mean of both networks’ probabilities",
+    "attributes_answered": "what is answered (evaluate.attributes_by, attributes_sightings)",
 }
 """Figures of the stage evaluate -> who answers."""
 
 
 def _who_answers(found: Mapping[str, Any]) -> list[Block]:
-    """Three rows: Task 1, Bruna's own head, both."""
+    """Four rows: Task 1, Bruna's own head, both, and what is answered."""
     rows = []
     for key, words in _BY.items():
-        figures = pd.DataFrame(found.get(key, {})).T
-        if len(figures):
-            rows.append({"who answers": words, "acc": figures["accuracy"].mean(), "rec": figures["recall"].mean()})
+        if mean := found.get("attribute_means", {}).get(key):
+            rows.append({"who answers": words, "acc": mean["accuracy"], "rec": mean["recall"]})
     if not rows:
         return []
     return [Table(pd.DataFrame(rows), "Who answers: mean of the 12 attributes, validation identities", _PERCENT)]

@@ -126,6 +126,7 @@ def cmc_curves(cmc: Mapping[str, Values], title: str = "CMC") -> Figure:
     place.set(xlabel="rank k", ylabel="queries with a right image by rank k", ylim=(max(0, lowest - 0.08), 1.02))
     longest = max((len(shares) for shares in cmc.values()), default=1)
     place.set_xticks([1, *range(5, longest + 1, 5 if longest <= 50 else 10)])
+    place.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))  # no ticks at halves of a per cent
     place.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     place.legend(loc="lower right", fontsize=9)
     return figure
