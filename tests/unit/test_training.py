@@ -21,7 +21,7 @@ from bruna.training.attributes import train_attributes
 from bruna.training.averaging import RunningAverage
 from bruna.training.bruna import train_bruna
 from bruna.training.checkpoint import Checkpoints
-from bruna.training.loop import cosine, learning_rate_factor
+from bruna.training.loop import cosine, learning_rate_factor, run
 from bruna.training.task_weights import mean_recall, next_task_weights
 from bruna.training.unet import train_unet
 
@@ -167,6 +167,47 @@ def test_a_signal_in_the_middle_of_an_epoch_saves_and_the_resumed_unet_is_identi
     resumed = trained(tmp_path / "killed")
     assert steps == 8
     assert _same(whole.model, resumed.model) and whole.history == resumed.history
+
+
+class _Counting:
+    """Ten steps an epoch, a signal in the fourth of the first."""
+
+    name, seed, epochs = "counting", 0, 2
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[int, int]] = []
+
+    def steps(self, epoch: int) -> int:
+        return 10
+
+    def step(self, epoch: int, step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        self.taken.append((epoch, step))
+        if self.taken[-1] == (0, 3):
+            signal.raise_signal(signal.SIGINT)
+        return {"loss": torch.tensor(float(step))}
+
+    def end_epoch(self, epoch: int) -> dict[str, float]:
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda number, frame: None])
+def test_a_signal_that_is_ignored_cuts_no_epoch_short(handler: Any, tmp_path: Path) -> None:
+    """A shell starts background jobs with SIGINT ignored; and a handler of somebody's may return."""
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        programme = _Counting()
+        history = run(programme, checkpoints=Checkpoints(tmp_path), tracker=NullTracker(), unit="images", per_step=1)
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert programme.taken == [(epoch, step) for epoch in range(2) for step in range(10)]
+    assert [record["train/loss"] for record in history] == [4.5, 4.5]
 
 
 def test_task1_learns_from_every_kind_of_draw(params: Params) -> None:

@@ -86,8 +86,9 @@ def run(programme: Programme, *, checkpoints: Checkpoints, tracker: Tracker, uni
     for record in history:
         _log(record, tracker, logged)
     for epoch in range(first_epoch, programme.epochs):
-        _epoch(programme, epoch, first_step, sums, save, (per_step, unit))
         steps = programme.steps(epoch)
+        while first_step < steps:  # more than once where whoever handles a signal decides to go on
+            first_step = _epoch(programme, epoch, first_step, sums, save, (per_step, unit))
         means = {f"train/{name}": float(total) / steps for name, total in sums.items()}
         record = {"epoch": float(epoch + 1), **means, **programme.end_epoch(epoch)}
         history.append(record)
@@ -105,8 +106,8 @@ def _epoch(
     sums: dict[str, Tensor],
     save: Callable[[int, int], None],
     counted: tuple[int, str],
-) -> None:
-    """Take the steps of an epoch from `first` on, adding their losses to `sums`."""
+) -> int:
+    """Take the steps of an epoch from `first` on, adding their losses to `sums`; return the step to go on with."""
     steps, (per_step, unit) = programme.steps(epoch), counted
     saved_at = time.monotonic()
     bar = track(
@@ -128,7 +129,8 @@ def _epoch(
                 save(epoch, step + 1)
                 saved_at = time.monotonic()
             if received:
-                break
+                return step + 1
+    return steps
 
 
 def _torch_seed(programme: Programme, epoch: int, step: int) -> int:
@@ -147,7 +149,8 @@ def _log(record: dict[str, float], tracker: Tracker, logged: int) -> None:
 def _held_signals() -> Iterator[list[int]]:
     """Note SIGINT and SIGTERM instead of acting at once, so that a step and its checkpoint are finished first.
 
-    The signal is raised again, for whoever handled it before, when the block ends.
+    The signal is raised again, for whoever handled it before, when the block ends. A signal that the process ignores
+    (as SIGINT is in a shell's background jobs) stays ignored.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -157,7 +160,8 @@ def _held_signals() -> Iterator[list[int]]:
     def note(number: int, _: FrameType | None) -> None:
         received.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield received
     finally:
