@@ -44,7 +44,7 @@ def attributes(
         typer.Option(
             min=1,
             help="Average over so many images: each and those of the given that Bruna finds nearest to it, mostly "
-            "other pictures of the person; 1 takes each alone; default: params.yaml.",
+            "other pictures of the person, if the images hold many of each; default: 1, each alone.",
         ),
     ] = None,
     keep_junk: Annotated[bool, typer.Option("--keep-junk", help="Predict what Task 1 takes for junk too.")] = False,
@@ -75,7 +75,7 @@ def attributes(
     params = read_params(PARAMS)
     chosen = prepare_torch(device or params.runtime.device, params.runtime.threads)
     settings = params.evaluate
-    answer = Answer(by or settings.attributes_by, sightings or settings.attributes_sightings)
+    answer = Answer(by or settings.attributes_by, sightings or 1)
     every = _all_models(models, chosen, answer) if answer.needs_bruna else None
     predictions = predict_attributes(
         found,
