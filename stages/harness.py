@@ -34,6 +34,20 @@ os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 import psutil  # noqa: E402
 import yaml  # noqa: E402
+
+from bruna.runtime import instruction_set, limit_instructions, prepare_torch  # noqa: E402
+
+
+def _instructions() -> str:
+    """`runtime.instructions`, before anything is checked: whoever is imported below may bring NumPy."""
+    try:
+        return str(yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))["runtime"]["instructions"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        return "native"  # `_read_params` says what is wrong with the file
+
+
+limit_instructions(_instructions())
+
 from filelock import FileLock, Timeout  # noqa: E402
 
 from bruna.errors import BrunaError  # noqa: E402
@@ -41,7 +55,6 @@ from bruna.execution import Execution, Terminated  # noqa: E402
 from bruna.files import fingerprint, remove_unfinished, whole_file, write_json  # noqa: E402
 from bruna.params import read_params  # noqa: E402
 from bruna.progress import table  # noqa: E402
-from bruna.runtime import prepare_torch  # noqa: E402
 from bruna.tracking import MlflowTracker, stage_run  # noqa: E402
 
 if TYPE_CHECKING:
@@ -94,7 +107,7 @@ class Stage:
     def device(self) -> "torch.device":
         """The device of `runtime.device`; torch is set up when it is first asked for."""
         device = prepare_torch(self.runtime.device, self.runtime.threads)
-        self.tracker.tags({"machine.device": str(device)})
+        self.tracker.tags({"machine.device": str(device), "machine.instructions": instruction_set()})
         return device
 
     def finish(self, metrics: Mapping[str, Any], show: Sequence[str] | None = None) -> None:

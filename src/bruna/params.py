@@ -251,6 +251,7 @@ class Runtime(_Group):
 
     device: str
     threads: Annotated[int, Field(ge=0)]
+    instructions: Literal["avx2", "native"]
 
 
 class Params(_Group):

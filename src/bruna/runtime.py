@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import platform
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
@@ -12,6 +13,29 @@ if TYPE_CHECKING:
     import torch
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
+
+_AVX2_AT_MOST = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # what NumPy does not know it passes over
+}
+"""What torch, its two libraries and NumPy read when they are loaded."""
+
+
+def limit_instructions(instructions: str) -> None:
+    """Have x86-64 processors add numbers in the same order. Call it before NumPy and torch are imported.
+
+    With AVX-512 sums are formed in wider strips than with AVX2: the last bits differ, and after thousands of steps
+    the weights.
+
+    Args:
+        instructions: `avx2` leaves AVX-512 unused; `native` changes nothing. A variable of the environment that is
+            set already counts before both.
+    """
+    if instructions == "avx2" and platform.machine() in ("x86_64", "AMD64"):
+        for name, value in _AVX2_AT_MOST.items():
+            os.environ.setdefault(name, value)
 
 
 def prepare_torch(device: str, threads: int) -> "torch.device":
@@ -50,6 +74,13 @@ def prepare_torch(device: str, threads: int) -> "torch.device":
     elif chosen.type != "cpu":
         raise BrunaError(f"runtime.device: found {device!r}; give auto, cpu, cuda or cuda:N")
     return chosen
+
+
+def instruction_set() -> str:
+    """Torch's name for the processor instructions that it uses, such as AVX2 or AVX512."""
+    import torch  # noqa: PLC0415
+
+    return str(torch.backends.cpu.get_cpu_capability())
 
 
 def _keep_freed_memory() -> None:

@@ -54,6 +54,16 @@ def test_one_parent_with_a_finished_child_a_stage(project: Project) -> None:
     assert parent.data.metrics["evaluate/validation/market1501/map"] == pytest.approx(metric)
 
 
+def test_no_stage_uses_instructions_that_other_processors_lack(project: Project) -> None:
+    _, *children = next(iter(project.parents().values()))
+    used = [run.data.tags["machine.instructions"] for run in children if "machine.instructions" in run.data.tags]
+    assert len(used) == 5  # those with torch
+    assert not [name for name in used if "512" in name]
+    show = "import sys; sys.path.insert(0, 'stages'); import harness, numpy; numpy.show_config()"
+    found, not_found = project.run(sys.executable, "-c", show).split("SIMD Extensions")[1].split("not found")
+    assert "V4" not in found and "512" not in found and found
+
+
 def test_metrics_files_hold_what_mlflow_holds(project: Project) -> None:
     _, *children = next(iter(project.parents().values()))
     for run in children:
