@@ -196,14 +196,16 @@ def evaluate(
     """
     if not folder.is_dir():
         raise BrunaError(f"{folder} is not a folder. `bruna import ARCHIVE --to {folder}` makes one of an archive.")
-    from bruna.files import write_json
-    from bruna.folder_evaluation import evaluate_folder
     from bruna.params import read_params
-    from bruna.progress import table
-    from bruna.runtime import prepare_torch
-    from bruna.summary import flat
+    from bruna.runtime import limit_instructions, prepare_torch
 
     params = read_params(PARAMS)
+    limit_instructions(params.runtime.instructions)
+    from bruna.files import write_json
+    from bruna.folder_evaluation import evaluate_folder
+    from bruna.progress import table
+    from bruna.summary import flat
+
     chosen = prepare_torch(device or params.runtime.device, params.runtime.threads)
     figures: dict[str, Any] = evaluate_folder(folder, models=models, params=params, device=chosen)
     table(f"{folder} by the models in {models}", ("measure", "value"), list(flat(figures).items()))

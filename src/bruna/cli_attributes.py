@@ -64,15 +64,17 @@ def attributes(
       bruna attributes crops/ --by both --sightings 8
       bruna attributes crops/ --keep-junk --models other/artifacts
     """
+    from bruna.params import read_params
+    from bruna.runtime import limit_instructions, prepare_torch
+
+    params = read_params(PARAMS)
+    limit_instructions(params.runtime.instructions)
     from bruna.attribute_answers import Answer
     from bruna.attribute_prediction import PROBABILITY_COLUMNS, find_images, predict_attributes, probability_rows
-    from bruna.params import read_params
     from bruna.retrieval.submission import CLASSIFICATION_COLUMNS, classification_rows
-    from bruna.runtime import prepare_torch
     from bruna.saved_models import load_attribute_network
 
     found = find_images(images)
-    params = read_params(PARAMS)
     chosen = prepare_torch(device or params.runtime.device, params.runtime.threads)
     settings = params.evaluate
     answer = Answer(by or settings.attributes_by, sightings or 1)
