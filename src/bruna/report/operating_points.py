@@ -23,6 +23,8 @@ _STEPS = 10
 _COLUMNS = 5
 _WIDTH, _TOP = 12.0, 0.45
 _CELL, _PANEL = (2.35, 2.3), (1.75, 1.6)  # inches: from panel to panel, and of a panel
+_LEAST_SPAN = 0.05
+"""What an axis shows at least: differences of a few images are to look small."""
 
 
 def shifts(logit_adjustment: float) -> list[float]:
@@ -115,10 +117,11 @@ def _curve(place: Axes, points: pd.DataFrame, side: str) -> None:
     chosen = int(np.argmin(np.abs(points["shift"].to_numpy())))
     place.plot(balanced[chosen], accuracy[chosen], **_CHOSEN)
     place.plot(balanced[-1], accuracy[-1], **_LAST)
-    for axis in (place.xaxis, place.yaxis):
+    for axis, values in ((place.xaxis, balanced), (place.yaxis, accuracy)):
         axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
-        axis.set_major_formatter(PercentFormatter(1))
-    place.margins(0.12)
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        middle, reach = (values.max() + values.min()) / 2, max(1.24 * np.ptp(values), _LEAST_SPAN) / 2
+        axis.axes.set(**{f"{axis.axis_name}lim": (middle - reach, middle + reach)})
 
 
 _CHOSEN: dict[str, Any] = {"color": VALIDATION, "marker": "o", "markersize": 8, "linestyle": "none"}
