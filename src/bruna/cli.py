@@ -209,6 +209,12 @@ def evaluate(
     chosen = prepare_torch(device or params.runtime.device, params.runtime.threads)
     figures: dict[str, Any] = evaluate_folder(folder, models=models, params=params, device=chosen)
     table(f"{folder} by the models in {models}", ("measure", "value"), list(flat(figures).items()))
+    if seen := figures["images_trained_on"]:
+        print(
+            f"warning: the models were trained on {seen:,} of these {figures['images']:,} images. The figures say "
+            "little about people whom they have never seen.",
+            file=sys.stderr,
+        )
     if json_file is not None:
         write_json(figures, json_file)
         typer.echo(f"Written to {json_file}")

@@ -1,9 +1,11 @@
 """Measuring trained models on a data set folder that the pipeline has not seen: `bruna evaluate FOLDER`."""
 
+import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from bruna.attribute_answers import all_figures
@@ -22,11 +24,14 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
 
     Args:
         folder: a data set folder (docs/data.md) whose identities are all new to the models.
-        models: the pipeline's artifacts folder, with `unet`, `attributes` and `bruna`.
+        models: the pipeline's artifacts folder, with `unet`, `attributes` and `bruna`, and with `split` for what they
+            were trained on.
         params: of the pipeline; the groups `validate` and `evaluate` are used.
         device: where to compute.
 
     Returns:
+        `images`, `identities`, `images_trained_on` (how many of the images the models have seen in training; 0 where
+        `split` is missing);
         `retrieval.<course|market1501>.<map|rank1|rank5|rank10|minp|queries|left_out>`, with the junk filter as
         the parameters say and below `retrieval.unfiltered` without it; the same below
         `retrieval.variants.<features_only|no_flip|reranked>` with that one thing changed; and
@@ -51,6 +56,19 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
     return {
         "images": len(table),
         "identities": int(table["identity"].nunique()),
+        "images_trained_on": _trained_on(table, models / "split" / "train.parquet"),
         "retrieval": retrieve(people, people, settings).summary(),
         **all_figures(people, settings),
     }
+
+
+def _trained_on(table: pd.DataFrame, training: Path) -> int:
+    """How many images of a table are, byte for byte, in the table of training images."""
+    if not training.exists():
+        return 0
+    known = {_digest(image) for image in read_table(training, ["image"])["image"]}
+    return sum(_digest(image) in known for image in table["image"])
+
+
+def _digest(image: bytes) -> bytes:
+    return hashlib.sha256(image).digest()

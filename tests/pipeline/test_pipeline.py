@@ -87,6 +87,21 @@ def test_plots_are_drawn(project: Project) -> None:
         assert found and all(shown["data"][key] for key in found), name
 
 
+def test_other_people_are_measured_and_known_images_are_counted(project: Project) -> None:
+    others = project.folder.parent / "others"
+    render_sample(others, seed=7, identities=8, images_per_identity=4, test_identities=0, mask_pairs=0)
+    warned = {}
+    for name, folder in {"others": others, "own": project.folder / "data"}.items():
+        file = project.folder.parent / f"{name}.json"
+        warned[name] = "warning: the models were trained on" in project.run(
+            "bruna", "evaluate", str(folder), "--json", str(file)
+        )
+        found = json.loads(file.read_text())
+        assert 0 < found["retrieval"]["market1501"]["map"] <= 1
+        assert found["images_trained_on"] == (project.metrics("split")["train_images"] if name == "own" else 0)
+    assert warned == {"others": False, "own": True}
+
+
 def test_a_killed_training_goes_on_to_the_same_weights(project: Project) -> None:
     folder = project.folder / "artifacts" / "bruna"
     expected = fingerprint(folder)
