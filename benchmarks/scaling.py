@@ -19,8 +19,8 @@ from measure import ROOT, Cell, Report, newest_execution, parser, spread
 
 sys.path.insert(0, str(ROOT / "tests"))
 
-from bruna.dataset.sample import render_sample
 from bruna.progress import track
+from bruna.sample import render_sample
 from project_copy import Project
 
 IDENTITIES, TEST_IDENTITIES, MASK_PAIRS = 66, 16, 250

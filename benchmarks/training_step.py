@@ -40,7 +40,7 @@ from bruna.params import TrainBruna, read_params
 from bruna.runtime import prepare_torch
 from bruna.training.adversary import predict_distances
 from bruna.training.bruna import _Programme
-from bruna.training.people import People
+from bruna.training.bruna_data import People
 from bruna.training.tuple_losses import PICKED, tuple_losses
 
 IDENTITIES, IMAGES_EACH = 64, 6

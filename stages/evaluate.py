@@ -2,9 +2,9 @@
 
 import harness  # isort: split
 
-from bruna.evaluation import Models
 from bruna.files import read_json
-from bruna.outcomes.evaluate import evaluate_and_keep
+from bruna.inference.describe import Models
+from bruna.pipeline.evaluate import evaluate_and_keep
 
 
 def run(stage: harness.Stage) -> None:

@@ -51,11 +51,11 @@ limit_instructions(_instructions())
 from filelock import FileLock, Timeout  # noqa: E402
 
 from bruna.errors import BrunaError  # noqa: E402
-from bruna.execution import Execution, Terminated  # noqa: E402
 from bruna.files import fingerprint, remove_unfinished, whole_file, write_json  # noqa: E402
 from bruna.params import read_params  # noqa: E402
 from bruna.progress import table  # noqa: E402
-from bruna.tracking import MlflowTracker, stage_run  # noqa: E402
+from bruna.tracking.execution import Execution, Terminated  # noqa: E402
+from bruna.tracking.mlflow_run import MlflowTracker, stage_run  # noqa: E402
 
 if TYPE_CHECKING:
     import torch

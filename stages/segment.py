@@ -3,8 +3,7 @@
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table, write_table
-from bruna.inference import segment_table
-from bruna.saved_models import load_unet
+from bruna.inference.unet import load_unet, segment_table
 
 
 def run(stage: harness.Stage) -> None:

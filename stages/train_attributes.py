@@ -7,7 +7,7 @@ and the most and least confident images of every attribute (in MLflow).
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table
-from bruna.outcomes.attributes import train_and_keep
+from bruna.pipeline.attributes import train_and_keep
 
 
 def run(stage: harness.Stage) -> None:

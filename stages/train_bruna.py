@@ -7,8 +7,8 @@ beside what a random draw gives (Figure 6).
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table
-from bruna.outcomes.bruna import train_and_keep
-from bruna.saved_models import load_unet
+from bruna.inference.unet import load_unet
+from bruna.pipeline.bruna import train_and_keep
 
 
 def run(stage: harness.Stage) -> None:

@@ -7,7 +7,7 @@ without mask pairs gets settings.json with `trained: false`, and Bruna goes with
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table
-from bruna.outcomes.unet import train_and_keep
+from bruna.pipeline.unet import train_and_keep
 
 
 def run(stage: harness.Stage) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from bruna.tracking import EXPERIMENT
+from bruna.tracking.mlflow_run import EXPERIMENT
 
 SOURCE = Path(__file__).resolve().parents[1]
 STAGES = ["validate", "split", "train_unet", "segment", "train_attributes", "train_bruna", "evaluate"]
@@ -88,7 +88,7 @@ class Project:
         client = self.client()
         experiment = client.get_experiment_by_name(EXPERIMENT)
         runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
-        found: dict[str, list[Any]] = {r.info.run_id: [r] for r in runs if "bruna.execution" in r.data.tags}
+        found: dict[str, list[Any]] = {r.info.run_id: [r] for r in runs if "bruna.tracking.execution" in r.data.tags}
         for run in runs:
             if "mlflow.parentRunId" in run.data.tags:
                 found[run.data.tags["mlflow.parentRunId"]].append(run)

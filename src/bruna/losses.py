@@ -1,7 +1,5 @@
 """The losses of both tasks, one function each, with formula and source."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -52,7 +50,6 @@ def adjusted_logits(logits: Tensor, log_priors: Tensor, strength: float) -> Tens
 def attribute_losses(
     logits: Tensor,
     targets: Tensor,
-    class_weights: Sequence[Tensor | None] | None = None,
     smoothing: float = 0.0,
 ) -> Tensor:
     """The loss of each attribute (and extra class), averaged over the images where it is annotated.
@@ -62,7 +59,6 @@ def attribute_losses(
     Args:
         logits: B x 32, or B x 35 with the extra classes.
         targets: B x 12 or B x 15 codes, int64, -1 where not annotated.
-        class_weights: for each of the 12 attributes the weights of its values in the cross entropy, or None.
         smoothing: share of every target that is spread evenly over the task's values.
 
     Returns:
@@ -71,21 +67,18 @@ def attribute_losses(
     losses: list[Tensor] = []
     slices = list(logit_slices().values())
     for i, (attribute, where) in enumerate(zip(ATTRIBUTES, slices, strict=True)):
-        weights = class_weights[i] if class_weights else None
         if attribute.binary:
             losses.append(_masked_binary(logits[:, where.start], targets[:, i], smoothing))
         else:
             each = F.cross_entropy(
                 logits[:, where],
                 targets[:, i],
-                weights,
                 ignore_index=-1,
                 reduction="none",
                 label_smoothing=smoothing,
             )
-            known = targets[:, i] >= 0
-            share = known.to(each.dtype) if weights is None else weights[targets[:, i].clamp(min=0)] * known
-            losses.append(each.sum() / share.sum().clamp(min=1e-12))
+            known = (targets[:, i] >= 0).to(each.dtype)
+            losses.append(each.sum() / known.sum().clamp(min=1))
     for extra in range(targets.shape[1] - len(ATTRIBUTES)):
         losses.append(_masked_binary(logits[:, LOGITS + extra], targets[:, len(ATTRIBUTES) + extra], smoothing))
     return torch.stack(losses)
@@ -128,7 +121,7 @@ def triplet_loss(same: Tensor, different: Tensor, margin: float) -> Tensor:
 
     Args:
         same: T distances of a person from the centroid of the person's other images.
-        different: T distances between the person and the strangers that the adversary picked.
+        different: T distances between the person and the mined negatives.
         margin: P.
     """
     return (same + F.relu(margin - different)).mean()
@@ -137,32 +130,22 @@ def triplet_loss(same: Tensor, different: Tensor, margin: float) -> Tensor:
 def adversarial_loss(predicted: Tensor, correct: Tensor) -> Tensor:
     """L_adv = (1 - correct) d_pred - correct d_pred, averaged (paper, section 5.2).
 
-    Where Bruna told the strangers from the person the predicted distance is to grow, else to shrink. It has no
+    Where Bruna told the negatives from the person the predicted distance is to grow, else to shrink. It has no
     lower bound: as Bruna is nearly always right it diverges, as the paper says.
 
     Args:
-        predicted: the adversary's distances of the picked strangers.
+        predicted: the adversary's distances of the mined negatives.
         correct: the same shape; 1 where Bruna was right, else 0.
     """
     return ((1 - correct) * predicted - correct * predicted).mean()
 
 
-def adversarial_regression(predicted: Tensor, true: Tensor) -> Tensor:
-    """(d_bruna - d_pred)^2, averaged: the bounded cure of `adversarial_loss` (original.md).
-
-    Args:
-        predicted: the adversary's distances.
-        true: the same shape, Bruna's own distances; no gradient flows into them.
-    """
-    return (true.detach() - predicted).square().mean()
-
-
-def adversarial_regression_pairs(predicted: Tensor, features: Tensor) -> Tensor:
+def adversarial_regression(predicted: Tensor, features: Tensor) -> Tensor:
     """(|b_i - b_j|^2 - d_pred(i, j))^2, averaged over all pairs of images; b are Bruna's features at length one.
 
-    `adversarial_regression` learns from eight pairs a tuple, and asks a sum of squares of small activations to reach
-    distances of 20 to 60. Here both sides lie between 0 and 4 from the first step on, and every pair of images that
-    the adversary saw counts, which is some forty times as many.
+    The bounded cure of `adversarial_loss`. Both sides lie between 0 and 4 from the first step on, and every pair of
+    images that the adversary saw counts. (The authors' last notebook regresses the unscaled distances of the eight
+    pairs of a tuple.)
 
     Args:
         predicted: N x N, the adversary's squared distances of its unit vectors.

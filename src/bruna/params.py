@@ -35,8 +35,30 @@ NetworkName = Literal[
 ]
 _VECTOR_NETWORKS = ("lenet5", "alexnet")
 """Networks that end in a vector: they have no last feature map to enlarge or to halve."""
+RANKED = 50
+"""Gallery images that `evaluate` keeps of each query, nearest first, for rank lists."""
 _ALEXNET_SMALLEST = 63
 """Pixels a side that AlexNet's three poolings need."""
+
+
+_REMOVED = "it gained nothing where it was measured, and was removed (docs/ablations.md)"
+_FORMER = {
+    "train_attributes.average": "is now train_attributes.ema_decay",
+    "train_attributes.half_size_epochs": _REMOVED,
+    "train_attributes.mixup": _REMOVED,
+    "train_attributes.class_weights": _REMOVED,
+    "train_bruna.strangers": "is now train_bruna.negatives, with `in_batch` for `shared`",
+    "train_bruna.picks": "is now train_bruna.mining",
+    "train_bruna.positives": _REMOVED,
+    "train_bruna.pool": _REMOVED,
+    "train_bruna.average": _REMOVED,
+    "train_bruna.finetune_unet": _REMOVED,
+    "evaluate.attributes_by": "is now evaluate.attributes_from",
+    "evaluate.attributes_sightings": "is now evaluate.attribute_neighbors",
+    "evaluate.rank_list_queries": "is now report.rank_list_queries",
+    "evaluate.rank_list_length": "is now report.rank_list_length",
+}
+"""Settings of earlier versions and what became of them."""
 
 
 class _Group(BaseModel):
@@ -119,14 +141,11 @@ class TrainAttributes(_Group):
     weight_decay: Annotated[float, Field(ge=0)]
     schedule: Literal["constant", "cosine"]
     warmup_epochs: Annotated[float, Field(ge=0)]
-    average: Annotated[float, Field(ge=0, lt=1)]
-    half_size_epochs: Annotated[int, Field(ge=0)]
-    mixup: Annotated[float, Field(ge=0)]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
     junk_share: Share
     weak_share: Share
     weak_below: Annotated[int, Field(ge=0)]
-    task_weights: Literal["equal", "raise_worst", "raise_worst_normalised", "recall"]
-    class_weights: Literal["none", "inverse_frequency"]
+    task_weights: Literal["equal", "raise_worst"]
     identity_weight: Annotated[float, Field(ge=0)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     logit_adjustment: Annotated[float, Field(ge=0)]
@@ -145,29 +164,15 @@ class TrainAttributes(_Group):
         return self
 
     @model_validator(mode="after")
-    def _half_size(self) -> Self:
-        if not self.half_size_epochs:
-            return self
-        if self.half_size_epochs >= self.epochs:
-            raise ValueError(f"half_size_epochs {self.half_size_epochs} leaves none of {self.epochs} epochs full size")
-        if any(side % 2 or side < 2 * _SMALLEST for side in self.image_size):
-            raise ValueError(
-                f"half_size_epochs halves image_size {list(self.image_size)}: each side must be even and at least "
-                f"{2 * _SMALLEST}"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _suits_network(self) -> Self:
         if self.network in _VECTOR_NETWORKS and (self.last_stride, self.pool) != (2, "whole"):
             raise ValueError(
                 f"network {self.network} ends in a vector, not in a feature map: last_stride must be 2 and pool whole"
             )
-        smallest = min(self.image_size) // (2 if self.half_size_epochs else 1)
-        if self.network == "alexnet" and smallest < _ALEXNET_SMALLEST:
+        if self.network == "alexnet" and min(self.image_size) < _ALEXNET_SMALLEST:
             raise ValueError(
                 f"network alexnet needs images of {_ALEXNET_SMALLEST} pixels a side at least: image_size is "
-                f"{list(self.image_size)}{', half of it at first' if self.half_size_epochs else ''}"
+                f"{list(self.image_size)}"
             )
         return self
 
@@ -183,17 +188,14 @@ class TrainBruna(_Group):
     features: Count
     mask: Literal["none", "segmented", "channel"]
     bottleneck: bool
-    finetune_unet: bool
     dropout: Annotated[float, Field(ge=0, lt=1)]
     last_stride: Literal[1, 2]
-    pool: Literal["average", "gem"]
     neck: Literal["none", "batch_norm"]
     epochs: Count
     tuples_per_identity: Count
     batch_tuples: Count
-    strangers: Literal["own", "shared"]
-    picks: Literal["adversary", "random", "hardest"]
-    positives: Literal["centroids", "instances"]
+    negatives: Literal["own", "in_batch"]
+    mining: Literal["adversary", "random", "hardest"]
     lr: Positive
     backbone_lr: Positive
     adversary_lr: Positive
@@ -201,7 +203,6 @@ class TrainBruna(_Group):
     schedule: Literal["constant", "cosine"]
     warmup_epochs: Annotated[float, Field(ge=0)]
     halve_every: Annotated[int, Field(ge=0)]
-    average: Annotated[float, Field(ge=0, lt=1)]
     grad_clip: Annotated[float, Field(ge=0)]
     attribute_weight: Annotated[float, Field(ge=0)]
     triplet_weight: Annotated[float, Field(ge=0)]
@@ -212,18 +213,16 @@ class TrainBruna(_Group):
     margin: Positive
     margin_growth: Positive
     margin_max: Positive
-    adversary_loss: Literal["paper", "regression", "unit_regression"]
+    adversary_loss: Literal["paper", "unit_regression"]
     validate_every: Annotated[int, Field(ge=0)]
     augment: Augment
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.finetune_unet and not self.bottleneck:
+        if self.negatives == "in_batch" and self.batch_tuples < 3:
             raise ValueError(
-                "finetune_unet trains the U-Net through its bottleneck features: it needs bottleneck: true"
+                f"negatives: in_batch needs at least 3 tuples a batch; batch_tuples is {self.batch_tuples}"
             )
-        if self.strangers == "shared" and self.batch_tuples < 3:
-            raise ValueError(f"strangers: shared needs at least 3 tuples a batch; batch_tuples is {self.batch_tuples}")
         return self
 
 
@@ -239,11 +238,16 @@ class Evaluate(_Group):
     rerank_lambda: Share
     filter_junk: bool
     junk_threshold: Share
-    rank_list_queries: Annotated[int, Field(ge=0)]
-    rank_list_length: Count
     reid_test_length: Count
-    attributes_by: Literal["task1", "bruna", "both"]
-    attributes_sightings: Count
+    attributes_from: Literal["task1", "bruna", "both"]
+    attribute_neighbors: Count
+
+
+class Report(_Group):
+    """Group `report`: what the pictures show; no figure depends on it."""
+
+    rank_list_queries: Annotated[int, Field(ge=0)]
+    rank_list_length: Annotated[int, Field(ge=1, le=RANKED)]
 
 
 class Runtime(_Group):
@@ -265,6 +269,7 @@ class Params(_Group):
     train_attributes: TrainAttributes
     train_bruna: TrainBruna
     evaluate: Evaluate
+    report: Report
 
     def group(self, name: str) -> Any:
         """The group of a stage by the stage's name."""
@@ -291,7 +296,7 @@ def parse_params(raw: Any, source: str) -> Params:
             if problem["type"] == "value_error":  # of a group's own check, which says what it found
                 lines.append(f"  {key}: {problem['ctx']['error']}")
             elif problem["type"] == "extra_forbidden":
-                lines.append(f"  {key}: unknown setting (value {found!r})")
+                lines.append(f"  {key}: {_FORMER.get(key, 'unknown setting')} (value {found!r})")
             elif problem["type"] == "missing":
                 lines.append(f"  {key}: missing")
             else:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bruna.dataset.sample import render_sample
 from bruna.files import fingerprint
+from bruna.sample import render_sample
 from project_copy import STAGES, TINY, Project
 
 pytestmark = pytest.mark.pipeline

@@ -30,10 +30,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import psutil
 
-from bruna.dataset.sample import render_sample
-from bruna.execution import terminable
 from bruna.progress import table
-from bruna.tracking import EXPERIMENT
+from bruna.sample import render_sample
+from bruna.tracking.execution import terminable
+from bruna.tracking.mlflow_run import EXPERIMENT
 from project_copy import STAGES, TINY, Project, temporary_folder
 
 VARIED = ("train_bruna.seed", "train_attributes.seed", "split.seed")

@@ -37,11 +37,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import yaml
 
-from bruna.dataset.sample import render_sample
-from bruna.execution import terminable
 from bruna.files import fingerprint
 from bruna.progress import table
-from bruna.tracking import EXPERIMENT
+from bruna.sample import render_sample
+from bruna.tracking.execution import terminable
+from bruna.tracking.mlflow_run import EXPERIMENT
 from project_copy import TINY, Project, temporary_folder
 
 EPOCHS = {"train_unet": 6, "train_attributes": 6, "train_bruna": 8}

@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 
 from bruna import cli
-from bruna.attribute_prediction import PROBABILITY_COLUMNS, find_images
 from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
 from bruna.errors import BrunaError
+from bruna.evaluation.submission import CLASSIFICATION_COLUMNS
+from bruna.inference.image_files import PROBABILITY_COLUMNS, find_images
+from bruna.inference.saved_models import save_models
 from bruna.models.attributes import AttributeNetwork
 from bruna.models.bruna import Bruna
-from bruna.retrieval.submission import CLASSIFICATION_COLUMNS
-from bruna.saved_models import save_models
 from tiny_dataset import write_image
 
 ROOT = Path(__file__).parents[2]

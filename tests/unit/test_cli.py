@@ -143,7 +143,7 @@ def test_summary_before_the_first_run_says_what_to_run(project, bruna):
 
 
 def test_sample_says_what_comes_next_unless_a_script_asks(project, bruna, monkeypatch):
-    import bruna.dataset.sample as package
+    import bruna.sample as package
 
     monkeypatch.setattr(package, "render_sample", lambda to, **_: to.mkdir())
     assert "Next: `dvc add data`" in bruna("sample")[1]
@@ -157,7 +157,7 @@ def test_interrupt_ends_with_130(project):
     # The command waits on a pipe for its source, so that the signal surely meets it at work.
     os.mkfifo(project / "slow")
     code = (
-        "import sys, pathlib, bruna.cli, bruna.dataset.importers as importers\n"
+        "import sys, pathlib, bruna.cli.main, bruna.dataset.importers as importers\n"
         "importers.import_dataset = lambda *a, **k: (print('ready', flush=True), pathlib.Path('slow').read_bytes())\n"
         "sys.argv = ['bruna', 'import', 'huge.zip']\n"
         "bruna.cli.main()"
@@ -172,9 +172,7 @@ def test_interrupt_ends_with_130(project):
 
 
 def test_start_up_imports_nothing_heavy():
-    code = (
-        "import sys, bruna.cli; print([m for m in ('torch', 'pandas', 'mlflow', 'scipy', 'numpy') if m in sys.modules])"
-    )
+    code = "import sys, bruna.cli.main; print([m for m in ('torch', 'pandas', 'mlflow', 'scipy', 'numpy') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bruna.training.identities import NOBODY, class_numbers, identity_head, identity_loss
+from bruna.training.identity_loss import NOBODY, class_numbers, identity_head, identity_loss
 
 
 def test_class_numbers_are_places_among_the_identities() -> None:

@@ -10,15 +10,18 @@ from torchvision import models as zoo
 
 from bruna.dataset.attributes import LOGITS
 from bruna.errors import BrunaError
+from bruna.inference.attributes import load_attribute_network
+from bruna.inference.bruna import load_bruna
+from bruna.inference.unet import load_unet
 from bruna.losses import attribute_losses
 from bruna.models.adversary import Adversary
+from bruna.models.attribute_logits import attribute_predictions, attribute_probabilities
 from bruna.models.attributes import TASK1_LOGITS, AttributeNetwork
 from bruna.models.backbones import BACKBONES, NETWORKS, Backbone, widen_first_convolution
-from bruna.models.bruna import Bruna, attribute_predictions, attribute_probabilities
+from bruna.models.bruna import Bruna
 from bruna.models.small_networks import lenet5
 from bruna.models.unet import UNet
 from bruna.params import BackboneName, NetworkName
-from bruna.saved_models import load_attribute_network, load_bruna, load_unet
 from bruna.training.pretrained import load_pretrained
 
 

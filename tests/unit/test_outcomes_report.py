@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from bruna.files import write_json
-from bruna.outcomes.report import write_page
-from bruna.outcomes.retrieval_section import retrieval_section, retrieval_table
+from bruna.pipeline.report import write_page
+from bruna.pipeline.retrieval_section import retrieval_section, retrieval_table
 
 KEYS = ("map", "rank1", "rank5", "rank10", "minp")
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_score, recall_score
 
-from bruna.report.attribute_metrics import TASKS, TaskMetrics, mean_metrics, scores, task_metrics
-from bruna.report.attribute_metrics import confusion_matrix as ours
+from bruna.metrics.attributes import TASKS, TaskMetrics, mean_metrics, scores, task_metrics
+from bruna.metrics.attributes import confusion_matrix as ours
 from bruna.report.tables import ATTRIBUTES_ONLY, OVERALL, pivot_metrics, table1
 
 NAMES = [task.name for task in TASKS]

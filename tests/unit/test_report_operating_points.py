@@ -6,8 +6,8 @@ import torch
 
 from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
 from bruna.dataset.priors import log_priors
-from bruna.models.bruna import attribute_predictions
-from bruna.report.attribute_metrics import task_metrics
+from bruna.metrics.attributes import task_metrics
+from bruna.models.attribute_logits import attribute_predictions
 from bruna.report.operating_points import operating_curves, operating_points, shifts
 from bruna.report.tables import ATTRIBUTES_ONLY
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy import ndimage
 
-from bruna.report.attribute_metrics import TASKS
+from bruna.metrics.attributes import TASKS
 from bruna.report.confidence import KINDS, confidence_sheet, confident_picks
 from bruna.report.overlays import EXTRA, MISSED, MaskPair, best_median_worst, iou_of, mask_overlays, overlay
 from bruna.report.rank_list import HardExample, Hit, RankRow, hard_examples, rank_lists

@@ -9,18 +9,18 @@ import pytest
 import torch
 from PIL import Image
 
-from bruna.attribute_answers import Answer, all_figures, answers, attribute_figures, probabilities
 from bruna.batches.persons import PersonStore
 from bruna.batches.store import ImageStore
-from bruna.evaluation import Described, mean_direction
-from bruna.inference import embed
+from bruna.evaluation.attributes import Answer, all_figures, answers, attribute_figures, probabilities
+from bruna.evaluation.retrieval import FIGURES, histogram_figures, retrieve
+from bruna.inference.bruna import embed
+from bruna.inference.describe import Described, mean_direction
 from bruna.models.bruna import Bruna
 from bruna.params import Evaluate
 from bruna.retrieval.distances import Euclidean, ProductDistance
 from bruna.retrieval.gallery import Gallery
 from bruna.retrieval.protocols import MARKET1501
 from bruna.retrieval.ranking import evaluate_retrieval
-from bruna.retrieval_evaluation import FIGURES, histogram_figures, retrieve
 
 SETTINGS = Evaluate(
     batch_size=4,

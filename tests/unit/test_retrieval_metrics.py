@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bruna.errors import BrunaError
-from bruna.retrieval import metrics, submission
+from bruna.evaluation import submission
+from bruna.metrics import retrieval as metrics
 from bruna.retrieval.distances import Euclidean, ProductDistance
 from bruna.retrieval.gallery import Gallery
 from bruna.retrieval.protocols import MARKET1501

@@ -4,7 +4,7 @@ import pytest
 
 from bruna.dataset.attributes import ANNOTATION_COLUMNS
 from bruna.errors import BrunaError
-from bruna.retrieval.submission import CLASSIFICATION_COLUMNS, classification_csv, reid_text
+from bruna.evaluation.submission import CLASSIFICATION_COLUMNS, classification_csv, reid_text
 
 HEADER = (
     "id,age,backpack,bag,handbag,clothes,down,up,hair,hat,gender,upblack,upwhite,upred,uppurple,upyellow,upgray,"

@@ -13,14 +13,14 @@ from PIL import Image
 from bruna.dataset.annotations import read_annotations
 from bruna.dataset.attributes import ATTRIBUTES, NAMES
 from bruna.dataset.filenames import name_facts
-from bruna.dataset.sample import SampleSummary, plan_attributes, random_generator, render_sample
-from bruna.dataset.sample.canvas import HEIGHT, OVERSAMPLE, WIDTH, Canvas
-from bruna.dataset.sample.figure import draw_figure
-from bruna.dataset.sample.person import Person, draw_person
-from bruna.dataset.sample.plan import plan_shots
-from bruna.dataset.sample.pose import Frame, Pose
 from bruna.errors import BrunaError
 from bruna.files import fingerprint
+from bruna.sample import SampleSummary, plan_attributes, random_generator, render_sample
+from bruna.sample.canvas import HEIGHT, OVERSAMPLE, WIDTH, Canvas
+from bruna.sample.figure import draw_figure
+from bruna.sample.person import Person, draw_person
+from bruna.sample.plan import plan_shots
+from bruna.sample.pose import Frame, Pose
 
 SMALL = {"identities": 5, "images_per_identity": 5, "test_identities": 3, "mask_pairs": 6}
 

@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 
 from bruna.errors import BrunaError
-from bruna.execution import Execution, alive, process_identity
-from bruna.tracking import EXPERIMENT, MlflowTracker, NullTracker, Tracker, stage_run
+from bruna.tracking.execution import Execution, alive, process_identity
+from bruna.tracking.mlflow_run import EXPERIMENT, MlflowTracker, stage_run
+from bruna.tracking.protocol import NullTracker, Tracker
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of mlflow's own imports
 
@@ -88,8 +89,8 @@ def script(root: Path, body: str) -> subprocess.Popen[str]:
     program = f"""
 import os, signal, sys, time
 from pathlib import Path
-from bruna.execution import Execution
-from bruna.tracking import stage_run
+from bruna.tracking.execution import Execution
+from bruna.tracking.mlflow_run import stage_run
 with stage_run(Path({str(root)!r}), sys.argv[1], Execution(sys.argv[1], sys.argv[1]), params={{}}, inputs={{}},
                outputs={{}}, tags={{}}) as tracker:
 {textwrap.indent(textwrap.dedent(body), "    ")}

@@ -13,14 +13,15 @@ from PIL import Image
 
 from bruna.dataset.attributes import ATTRIBUTES
 from bruna.dataset.tables import attribute_columns
+from bruna.inference.attributes import load_attribute_network
+from bruna.inference.saved_models import save_models
 from bruna.models.unet import UNet
 from bruna.params import Params, TrainAttributes, TrainBruna, TrainUNet, read_params
-from bruna.saved_models import load_attribute_network, save_models
-from bruna.tracking import NullTracker
+from bruna.tracking.protocol import NullTracker
 from bruna.training.attributes import train_attributes
-from bruna.training.averaging import RunningAverage
 from bruna.training.bruna import train_bruna
 from bruna.training.checkpoint import Checkpoints
+from bruna.training.ema import RunningAverage
 from bruna.training.loop import cosine, learning_rate_factor, run
 from bruna.training.task_weights import mean_recall, next_task_weights
 from bruna.training.unet import train_unet

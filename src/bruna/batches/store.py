@@ -14,7 +14,6 @@ import psutil
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
 from bruna.errors import BrunaError
 
@@ -23,8 +22,6 @@ Kind = Literal["rgb", "gray", "binary"]
 
 _BLOCK = 64
 """Images a thread decodes before it takes the next block."""
-_HALVED_AT_ONCE = 1024
-"""Images that are floats at a time when a store is halved."""
 
 
 class ImageStore:
@@ -95,13 +92,6 @@ class ImageStore:
         if device.type == "cuda" and self.pixels.numel() > torch.cuda.mem_get_info(device)[0] / 2:
             return ImageStore(self.pixels, device)
         return ImageStore(self.pixels.to(device), device)
-
-    def halved(self) -> "ImageStore":
-        """A store of the same images at half their height and width, every pixel the mean of four."""
-        starts = range(0, len(self), _HALVED_AT_ONCE)
-        parts = (self.pixels[start : start + _HALVED_AT_ONCE].float() for start in starts)
-        small = [F.avg_pool2d(part, 2).round_().byte() for part in parts]
-        return ImageStore(torch.cat(small), self.device)
 
     def __len__(self) -> int:
         return len(self.pixels)

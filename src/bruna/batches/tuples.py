@@ -9,10 +9,10 @@ from bruna.batches.seeds import numpy_generator
 from bruna.errors import BrunaError
 
 ANCHORS = 4
-"""Images of the anchor identity, "Luigi", in a tuple."""
-OTHERS = 8
+"""Images of the anchor identity in a tuple."""
+NEGATIVES = 8
 """Images of other identities in a tuple."""
-TUPLE = ANCHORS + OTHERS
+TUPLE = ANCHORS + NEGATIVES
 
 Indices = npt.NDArray[np.int64]
 
@@ -20,12 +20,12 @@ Indices = npt.NDArray[np.int64]
 class TupleBatch(NamedTuple):
     """Some tuples and the images they are made of, each image once.
 
-    `rows`: B rows of the image table; `own`: T x 4 and `others`: T x 8 positions in `rows`.
+    `rows`: B rows of the image table; `anchors`: T x 4 and `negatives`: T x 8 positions in `rows`.
     """
 
     rows: Indices
-    own: Indices
-    others: Indices
+    anchors: Indices
+    negatives: Indices
 
 
 class TupleSampler:
@@ -36,10 +36,10 @@ class TupleSampler:
         seed: of the draws.
         tuples_per_identity: how often each identity is the anchor in an epoch.
         in_turn: let every identity be the anchor once before any is again, so that the anchors of a batch are
-            different people (`shared_batch` needs that); otherwise their order is random throughout.
+            different identities (`in_batch_negatives` needs that); otherwise their order is random throughout.
 
     Raises:
-        BrunaError: there are fewer than two identities, so that nobody is a stranger.
+        BrunaError: there are fewer than two identities, so that there is no negative.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class TupleSampler:
         else:
             anchors = random.permutation(np.repeat(np.arange(people), self.tuples_per_identity))
         own = draw_without_repetition(random, self._counts[anchors], ANCHORS)
-        others = draw_without_repetition(random, np.full(len(anchors), people - 1), OTHERS)
+        others = draw_without_repetition(random, np.full(len(anchors), people - 1), NEGATIVES)
         others += others >= anchors[:, None]  # the numbers 0 to people - 2 skip the anchor
         chosen = random.integers(0, self._counts[others])
         positions = np.concatenate([self._starts[anchors, None] + own, self._starts[others] + chosen], axis=1)
@@ -88,16 +88,16 @@ class TupleSampler:
         return tuples
 
 
-def separate_batch(tuples: Indices) -> TupleBatch:
-    """Tuples as the sampler drew them: T x 12 rows, every one with eight strangers of its own, B = 12 T."""
+def own_negatives(tuples: Indices) -> TupleBatch:
+    """Tuples as the sampler drew them: T x 12 rows, every one with eight negatives of its own, B = 12 T."""
     positions = np.arange(tuples.size).reshape(tuples.shape)
     return TupleBatch(tuples.reshape(-1), positions[:, :ANCHORS], positions[:, ANCHORS:])
 
 
-def shared_batch(tuples: Indices, identities: npt.NDArray[np.integer], random: np.random.Generator) -> TupleBatch:
-    """Tuples whose strangers are each other's anchors: three times as many tuples from as many images, B = 4 T.
+def in_batch_negatives(tuples: Indices, identities: npt.NDArray[np.integer], random: np.random.Generator) -> TupleBatch:
+    """Tuples whose negatives are each other's anchors: three times as many tuples from as many images, B = 4 T.
 
-    The eight strangers of a tuple are anchors of other tuples of the batch, of identities not its own, drawn
+    The eight negatives of a tuple are anchors of other tuples of the batch, of identities not its own, drawn
     uniformly, one image of each; where there are fewer than eight, each occurs once before any occurs again.
 
     Args:
@@ -106,20 +106,20 @@ def shared_batch(tuples: Indices, identities: npt.NDArray[np.integer], random: n
         random: the generator.
 
     Raises:
-        BrunaError: all tuples have the same anchor, so that nobody is a stranger.
+        BrunaError: all tuples have the same anchor, so that there is no negative.
     """
-    anchors = identities[tuples[:, 0]]
-    stranger = anchors[:, None] != anchors[None, :]
-    if not stranger.any(axis=1).all():
+    anchored = identities[tuples[:, 0]]
+    negative = anchored[:, None] != anchored[None, :]
+    if not negative.any(axis=1).all():
         raise BrunaError(
-            f"a batch of {len(tuples)} tuples shows one person only, so that there are no strangers to share. Raise "
-            "train_bruna.batch_tuples, or set train_bruna.strangers: own."
+            f"a batch of {len(tuples)} tuples shows one identity only, so that it holds no negatives. Raise "
+            "train_bruna.batch_tuples, or set train_bruna.negatives: own."
         )
-    first = np.argsort(~stranger, axis=1, kind="stable")  # of each row: the strangers' tuples, then the others
-    which = np.take_along_axis(first, draw_without_repetition(random, stranger.sum(axis=1), OTHERS), axis=1)
-    others = which * ANCHORS + random.integers(0, ANCHORS, which.shape)
-    own = np.arange(len(tuples) * ANCHORS).reshape(-1, ANCHORS)
-    return TupleBatch(tuples[:, :ANCHORS].reshape(-1), own, others)
+    first = np.argsort(~negative, axis=1, kind="stable")  # of each row: the tuples of other identities, then the rest
+    which = np.take_along_axis(first, draw_without_repetition(random, negative.sum(axis=1), NEGATIVES), axis=1)
+    negatives = which * ANCHORS + random.integers(0, ANCHORS, which.shape)
+    anchors = np.arange(len(tuples) * ANCHORS).reshape(-1, ANCHORS)
+    return TupleBatch(tuples[:, :ANCHORS].reshape(-1), anchors, negatives)
 
 
 def draw_without_repetition(random: np.random.Generator, sizes: Indices, count: int) -> Indices:

@@ -9,7 +9,7 @@ The identity is -1 for junk and 0000 for a distractor; both occur in `gallery/` 
 import re
 from typing import NamedTuple
 
-from bruna.dataset.tables import DISTRACTOR, JUNK, UNLABELLED
+from bruna.dataset.identities import DISTRACTOR, JUNK, UNLABELLED
 
 LABELLED: tuple[str, ...] = ("train", "query", "gallery")
 """Folders whose file names carry identity and camera."""

@@ -82,7 +82,7 @@ def inspect_files(paths: Sequence[Path], *, workers: int | None = None) -> list[
     """Inspect many files, in order, with a progress bar.
 
     Threads, not processes: reading, decoding and hashing let go of the interpreter lock, and a process would
-    import what the calling programme imports, which for Great Expectations takes longer than the decoding.
+    import what the calling process imports, which for Great Expectations takes longer than the decoding.
 
     Args:
         paths: the files.

@@ -17,10 +17,6 @@ from bruna.dataset.attributes import ATTRIBUTES
 from bruna.errors import BrunaError
 from bruna.files import whole_file
 
-DISTRACTOR = 0
-JUNK = -1
-UNLABELLED = -2
-
 
 def attribute_columns(codes: npt.NDArray[np.integer]) -> "dict[str, pd.Categorical[str]]":
     """Turn N x 12 codes (-1 = unknown) into the twelve categorical columns of an image table."""

@@ -1,4 +1,4 @@
-"""The adversary (paper, section 3.2.2): predicts how far apart Bruna sees two images, to pick hard strangers."""
+"""The adversary (paper, section 3.2.2): predicts how far apart Bruna sees two images, to mine hard negatives."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from bruna.models.normalize import Normalize
 class Adversary(nn.Module):
     """MobileNetV3-small features and a learned diagonal metric between them.
 
-    The predicted distance of images i and j is sum_k w_k (a_ik - a_jk)^2, with w starting at one (original.md).
+    The predicted distance of images i and j is sum_k w_k (a_ik - a_jk)^2, with w starting at one (authors' code).
 
     Args:
         unit: scale each image's features a_i to length one, as Bruna's are of one length: predicted distances then
@@ -35,7 +35,7 @@ class Adversary(nn.Module):
 
         Args:
             anchors: T x C features, one anchor a tuple.
-            others: T x K x C features of the strangers.
+            others: T x K x C features of the negatives.
 
         Returns:
             T x K.

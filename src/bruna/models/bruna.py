@@ -1,21 +1,18 @@
 """Bruna (paper, section 3.2.1): an embedding of 1,600 features and the attributes predicted from it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
+from bruna.dataset.attributes import LOGITS
+from bruna.models.attribute_logits import attribute_probabilities
 from bruna.models.backbones import IMAGE_CHANNELS, Backbone
 from bruna.models.normalize import Normalize
-from bruna.models.unet import Encoder
 
-GEM_START = 3.0
-"""Exponent of the generalised mean before training; 1 is the average, infinity the maximum."""
 POOLED = (2, 1)
-"""The feature map is averaged over the upper and the lower half of the person (original.md)."""
+"""The feature map is averaged over the upper and the lower half of the person (authors' code)."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +46,8 @@ class Bruna(nn.Module):
         bottleneck: length of the U-Net's pooled bottleneck joined to the embedding, 0 for none.
         dropout: probability before the last linear layer of the extractor.
         last_stride: 2, or 1 to double the last feature map (Sun et al., PCB, 2018).
-        pool: `average`; or `gem`, the generalised mean with a learned exponent (Radenovic et al., 2018).
         neck: `none`; or `batch_norm`: identities are told apart, and images ranked, by the batch-normalised features,
             while distances are learned on the features before it (Luo et al., BNNeck, 2019).
-        encoder: width and depth of a U-Net encoder that Bruna runs itself and that is trained with it (original.md),
-            `bottleneck` being its `width * 2**depth`; None takes the bottleneck as an input.
     """
 
     def __init__(
@@ -64,15 +58,12 @@ class Bruna(nn.Module):
         bottleneck: int,
         dropout: float,
         last_stride: int = 2,
-        pool: str = "average",
         neck: str = "none",
-        encoder: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.mask = mask
         self.normalize = Normalize()
         self.backbone = Backbone(backbone, IMAGE_CHANNELS + (mask == "channel"), last_stride)
-        self.exponent = nn.Parameter(torch.tensor(GEM_START)) if pool == "gem" else None
         pooled = self.backbone.out_channels * POOLED[0] * POOLED[1]
         self.backbone_norm = nn.LayerNorm(pooled)
         self.bottleneck_norm = nn.LayerNorm(bottleneck) if bottleneck else None
@@ -83,7 +74,7 @@ class Bruna(nn.Module):
             # No learned scale: every embedding has length sqrt(features), which gives the margin its unit.
             nn.LayerNorm(features, eps=1e-8, elementwise_affine=False),
         )
-        self.task1 = nn.Sequential(
+        self.attribute_head = nn.Sequential(
             nn.Linear(features, 128),
             nn.ReLU(),
             nn.Dropout(0.4),
@@ -93,7 +84,6 @@ class Bruna(nn.Module):
         if neck == "batch_norm":
             self.neck = nn.BatchNorm1d(features)
             self.neck.bias.requires_grad_(False)  # a shift would be lost on a classifier of angles
-        self.encoder = Encoder(*encoder) if encoder else None
 
     def forward(self, images: Tensor, masks: Tensor | None = None, bottleneck: Tensor | None = None) -> Embedding:
         """Embed a batch.
@@ -101,10 +91,8 @@ class Bruna(nn.Module):
         Args:
             images: B x 3 x H x W, float, 0 to 1.
             masks: B x 1 x H x W, float, 0 to 1; needed unless `mask` is `none`.
-            bottleneck: B x C, float; needed where the network was built with one and has no encoder of its own.
+            bottleneck: B x C, float; needed where the network was built with one.
         """
-        if self.encoder is not None:
-            bottleneck = self.encoder.pooled(images)
         if masks is not None and self.mask == "segmented":
             images = images * masks
         x = self.normalize(images)
@@ -112,7 +100,7 @@ class Bruna(nn.Module):
             if masks is None:
                 raise ValueError("this Bruna takes the mask as a fourth channel: masks is None")
             x = torch.cat([x, masks], dim=1)
-        x = self.backbone_norm(self._pooled(self.backbone(x)).flatten(1))
+        x = self.backbone_norm(F.adaptive_avg_pool2d(self.backbone(x), POOLED).flatten(1))
         if self.bottleneck_norm is not None:
             if bottleneck is None:
                 raise ValueError("this Bruna joins bottleneck features: bottleneck is None")
@@ -122,50 +110,10 @@ class Bruna(nn.Module):
         if self.neck is not None and not self.training:
             # Of the length that the LayerNorm gives, so that distances keep their unit.
             features = F.normalize(features) * features.shape[1] ** 0.5
-        return Embedding(features, self.task1(metric), metric)
-
-    def _pooled(self, x: Tensor) -> Tensor:
-        """B x C x h x w to B x C x 2 x 1."""
-        if self.exponent is None:
-            return F.adaptive_avg_pool2d(x, POOLED)
-        exponent = self.exponent.clamp(1, 8)
-        return F.adaptive_avg_pool2d(x.clamp(min=1e-6).pow(exponent), POOLED).pow(1 / exponent)
+        return Embedding(features, self.attribute_head(metric), metric)
 
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """The parameters of the layers after the backbone, and those of the pretrained parts (section 3.2.5).
-
-        A U-Net encoder is among the latter, as it was in the authors' optimiser (original.md).
-        """
+        """The parameters of the layers after the backbone, and those of the pretrained parts (section 3.2.5)."""
         backbone = list(self.backbone.parameters())
-        if self.encoder is not None:
-            backbone += self.encoder.parameters()
         known = {id(parameter) for parameter in backbone}
         return [parameter for parameter in self.parameters() if id(parameter) not in known], backbone
-
-
-def attribute_probabilities(logits: Tensor) -> Tensor:
-    """B x 32 (or more) logits to B x 32 probabilities: a sigmoid a binary attribute, a softmax the others."""
-    parts = []
-    for attribute, where in zip(ATTRIBUTES, logit_slices().values(), strict=True):
-        part = logits[:, where]
-        parts.append(part.sigmoid() if attribute.binary else part.softmax(dim=1))
-    return torch.cat(parts, dim=1)
-
-
-def attribute_predictions(logits: Tensor) -> Tensor:
-    """B x 32 (or more) logits to B x 12 codes: the most probable value of each attribute."""
-    return _codes(logits, 0.0)
-
-
-def most_probable(probabilities: Tensor) -> Tensor:
-    """B x 32 probabilities to B x 12 codes: the most probable value of each attribute."""
-    return _codes(probabilities, 0.5)
-
-
-def _codes(values: Tensor, even: float) -> Tensor:
-    """B x 32 (or more) to B x 12 codes; a binary attribute is its second value where it is above `even`."""
-    codes = []
-    for attribute, where in zip(ATTRIBUTES, logit_slices().values(), strict=True):
-        part = values[:, where]
-        codes.append((part[:, 0] > even).long() if attribute.binary else part.argmax(dim=1))
-    return torch.stack(codes, dim=1)

@@ -27,3 +27,13 @@ class Normalize(nn.Module):
             B x 3 x H x W, float, about -2 to 2.
         """
         return (images - cast(Tensor, self.mean)) / cast(Tensor, self.std)
+
+
+def as_floats(images: Tensor) -> Tensor:
+    """B x 3 x H x W uint8 to float32, 0 to 1, in the memory layout that convolutions are fastest in."""
+    return (images.float() / 255).contiguous(memory_format=torch.channels_last)
+
+
+def mask_floats(masks: Tensor | None) -> Tensor | None:
+    """B x 1 x H x W uint8 probabilities to float32, 0 to 1; None stays None."""
+    return None if masks is None else masks.float() / 255

@@ -60,11 +60,6 @@ class Encoder(nn.Module):
             levels.append(x)
         return levels
 
-    def pooled(self, images: Tensor) -> Tensor:
-        """B x 3 x H x W images to B x C: the deepest feature map averaged over its pixels."""
-        deepest: Tensor = self(images)[-1]
-        return deepest.mean(dim=(2, 3))
-
 
 class UNet(nn.Module):
     """Encoder and decoder of `depth` halvings with skip connections.

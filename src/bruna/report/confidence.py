@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from bruna.report.attribute_metrics import Codes, Task
+from bruna.metrics.attributes import Codes, Task
 from bruna.report.sheets import Pixels, Sheet, TileSize
 from bruna.report.style import MUTED
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bruna.report.attribute_metrics import TaskMetrics
+from bruna.metrics.attributes import TaskMetrics
 from bruna.report.style import INK, MUTED, SEQUENTIAL, blank, new_figure
 from bruna.report.tables import TABLE1_ORDER
 

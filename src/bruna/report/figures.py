@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from bruna.report.attribute_metrics import TaskMetrics
+from bruna.metrics.attributes import TaskMetrics
 from bruna.report.style import COLORS, TRAIN, VALIDATION, new_figure
 from bruna.report.tables import TABLE1_ORDER
 

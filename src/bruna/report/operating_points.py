@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from bruna.dataset.attributes import ATTRIBUTES
-from bruna.report.attribute_metrics import TASKS, Codes, TaskMetrics, confusion_matrix, mean_metrics
+from bruna.metrics.attributes import TASKS, Codes, TaskMetrics, confusion_matrix, mean_metrics
 from bruna.report.style import MUTED, TRAIN, VALIDATION, blank, new_figure
 from bruna.report.tables import ATTRIBUTES_ONLY, TABLE1_ORDER
 

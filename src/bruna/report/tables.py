@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from bruna.dataset.attributes import EXTRA_CLASSES
-from bruna.report.attribute_metrics import METRICS, TaskMetrics, mean_metrics
+from bruna.metrics.attributes import METRICS, TaskMetrics, mean_metrics
 
 TABLE1_ORDER: tuple[str, ...] = (
     "camera4",

@@ -6,15 +6,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from bruna.dataset.identities import UNKNOWN_CAMERA, UNLABELLED
 from bruna.errors import BrunaError
-
-DISTRACTOR = 0
-"""Identity of a gallery image of nobody's: always a negative."""
-JUNK = -1
-"""Identity of a gallery image that the Market-1501 protocol ignores."""
-UNLABELLED = -2
-"""Identity of an image of which nothing is known."""
-UNKNOWN_CAMERA = 0
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bruna.retrieval.gallery import JUNK, UNKNOWN_CAMERA, Gallery
+from bruna.dataset.identities import JUNK, UNKNOWN_CAMERA
+from bruna.retrieval.gallery import Gallery
 
 Numbers = npt.NDArray[np.int64]
 
@@ -35,6 +36,8 @@ COURSE = RetrievalProtocol("course", drops_same_camera=False, drops_self=False, 
 """The whole gallery counts: the query itself, if it is there, is a hit, and so are same-camera images."""
 MARKET1501 = RetrievalProtocol("market1501", drops_same_camera=True, drops_self=True, ignores_junk=True)
 """Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015, as every later paper applies it."""
+PROTOCOLS = (COURSE, MARKET1501)
+"""Every protocol that is measured."""
 
 
 class Pairs(NamedTuple):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bruna.retrieval.distances import BlockDistances, Distance
 from bruna.retrieval.gallery import Gallery
-from bruna.retrieval.protocols import Numbers, Pairs, Relevance, RetrievalProtocol
+from bruna.retrieval.protocols import PROTOCOLS, Numbers, Pairs, Relevance, RetrievalProtocol
 from bruna.retrieval.results import RetrievalResults
 
 _BLOCK_NUMBERS = 1 << 22
@@ -31,6 +31,21 @@ class Nearest(NamedTuple):
 
 
 @torch.no_grad()
+def evaluate_protocols(
+    query: Gallery,
+    gallery: Gallery,
+    distance: Distance,
+    *,
+    kept: Tensor | None = None,
+    self_index: Tensor | None = None,
+) -> dict[str, RetrievalResults]:
+    """Results under every protocol by its name; see `evaluate_retrieval` for the arguments."""
+    return {
+        protocol.name: evaluate_retrieval(query, gallery, distance, protocol, kept=kept, self_index=self_index)
+        for protocol in PROTOCOLS
+    }
+
+
 def evaluate_retrieval(
     query: Gallery,
     gallery: Gallery,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bruna.errors import BrunaError
-from bruna.retrieval import metrics
+from bruna.metrics import retrieval as metrics
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""One epoch loop with checkpoints and exact resume, and the three programmes that use it."""
+"""One epoch loop with checkpoints and exact resume, and the three recipes that use it."""

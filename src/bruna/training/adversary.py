@@ -1,4 +1,4 @@
-"""The adversary at work: the distances it predicts, whom it picks, what it is judged by (paper, section 3.2.2)."""
+"""The adversary at work: the distances it predicts, what it mines, its loss (paper, sections 3.2.2 and 5.2)."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,27 +9,27 @@ import torch
 from torch import Tensor
 
 from bruna.batches.tuples import ANCHORS, TUPLE
-from bruna.inference import as_floats, mask_floats
-from bruna.losses import adversarial_loss, adversarial_regression, adversarial_regression_pairs, euclidean
+from bruna.losses import adversarial_loss, adversarial_regression, euclidean
 from bruna.models.adversary import Adversary
 from bruna.models.bruna import Bruna
-from bruna.training.people import People
-from bruna.training.tuple_losses import PICKED, TupleLosses
+from bruna.models.normalize import as_floats, mask_floats
+from bruna.training.bruna_data import LabelledPersons
+from bruna.training.tuple_losses import MINED, TupleLosses
 
 
 @dataclass(frozen=True)
-class HardPicks:
-    """What the adversary picks on some training tuples (paper, Figure 6).
+class HardNegatives:
+    """What the adversary mines in some training tuples (paper, Figure 6).
 
     Attributes:
         tuples: K x 12 rows of the training table.
-        picked: K x 2 positions (0 to 7) among the tuple's other people.
-        distances: K x 8, Bruna's distance of each other person from the tuple's first image.
+        mined: K x 2 positions (0 to 7) among the tuple's negatives.
+        distances: K x 8, Bruna's distance of each negative from the tuple's first image.
         anchor_distances: K, Bruna's distance between the person's first two images.
     """
 
     tuples: npt.NDArray[np.int64]
-    picked: npt.NDArray[np.int64]
+    mined: npt.NDArray[np.int64]
     distances: npt.NDArray[np.float32]
     anchor_distances: npt.NDArray[np.float32]
 
@@ -42,69 +42,69 @@ def rows_of(table: Tensor, positions: Tensor) -> Tensor:
 
 
 class Prediction(NamedTuple):
-    """What the adversary says of a batch.
+    """What the adversary predicts for a batch.
 
-    `strangers`: T x 8 distances from the first image of each tuple's person; `features`: N x C of all images that it
-    saw; `seen`: their N positions in the batch.
+    `distances`: T x 8, of the negatives from the first image of each tuple's person; `features`: N x C of all images
+    that it saw; `seen`: their N positions in the batch.
     """
 
-    strangers: Tensor
+    distances: Tensor
     features: Tensor
     seen: Tensor
 
 
-def predict_distances(adversary: Adversary, images: Tensor, first: Tensor, others: Tensor) -> Prediction:
+def predict_distances(adversary: Adversary, images: Tensor, first: Tensor, negatives: Tensor) -> Prediction:
     """Run the adversary over a batch, each image once.
 
     Args:
         adversary: the network.
         images: B x 3 x H x W.
         first: T positions in the batch, on the CPU.
-        others: T x 8 positions, on the CPU.
+        negatives: T x 8 positions, on the CPU.
     """
-    seen, place = torch.unique(torch.cat([first.unsqueeze(1), others], dim=1), return_inverse=True)
+    seen, place = torch.unique(torch.cat([first.unsqueeze(1), negatives], dim=1), return_inverse=True)
     if len(seen) < len(images):
         images = rows_of(images, seen).contiguous(memory_format=torch.channels_last)
     features = adversary.embed(images)
-    strangers = adversary.distance(rows_of(features, place[:, 0]), rows_of(features, place[:, 1:]))
-    return Prediction(strangers, features, seen)
+    distances = adversary.distance(rows_of(features, place[:, 0]), rows_of(features, place[:, 1:]))
+    return Prediction(distances, features, seen)
 
 
-def judge(adversary: Adversary, said: Prediction, tuples: TupleLosses, metric: Tensor, rule: str) -> Tensor:
+def adversary_loss(
+    adversary: Adversary, prediction: Prediction, tuples: TupleLosses, metric: Tensor, rule: str
+) -> Tensor:
     """L_adv of a batch, scalar; its gradient is the adversary's alone.
 
     Args:
         adversary: the network.
-        said: what it says of the batch.
-        tuples: what Bruna says of its tuples.
+        prediction: its prediction for the batch.
+        tuples: Bruna's losses of the tuples.
         metric: B x F, Bruna's features of the batch.
-        rule: `paper`, `regression` or `unit_regression`; see `adversarial_loss`, `adversarial_regression` and
-            `adversarial_regression_pairs` in `bruna.losses`.
+        rule: `paper` or `unit_regression`; see `adversarial_loss` and `adversarial_regression` in `bruna.losses`.
     """
     if rule == "unit_regression":
-        pairs = adversary.pairwise(said.features.float())
-        return adversarial_regression_pairs(pairs, rows_of(metric.detach(), said.seen))
-    strangers = said.strangers.float()
-    if rule == "regression":
-        return adversarial_regression(strangers, tuples.from_first)
-    return adversarial_loss(strangers.gather(1, tuples.picked), tuples.correct)
+        pairs = adversary.pairwise(prediction.features.float())
+        return adversarial_regression(pairs, rows_of(metric.detach(), prediction.seen))
+    return adversarial_loss(prediction.distances.float().gather(1, tuples.mined), tuples.correct)
 
 
 @torch.inference_mode()
-def hard_picks(bruna: Bruna, adversary: Adversary, people: People, tuples: npt.NDArray[np.int64]) -> HardPicks:
-    """What the adversary picks on given tuples, without augmentation, and how far those people truly are."""
+def mine_hard_negatives(
+    bruna: Bruna, adversary: Adversary, persons: LabelledPersons, tuples: npt.NDArray[np.int64]
+) -> HardNegatives:
+    """What the adversary mines in given tuples, without augmentation, and how far those people truly are."""
     rows = torch.from_numpy(tuples.reshape(-1))
-    batch = people.store[rows]
+    batch = persons.store[rows]
     pixels = as_floats(batch.images)
     bruna.eval()
     adversary.eval()
     found: Tensor = bruna(pixels, mask_floats(batch.masks), batch.bottlenecks).features
     features = found.view(len(tuples), TUPLE, -1)
     positions = torch.arange(tuples.size).view(-1, TUPLE)
-    predicted = predict_distances(adversary, pixels, positions[:, 0], positions[:, ANCHORS:]).strangers
-    return HardPicks(
+    predicted = predict_distances(adversary, pixels, positions[:, 0], positions[:, ANCHORS:]).distances
+    return HardNegatives(
         tuples=tuples,
-        picked=predicted.topk(PICKED, dim=1, largest=False).indices.cpu().numpy(),
+        mined=predicted.topk(MINED, dim=1, largest=False).indices.cpu().numpy(),
         distances=euclidean(features[:, :1], features[:, ANCHORS:]).cpu().numpy(),
         anchor_distances=euclidean(features[:, 0], features[:, 1]).cpu().numpy(),
     )

@@ -1,5 +1,6 @@
-"""Task 2 (paper, section 3.2): Bruna against an adversary that picks hard strangers for it."""
+"""Task 2 (paper, section 3.2): Bruna against an adversary that mines hard negatives for it."""
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,76 +12,84 @@ from torch import Tensor, nn
 
 from bruna.batches.augment import Augmenter
 from bruna.batches.seeds import numpy_generator, step_generator
-from bruna.batches.tuples import ANCHORS, TUPLE, TupleBatch, TupleSampler, separate_batch, shared_batch
-from bruna.errors import BrunaError
+from bruna.batches.tuples import ANCHORS, TUPLE, TupleBatch, TupleSampler, in_batch_negatives, own_negatives
 from bruna.losses import attribute_losses, batch_hard_loss
 from bruna.models.adversary import Adversary
 from bruna.models.bruna import Bruna
-from bruna.models.unet import UNet
 from bruna.params import TrainBruna
 from bruna.runtime import mixed_precision
-from bruna.tracking import Tracker
-from bruna.training.adversary import HardPicks, hard_picks, judge, predict_distances, rows_of
-from bruna.training.averaging import RunningAverage
+from bruna.tracking.protocol import Tracker
+from bruna.training.adversary import (
+    HardNegatives,
+    adversary_loss,
+    mine_hard_negatives,
+    predict_distances,
+    rows_of,
+)
+from bruna.training.bruna_data import LabelledPersons, load_persons, retrieval_metrics
 from bruna.training.checkpoint import Checkpoints
-from bruna.training.identities import class_numbers, identity_loss
+from bruna.training.identity_loss import class_numbers, identity_loss
 from bruna.training.loop import History, learning_rate_factor, run, set_learning_rates
-from bruna.training.people import People, load_people, retrieval_metrics
 from bruna.training.pretrained import load_pretrained
 from bruna.training.tuple_losses import tuple_losses
+
+_SHOWN_TUPLES = 8
+"""Tuples that are kept as examples of what the adversary mines."""
 
 
 @dataclass(frozen=True)
 class BrunaResult:
-    """Trained networks, the metrics of every epoch, those before training, and examples of hard picks."""
+    """What the training leaves.
+
+    Attributes:
+        bruna, adversary: the trained networks.
+        untrained: Bruna before its training, a baseline.
+        history: the metrics of every epoch.
+        untrained_metrics: those of `retrieval_metrics` before the training.
+        hard_negatives: what the adversary mines in some tuples.
+        settings: what rebuilds Bruna from its weights, and the parameters.
+    """
 
     bruna: Bruna
     adversary: Adversary
+    untrained: Bruna
     history: History
-    untrained: dict[str, float]
-    picks: HardPicks
+    untrained_metrics: dict[str, float]
+    hard_negatives: HardNegatives
     settings: dict[str, Any]
 
 
-class _Programme:
+class _Recipe:
     name = "train_bruna"
 
     def __init__(
         self,
-        train: People,
-        validation: People,
+        train: LabelledPersons,
+        validation: LabelledPersons,
         params: TrainBruna,
         device: torch.device,
-        unet: UNet | None = None,
     ) -> None:
         self.seed, self.epochs, self.params, self.device = params.seed, params.epochs, params, device
         self.train, self.validation = train, validation
         torch.manual_seed(params.seed)
-        encoder = unet.encoder if unet is not None and params.finetune_unet else None
         bottlenecks = train.store.bottlenecks
-        joined = 0 if bottlenecks is None else bottlenecks.shape[1]
         self.network: dict[str, Any] = {
             "backbone": params.backbone,
             "features": params.features,
             "mask": params.mask,
-            "bottleneck": joined if encoder is None else encoder.widths[-1],
+            "bottleneck": 0 if bottlenecks is None else bottlenecks.shape[1],
             "dropout": params.dropout,
             "last_stride": params.last_stride,
-            "pool": params.pool,
             "neck": params.neck,
-            "encoder": None if encoder is None else [encoder.widths[0], len(encoder.widths) - 1],
         }
         bruna = Bruna(**self.network)
         load_pretrained(bruna.backbone, params.backbone, params.pretrained)
-        if encoder is not None and bruna.encoder is not None:
-            bruna.encoder.load_state_dict(encoder.state_dict())
         adversary = Adversary(unit=params.adversary_loss == "unit_regression")
         load_pretrained(adversary.backbone, "mobilenet_v3_small", params.adversary_pretrained)
         classes, people = class_numbers(train.identities)
         self.classes = classes.to(device)
         self.classifier = nn.Linear(params.features, people, bias=False) if params.identity_weight else nn.Identity()
         self.bruna = bruna.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = RunningAverage(self.bruna, params.average)
         self.adversary = adversary.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.classifier.to(device)
         self._set_optimizers()
@@ -89,7 +98,7 @@ class _Programme:
             train.identities.numpy(),
             seed=params.seed,
             tuples_per_identity=params.tuples_per_identity,
-            in_turn=params.strangers == "shared",
+            in_turn=params.negatives == "in_batch",
         )
         self._drawn: tuple[int, npt.NDArray[np.int64]] | None = None
 
@@ -109,13 +118,6 @@ class _Programme:
             [{"params": list(self.adversary.parameters()), "lr": rate, "base_lr": rate}], fused=True
         )
 
-    @property
-    def kept(self) -> Bruna:
-        """The network that is measured and kept."""
-        kept = self.average.kept
-        assert isinstance(kept, Bruna)
-        return kept
-
     def tuples(self, epoch: int) -> npt.NDArray[np.int64]:
         if self._drawn is None or self._drawn[0] != epoch:
             self._drawn = (epoch, self.sampler.epoch(epoch))
@@ -123,16 +125,17 @@ class _Programme:
 
     def steps(self, epoch: int) -> int:
         count, size = len(self.tuples(epoch)), self.params.batch_tuples
-        # Tuples that share their strangers need company: there, the batches are rather too large than too small.
-        return max(1, count // size) if self.params.strangers == "shared" else -(-count // size)
+        # Negatives from the batch need other tuples in it: there, the batches are rather too large than too small.
+        return max(1, count // size) if self.params.negatives == "in_batch" else -(-count // size)
 
     def batch(self, epoch: int, step: int) -> TupleBatch:
         """The tuples of a step, and the images that they are made of."""
         tuples = np.array_split(self.tuples(epoch), self.steps(epoch))[step]
-        if self.params.strangers == "own":
-            return separate_batch(tuples)
+        if self.params.negatives == "own":
+            return own_negatives(tuples)
+        # The label names a sequence of draws: another one would be another sequence, and other weights.
         random = numpy_generator(self.seed, "shared strangers", epoch, step)
-        return shared_batch(tuples, self.train.identities.numpy(), random)
+        return in_batch_negatives(tuples, self.train.identities.numpy(), random)
 
     def margin(self, epoch: int) -> float:
         """P of the triplet loss in an epoch."""
@@ -148,21 +151,20 @@ class _Programme:
         self.bruna.train()
         self.adversary.train()
         self._set_rates(epoch, step)
-        own, others = torch.from_numpy(drawn.own), torch.from_numpy(drawn.others)
+        anchors, negatives = torch.from_numpy(drawn.anchors), torch.from_numpy(drawn.negatives)
         with mixed_precision(self.device):
             found = self.bruna(images, masks, batch.bottlenecks)
             identity_logits = self.classifier(found.features)
-            prediction = predict_distances(self.adversary, images, own[:, 0], others)
+            prediction = predict_distances(self.adversary, images, anchors[:, 0], negatives)
         metric, rows = found.metric.float(), rows.to(self.device)
         tuples = tuple_losses(
-            rows_of(metric, own),
-            rows_of(metric, others),
-            prediction.strangers.float(),
+            rows_of(metric, anchors),
+            rows_of(metric, negatives),
+            prediction.distances.float(),
             margin=self.margin(epoch),
-            picks=self.params.picks,
-            positives=self.params.positives,
+            mining=self.params.mining,
         )
-        adversarial = judge(self.adversary, prediction, tuples, metric, self.params.adversary_loss)
+        adversarial = adversary_loss(self.adversary, prediction, tuples, metric, self.params.adversary_loss)
         losses = {
             "triplet_loss": (self.params.triplet_weight, tuples.triplet),
             "classification_loss": (
@@ -202,20 +204,22 @@ class _Programme:
             torch.nn.utils.clip_grad_norm_(self.bruna.parameters(), self.params.grad_clip)
         self.optimizer.step()
         self.adversary_optimizer.step()
-        self.average.update()
+
+    def measure(self) -> dict[str, float]:
+        """Retrieval on the validation identities, in batches of as many images as tuples at most hold."""
+        return retrieval_metrics(self.bruna, self.validation, self.params.batch_tuples * TUPLE)
 
     def end_epoch(self, epoch: int) -> dict[str, float]:
         values = {"train/margin": self.margin(epoch)}
         every, last = self.params.validate_every, epoch + 1 == self.epochs
         if last or (every and (epoch + 1) % every == 0):
-            measured = retrieval_metrics(self.kept, self.validation, 128)
+            measured = self.measure()
             values |= {f"validation/{name}": value for name, value in measured.items()}
         return values
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "bruna": self.bruna.state_dict(),
-            "average": self.average.state_dict(),
             "classifier": self.classifier.state_dict(),
             "adversary": self.adversary.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -224,7 +228,6 @@ class _Programme:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.bruna.load_state_dict(state["bruna"])
-        self.average.load_state_dict(state["average"])
         self.classifier.load_state_dict(state["classifier"])
         self.adversary.load_state_dict(state["adversary"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -237,7 +240,6 @@ def train_bruna(
     segments: tuple[pd.DataFrame, pd.DataFrame] | None,
     params: TrainBruna,
     *,
-    unet: UNet | None = None,
     tracker: Tracker,
     checkpoints: Checkpoints,
     device: torch.device,
@@ -246,9 +248,8 @@ def train_bruna(
 
     Args:
         train, validation: image tables of the split.
-        segments: what `bruna.inference.segment_table` made of the two; needed for masks and bottlenecks.
+        segments: what `bruna.inference.unet.segment_table` made of the two; needed for masks and bottlenecks.
         params: the group `train_bruna`.
-        unet: whose encoder is trained with Bruna, where `finetune_unet` asks for it.
         tracker: gets each epoch's metrics.
         checkpoints: where the state is kept.
         device: where to train.
@@ -257,36 +258,31 @@ def train_bruna(
         The networks after the last epoch: none is chosen by its validation figures.
 
     Raises:
-        BrunaError: the settings ask for a U-Net and there is none.
+        BrunaError: the settings ask for masks or bottlenecks and there is no U-Net.
     """
-    if params.finetune_unet and unet is None:
-        raise BrunaError(
-            "train_bruna.finetune_unet asks for the U-Net, and the data set has no mask pairs to train one. Import "
-            "some (`bruna import ... --masks FOLDER`), or set train_bruna.finetune_unet: false."
-        )
     first, second = segments if segments is not None else (None, None)
-    people = load_people(train, first, params, device)
-    unseen = load_people(validation, second, params, device)
-    programme = _Programme(people, unseen, params, device, unet)
-    untrained = retrieval_metrics(programme.bruna, unseen, 128)
+    persons = load_persons(train, first, params, device)
+    unseen = load_persons(validation, second, params, device)
+    recipe = _Recipe(persons, unseen, params, device)
+    untrained, untrained_metrics = copy.deepcopy(recipe.bruna), recipe.measure()
     history = run(
-        programme,
+        recipe,
         checkpoints=checkpoints,
         tracker=tracker,
         unit="draws",
-        per_step=params.batch_tuples * (TUPLE if params.strangers == "own" else ANCHORS),
+        per_step=params.batch_tuples * (TUPLE if params.negatives == "own" else ANCHORS),
     )
-    some = step_generator(params.seed, "hard_picks")
-    tuples = programme.tuples(params.epochs)
-    chosen = torch.randperm(len(tuples), generator=some)[:8].numpy()
+    tuples = recipe.tuples(params.epochs)
+    some = torch.randperm(len(tuples), generator=step_generator(params.seed, "hard_picks"))[:_SHOWN_TUPLES].numpy()
     return BrunaResult(
-        bruna=programme.kept,
-        adversary=programme.adversary,
-        history=history,
+        bruna=recipe.bruna,
+        adversary=recipe.adversary,
         untrained=untrained,
-        picks=hard_picks(programme.kept, programme.adversary, people, tuples[chosen]),
+        history=history,
+        untrained_metrics=untrained_metrics,
+        hard_negatives=mine_hard_negatives(recipe.bruna, recipe.adversary, persons, tuples[some]),
         settings={
-            "network": programme.network,
+            "network": recipe.network,
             "image_size": list(params.image_size),
             "params": params.model_dump(mode="json"),
         },

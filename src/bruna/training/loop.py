@@ -17,15 +17,15 @@ from torch import Tensor
 
 from bruna.batches.seeds import step_generator
 from bruna.progress import track
-from bruna.tracking import Tracker
+from bruna.tracking.protocol import Tracker
 from bruna.training.checkpoint import Checkpoints
 
 SAVE_EVERY = 180.0
 """Seconds between two checkpoints inside an epoch; each epoch also ends with one."""
 
 
-class Programme(Protocol):
-    """What is trained: the steps of an epoch and what is measured after it."""
+class Recipe(Protocol):
+    """What is trained and how: the steps of an epoch and what is measured after it."""
 
     name: str
     seed: int
@@ -56,11 +56,11 @@ History = list[dict[str, float]]
 """One dict of metrics an epoch, named `train/...` and `validation/...`; `epoch` counts from 1."""
 
 
-def run(programme: Programme, *, checkpoints: Checkpoints, tracker: Tracker, unit: str, per_step: int) -> History:
+def run(recipe: Recipe, *, checkpoints: Checkpoints, tracker: Tracker, unit: str, per_step: int) -> History:
     """Train from the newest checkpoint, or from the start, to the last epoch.
 
     Args:
-        programme: what is trained.
+        recipe: what is trained, and how.
         checkpoints: where the state is kept.
         tracker: gets each epoch's metrics, with the epoch as the step.
         unit: what the progress bar counts, e.g. "images".
@@ -74,23 +74,23 @@ def run(programme: Programme, *, checkpoints: Checkpoints, tracker: Tracker, uni
     first_epoch = first_step = 0
     if (saved := checkpoints.newest()) is not None:
         state, first_epoch, first_step = saved
-        programme.load_state_dict(state["programme"])
+        recipe.load_state_dict(state["recipe"])
         history, sums = state["history"], state["sums"]
 
     def save(epoch: int, step: int) -> None:
-        state = {"programme": programme.state_dict(), "history": history, "sums": sums}
+        state = {"recipe": recipe.state_dict(), "history": history, "sums": sums}
         checkpoints.save(state, epoch, step)
 
     # A run that goes on has some epochs already: each is logged once, after its checkpoint is written.
     logged = tracker.last_step("train/loss")
     for record in history:
         _log(record, tracker, logged)
-    for epoch in range(first_epoch, programme.epochs):
-        steps = programme.steps(epoch)
+    for epoch in range(first_epoch, recipe.epochs):
+        steps = recipe.steps(epoch)
         while first_step < steps:  # more than once where whoever handles a signal decides to go on
-            first_step = _epoch(programme, epoch, first_step, sums, save, (per_step, unit))
+            first_step = _epoch(recipe, epoch, first_step, sums, save, (per_step, unit))
         means = {f"train/{name}": float(total) / steps for name, total in sums.items()}
-        record = {"epoch": float(epoch + 1), **means, **programme.end_epoch(epoch)}
+        record = {"epoch": float(epoch + 1), **means, **recipe.end_epoch(epoch)}
         history.append(record)
         sums.clear()
         first_step = 0
@@ -100,7 +100,7 @@ def run(programme: Programme, *, checkpoints: Checkpoints, tracker: Tracker, uni
 
 
 def _epoch(
-    programme: Programme,
+    recipe: Recipe,
     epoch: int,
     first: int,
     sums: dict[str, Tensor],
@@ -108,19 +108,19 @@ def _epoch(
     counted: tuple[int, str],
 ) -> int:
     """Take the steps of an epoch from `first` on, adding their losses to `sums`; return the step to go on with."""
-    steps, (per_step, unit) = programme.steps(epoch), counted
+    steps, (per_step, unit) = recipe.steps(epoch), counted
     saved_at = time.monotonic()
     bar = track(
         range(first, steps),
-        f"{programme.name} epoch {epoch + 1}/{programme.epochs}",
+        f"{recipe.name} epoch {epoch + 1}/{recipe.epochs}",
         total=(steps - first) * per_step,
         unit=unit,
         count=lambda _: per_step,
     )
     with _held_signals() as received:
         for step in bar:
-            torch.manual_seed(_torch_seed(programme, epoch, step))
-            losses = programme.step(epoch, step, step_generator(programme.seed, programme.name, epoch, step))
+            torch.manual_seed(_torch_seed(recipe, epoch, step))
+            losses = recipe.step(epoch, step, step_generator(recipe.seed, recipe.name, epoch, step))
             for name, value in losses.items():
                 sums[name] = sums[name].to(value.device) + value.double() if name in sums else value.double()
             if step % 10 == 0 and "loss" in losses:
@@ -133,9 +133,9 @@ def _epoch(
     return steps
 
 
-def _torch_seed(programme: Programme, epoch: int, step: int) -> int:
+def _torch_seed(recipe: Recipe, epoch: int, step: int) -> int:
     """A seed for torch's global generator, which dropout draws from."""
-    generator = step_generator(programme.seed, programme.name, "dropout", epoch, step)
+    generator = step_generator(recipe.seed, recipe.name, "dropout", epoch, step)
     return int(torch.randint(2**62, (), generator=generator))
 
 

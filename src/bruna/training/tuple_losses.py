@@ -1,4 +1,4 @@
-"""The triplet loss and the distances of a batch of tuples, and whom the adversary is judged by (section 3.2.2-3)."""
+"""The triplet loss and the distances of a batch of tuples, and hard-negative mining (paper, section 3.2.2-3)."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from torch import Tensor
 
 from bruna.losses import euclidean, leave_one_out_distances, triplet_loss
 
-PICKED = 2
-"""How many of a tuple's strangers are picked."""
+MINED = 2
+"""How many of a tuple's negatives are mined."""
 
 
 @dataclass(frozen=True)
@@ -17,69 +17,58 @@ class TupleLosses:
 
     Attributes:
         triplet: L_triplet, scalar; its gradient is Bruna's.
-        picked: T x 2 positions among a tuple's strangers.
-        correct: T x 2, 1 where Bruna sees the picked stranger farther from the person than the person is from itself.
-        from_first: T x 8, Bruna's distances of the strangers from the person's first image, which the adversary sees.
+        mined: T x 2 positions among a tuple's negatives.
+        correct: T x 2, 1 where Bruna sees the mined negative farther from the person than the person is from itself.
         distances: mean distances by name, detached: same_person_distance, different_person_distance (to the
-            picked strangers), random_person_distance (to all), hardest_person_distance (to the two nearest).
+            mined negatives), random_person_distance (to all), hardest_person_distance (to the two nearest).
     """
 
     triplet: Tensor
-    picked: Tensor
+    mined: Tensor
     correct: Tensor
-    from_first: Tensor
     distances: dict[str, Tensor]
 
 
 def tuple_losses(
-    own: Tensor,
-    others: Tensor,
-    predicted: Tensor,
-    *,
-    margin: float,
-    picks: str = "adversary",
-    positives: str = "centroids",
+    anchors: Tensor, negatives: Tensor, predicted: Tensor, *, margin: float, mining: str = "adversary"
 ) -> TupleLosses:
     """The paper's losses of T tuples.
 
     Args:
-        own: T x 4 x F, Bruna's features of the person.
-        others: T x 8 x F, those of the strangers.
-        predicted: T x 8, the adversary's distances of the strangers from the person's first image.
+        anchors: T x 4 x F, Bruna's features of the person.
+        negatives: T x 8 x F, those of the negatives.
+        predicted: T x 8, the adversary's distances of the negatives from the person's first image.
         margin: P of L_triplet.
-        picks: who picks two of the eight strangers: `adversary`; `random` (they are in random order); `hardest`.
-        positives: distances of each image from the centroid of the other three, or between all pairs of images.
+        mining: what chooses two of the eight negatives: `adversary`; `random` (they are in random order); `hardest`,
+            Bruna's own distances.
     """
-    distances = euclidean(own.unsqueeze(2), others.unsqueeze(1))  # T x own x others
+    distances = euclidean(anchors.unsqueeze(2), negatives.unsqueeze(1))  # T x anchors x negatives
     each = distances.detach().mean(dim=1)
-    picked = _picked(predicted.detach(), each, picks)
-    to_picked = distances.gather(2, picked.unsqueeze(1).expand(-1, own.shape[1], -1))
-    same = _same(own, positives)
-    different = to_picked.mean(dim=(1, 2))
+    mined = mine(predicted.detach(), each, mining)
+    to_mined = distances.gather(2, mined.unsqueeze(1).expand(-1, anchors.shape[1], -1))
+    same = leave_one_out_distances(anchors).mean(dim=1)
+    different = to_mined.mean(dim=(1, 2))
     return TupleLosses(
         triplet=triplet_loss(same, different, margin),
-        picked=picked,
-        correct=(to_picked.mean(dim=1) > same.unsqueeze(1)).to(predicted.dtype).detach(),
-        from_first=distances.detach()[:, 0],
+        mined=mined,
+        correct=(to_mined.mean(dim=1) > same.unsqueeze(1)).to(predicted.dtype).detach(),
         distances={
             "same_person_distance": same.detach().mean(),
             "different_person_distance": different.detach().mean(),
             "random_person_distance": each.mean(),
-            "hardest_person_distance": each.topk(PICKED, dim=1, largest=False).values.mean(),
+            "hardest_person_distance": each.topk(MINED, dim=1, largest=False).values.mean(),
         },
     )
 
 
-def _picked(predicted: Tensor, true: Tensor, rule: str) -> Tensor:
-    """T x 2 positions among the strangers."""
-    if rule == "random":
-        return torch.arange(PICKED, device=predicted.device).expand(len(predicted), -1)
-    return (true if rule == "hardest" else predicted).topk(PICKED, dim=1, largest=False).indices
+def mine(predicted: Tensor, true: Tensor, mining: str) -> Tensor:
+    """Hard-negative mining: T x 2 positions among the negatives.
 
-
-def _same(own: Tensor, rule: str) -> Tensor:
-    """T mean distances between a person's images."""
-    if rule == "centroids":
-        return leave_one_out_distances(own).mean(dim=1)
-    first, second = torch.triu_indices(own.shape[1], own.shape[1], offset=1, device=own.device)
-    return euclidean(own[:, first], own[:, second]).mean(dim=1)
+    Args:
+        predicted: T x 8, the adversary's distances of the negatives.
+        true: T x 8, Bruna's.
+        mining: `adversary`, `random` or `hardest`.
+    """
+    if mining == "random":
+        return torch.arange(MINED, device=predicted.device).expand(len(predicted), -1)
+    return (true if mining == "hardest" else predicted).topk(MINED, dim=1, largest=False).indices

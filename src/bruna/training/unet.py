@@ -13,12 +13,12 @@ from bruna.batches.augment import Augmenter
 from bruna.batches.seeds import step_generator
 from bruna.batches.store import ImageStore
 from bruna.errors import BrunaError
-from bruna.inference import as_floats
 from bruna.losses import segmentation_loss
+from bruna.models.normalize import as_floats
 from bruna.models.unet import UNet
 from bruna.params import TrainUNet
 from bruna.runtime import mixed_precision
-from bruna.tracking import Tracker
+from bruna.tracking.protocol import Tracker
 from bruna.training.checkpoint import Checkpoints
 from bruna.training.loop import History, cosine, run, set_learning_rates
 
@@ -65,7 +65,7 @@ class Pairs:
         return self.masks.pixels[:, 0].cpu() > 127
 
 
-class _Programme:
+class _Recipe:
     name = "train_unet"
 
     def __init__(self, train: Pairs, held_out: Pairs, params: TrainUNet, device: torch.device) -> None:
@@ -157,9 +157,9 @@ def train_unet(
         masks = ImageStore.decode(list(rows["mask"]), paths, params.image_size, kind="binary")
         stores.append(Pairs(images.to(device), masks.to(device)))
     train, held_out = stores
-    programme = _Programme(train, held_out, params, device)
-    history = run(programme, checkpoints=checkpoints, tracker=tracker, unit="images", per_step=params.batch_size)
-    probabilities, iou, dice = measure(programme.model, held_out, params.batch_size)
+    recipe = _Recipe(train, held_out, params, device)
+    history = run(recipe, checkpoints=checkpoints, tracker=tracker, unit="images", per_step=params.batch_size)
+    probabilities, iou, dice = measure(recipe.model, held_out, params.batch_size)
     metrics = {
         "iou": float(iou.mean()),
         "dice": float(dice.mean()),
@@ -167,7 +167,7 @@ def train_unet(
         "pairs_held_out": float(len(held_out)),
     }
     return UNetResult(
-        model=programme.model,
+        model=recipe.model,
         history=history,
         metrics=metrics,
         images=held_out.images.pixels.cpu().numpy(),

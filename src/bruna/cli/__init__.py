@@ -1,0 +1,1 @@
+"""The command line `bruna`, one file a command."""

@@ -1,0 +1,1 @@
+"""What is measured of trained networks: retrieval, attributes, another folder, the course's deliverables."""

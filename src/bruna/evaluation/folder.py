@@ -1,0 +1,74 @@
+"""Measuring trained models on a data set folder that the pipeline has not seen: `bruna evaluate FOLDER`."""
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from bruna.dataset.annotations import read_annotations
+from bruna.dataset.filenames import LABELLED
+from bruna.dataset.packing import write_images
+from bruna.dataset.tables import read_table
+from bruna.dataset.validation import validate_dataset
+from bruna.evaluation.attributes import all_figures
+from bruna.evaluation.retrieval import retrieve
+from bruna.inference.describe import Models, describe
+from bruna.params import Params
+
+
+def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch.device) -> dict[str, Any]:
+    """Rank every image of the folder's `train/` against all others, and predict its attributes.
+
+    Args:
+        folder: a data set folder (docs/data.md) whose identities are all new to the models.
+        models: the pipeline's artifacts folder, with `unet`, `attributes` and `bruna`, and with `split` for what they
+            were trained on.
+        params: of the pipeline; the groups `validate` and `evaluate` are used.
+        device: where to compute.
+
+    Returns:
+        `images`, `identities`, `images_trained_on` (how many of the images the models have seen in training; 0 where
+        `split` is missing);
+        `retrieval.<course|market1501>.<map|rank1|rank5|rank10|minp|queries|left_out>`, with the junk filter as
+        the parameters say and below `retrieval.unfiltered` without it; the same below
+        `retrieval.variants.<features_only|no_flip|reranked>` with that one thing changed; and
+        `attributes.<name>.<accuracy|precision|recall|majority|chance>` for the twelve attributes as Task 1 says them,
+        `attributes_bruna` as Bruna's attribute head does, `attributes_both` by the mean of their probabilities,
+        `attributes_answered` as `evaluate.attributes_by` and `evaluate.attributes_sightings` say;
+        `attribute_means.<who answers>.<accuracy|recall>` of all of them.
+
+    Raises:
+        BrunaError: the folder does not pass the validation, a model is missing, or no query has a match.
+    """
+    loaded = Models.load(models, device)
+    found = validate_dataset(folder, params.validate_)
+    annotations = read_annotations(folder / "annotations_train.csv")
+    manifest = found.manifest
+    with tempfile.TemporaryDirectory() as scratch:
+        packed = Path(scratch) / "people.parquet"
+        write_images(folder, manifest[manifest["subset"] == LABELLED[0]], annotations, packed)
+        table = read_table(packed)
+    settings = params.evaluate
+    people = describe(table, None, loaded, settings.batch_size, folder.name, flip=settings.flip)
+    return {
+        "images": len(table),
+        "identities": int(table["identity"].nunique()),
+        "images_trained_on": _trained_on(table, models / "split" / "train.parquet"),
+        "retrieval": retrieve(people, people, settings).summary(),
+        **all_figures(people, settings),
+    }
+
+
+def _trained_on(table: pd.DataFrame, training: Path) -> int:
+    """How many images of a table are, byte for byte, in the table of training images."""
+    if not training.exists():
+        return 0
+    known = {_digest(image) for image in read_table(training, ["image"])["image"]}
+    return sum(_digest(image) in known for image in table["image"])
+
+
+def _digest(image: bytes) -> bytes:
+    return hashlib.sha256(image).digest()

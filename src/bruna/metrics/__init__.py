@@ -1,0 +1,1 @@
+"""Numbers that say how good a prediction is: attributes, retrieval, segmentation. No tables, no paths."""

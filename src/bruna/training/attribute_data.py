@@ -1,0 +1,86 @@
+"""What Task 1 is trained on and measured on: a side of the split in memory, and what the network says of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from bruna.batches.attribute_items import task1_targets, zoom_junk
+from bruna.batches.seeds import step_generator
+from bruna.batches.store import ImageStore
+from bruna.dataset.attributes import EXTRA_CLASSES
+from bruna.dataset.tables import attribute_codes
+from bruna.inference.attributes import attribute_logits
+from bruna.losses import TASKS
+from bruna.models.attribute_logits import task_predictions
+from bruna.models.attributes import AttributeNetwork
+from bruna.params import TrainAttributes
+
+_MEASURED_JUNK_EVERY = 10
+"""When measuring, every tenth image also appears as junk, zoomed into by a fixed draw."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One side of the split in memory: N images, N x 12 codes, N identities, N cameras (int64, on the CPU)."""
+
+    store: ImageStore
+    codes: Tensor
+    identities: Tensor
+    cameras: Tensor
+
+    @property
+    def targets(self) -> Tensor:
+        """N x 15 targets of images that are what they are: no junk."""
+        return task1_targets(self.codes, self.cameras, torch.zeros(len(self.codes), dtype=torch.bool))
+
+
+def load_part(table: pd.DataFrame, size: tuple[int, int], device: torch.device) -> Part:
+    """Decode one side of the split for Task 1."""
+    return Part(
+        store=ImageStore.decode(list(table["image"]), list(table["path"]), size).to(device),
+        codes=torch.from_numpy(attribute_codes(table)),
+        identities=torch.tensor(table["identity"].to_numpy(np.int64)),
+        cameras=torch.tensor(table["camera"].to_numpy(np.int64)),
+    )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the network says of one part of the data.
+
+    Attributes:
+        true: M x 15 codes, -1 where not annotated; the rows after the part's N images are zoomed junk.
+        predicted: M x 15 codes.
+        logits: M x 35.
+        images: M x 3 x H x W uint8, what the network saw.
+    """
+
+    true: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float32]
+    images: npt.NDArray[np.uint8]
+
+
+def measure(model: AttributeNetwork, part: Part, params: TrainAttributes, description: str) -> Measured:
+    """Predict every image of a part, and zooms into every tenth of them as junk."""
+    generator = step_generator(params.seed, "measured_junk")
+    junk = zoom_junk(part.store.pixels[::_MEASURED_JUNK_EVERY], generator)
+    batch = 4 * params.batch_size
+    logits = torch.cat(
+        [
+            attribute_logits(model, part.store, batch, description),
+            attribute_logits(model, ImageStore(junk, part.store.device), batch),
+        ]
+    )
+    as_junk = np.full((len(junk), len(TASKS)), -1, dtype=np.int64)
+    as_junk[:, TASKS.index(EXTRA_CLASSES[-1])] = 1
+    return Measured(
+        true=np.concatenate([part.targets.numpy(), as_junk]),
+        predicted=task_predictions(logits).numpy(),
+        logits=logits.numpy(),
+        images=torch.cat([part.store.pixels, junk]).cpu().numpy(),
+    )
