@@ -7,13 +7,13 @@ ORACLES := $(wildcard tests/oracle-requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help env run test lint ui bench soak deps
+.PHONY: help env run test lint deps lock ui bench soak
 .DEFAULT_GOAL := help
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' Makefile | expand -t 14
 
-env: .venv/.installed  ## the environment in .venv, as requirements.lock says
+env: .venv/.installed  ## the environment in .venv, as requirements.lock pins it
 
 .venv/.installed: requirements.lock pyproject.toml $(ORACLES)
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -23,7 +23,7 @@ env: .venv/.installed  ## the environment in .venv, as requirements.lock says
 	    echo "error: \`$(PYTHON) -m venv\` does not work here; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	$(if $(ORACLES),$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps -r $(ORACLES))
 	@touch $@
 
@@ -31,7 +31,7 @@ data: | env
 	@$(BIN)/dvc checkout --quiet data.dvc 2>/dev/null && test -d data || \
 	    { $(BIN)/bruna sample --if-missing && $(BIN)/dvc add --quiet data; }
 
-run: env | data  ## everything: the environment, the sample where there is no data set, the pipeline, its results
+run: env | data  ## everything: the environment, the sample where there is no data set, the pipeline, its main figures
 	$(BIN)/dvc repro
 	@$(BIN)/bruna summary
 
@@ -46,6 +46,10 @@ lint: env  ## style, types, and who may import whom
 
 deps: env  ## write into dvc.yaml what each stage really imports
 	$(BIN)/python tests/stage_dependencies.py
+
+lock: env  ## requirements.lock after a change to pyproject.toml; what it pins stays unless the change forbids it
+	$(BIN)/uv pip compile --quiet --universal --no-header --extra pipeline --extra dev pyproject.toml \
+	    -o requirements.lock
 
 ui: env  ## MLflow's pages of all runs, at http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --port $(or $(PORT),5000) \

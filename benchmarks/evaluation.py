@@ -24,7 +24,7 @@ import torch
 from measure import Cell, ExtraMemory, Report, Work, alternate, median_and_spread, number, parser
 from torch import Tensor
 
-from bruna.retrieval.distances import BlockDistances, Cosine, Distance, Euclidean, ProductDistance
+from bruna.retrieval.distances import BlockDistances, Distance, Euclidean, ProductDistance
 from bruna.retrieval.gallery import Gallery
 from bruna.retrieval.protocols import MARKET1501
 from bruna.retrieval.ranking import evaluate_retrieval
@@ -37,7 +37,7 @@ DEPTH = 50
 """torchreid's own number of ranks of the CMC."""
 TOLERANCE = 1e-6
 """Largest difference of mAP."""
-DISTANCES: Mapping[str, Distance] = {"product": ProductDistance(), "Euclidean": Euclidean(), "cosine": Cosine()}
+DISTANCES: Mapping[str, Distance] = {"product": ProductDistance(), "Euclidean": Euclidean()}
 
 
 @dataclass(frozen=True)

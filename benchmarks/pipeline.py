@@ -127,7 +127,7 @@ def images_handled(project: Path) -> Mapping[str, Callable[[StageRun], int]]:
 
     def drawn(run: StageRun) -> int:
         identities = len(set(column(split / "train.parquet", "identity")))
-        images = TUPLE if run.params["strangers"] == "own" else ANCHORS
+        images = TUPLE if run.params["negatives"] == "own" else ANCHORS
         return identities * int(run.params["tuples_per_identity"]) * images
 
     return {

@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from bruna.batches.persons import PersonStore
 from bruna.batches.seeds import step_generator
 from bruna.batches.store import ImageStore
-from bruna.batches.tuples import ANCHORS, OTHERS, TUPLE
+from bruna.batches.tuples import ANCHORS, NEGATIVES, TUPLE
 from bruna.dataset.attributes import ATTRIBUTES, logit_slices
 from bruna.losses import adversarial_loss, attribute_losses
 from bruna.models.adversary import Adversary
@@ -39,9 +39,9 @@ from bruna.models.unet import UNet
 from bruna.params import TrainBruna, read_params
 from bruna.runtime import prepare_torch
 from bruna.training.adversary import predict_distances
-from bruna.training.bruna import _Programme
-from bruna.training.bruna_data import People
-from bruna.training.tuple_losses import PICKED, tuple_losses
+from bruna.training.bruna import _Recipe
+from bruna.training.bruna_data import LabelledPersons
+from bruna.training.tuple_losses import MINED, tuple_losses
 
 IDENTITIES, IMAGES_EACH = 64, 6
 UNET_WIDTH, UNET_DEPTH = 64, 4
@@ -89,12 +89,10 @@ def settings(batch_tuples: int) -> TrainBruna:
             "adversary_loss": "paper",
             # What the paper does not have is off: the plain loop has none of it.
             "last_stride": 2,
-            "pool": "average",
             "neck": "none",
-            "strangers": "own",
+            "negatives": "own",
             "schedule": "constant",
             "warmup_epochs": 0,
-            "average": 0.0,
             "identity_weight": 0.0,
             "batch_hard_weight": 0.0,
             "augment": SETTINGS["Task 2"],
@@ -102,14 +100,14 @@ def settings(batch_tuples: int) -> TrainBruna:
     )
 
 
-def make_people() -> People:
+def make_persons() -> LabelledPersons:
     """Noise for images and masks, random attributes and bottlenecks."""
     count = IDENTITIES * IMAGES_EACH
     encoded, names = make_images(count), ["image"] * count
     make = torch.Generator().manual_seed(0)
     bottlenecks = torch.randn(count, UNET_WIDTH * 2**UNET_DEPTH, generator=make)
     masks = ImageStore.decode(encoded, names, SIZE, kind="gray")
-    return People(
+    return LabelledPersons(
         store=PersonStore(ImageStore.decode(encoded, names, SIZE), masks, bottlenecks),
         codes=torch.stack([torch.randint(len(a.values), (count,), generator=make) for a in ATTRIBUTES], dim=1),
         identities=torch.arange(count) // IMAGES_EACH,
@@ -121,16 +119,16 @@ class TupleLoop:
     """The training of section 3.2 in the plainest code: tuple by tuple, one loss term after the other.
 
     Args:
-        programme: whose networks it copies, into PyTorch's standard memory layout.
+        recipe: whose networks it copies, into PyTorch's standard memory layout.
         unet: run on every image inside the step; None takes the masks and bottlenecks that are there.
         tuned: train its encoder through the bottleneck features, as the paper's authors did.
     """
 
-    def __init__(self, programme: _Programme, unet: UNet | None, tuned: bool = False) -> None:
-        self.people, self.params, self.augment = programme.train, programme.params, programme.augment
-        self.margin = programme.margin(0)
-        self.bruna = copy.deepcopy(programme.bruna).to(memory_format=torch.contiguous_format)
-        self.adversary = copy.deepcopy(programme.adversary).to(memory_format=torch.contiguous_format)
+    def __init__(self, recipe: _Recipe, unet: UNet | None, tuned: bool = False) -> None:
+        self.persons, self.params, self.augment = recipe.train, recipe.params, recipe.augment
+        self.margin = recipe.margin(0)
+        self.bruna = copy.deepcopy(recipe.bruna).to(memory_format=torch.contiguous_format)
+        self.adversary = copy.deepcopy(recipe.adversary).to(memory_format=torch.contiguous_format)
         self.unet, self.tuned = unet, tuned
         head, backbone = self.bruna.parameter_groups()
         self.optimizers = [
@@ -146,14 +144,14 @@ class TupleLoop:
 
     def step(self, rows: Tensor, generator: torch.Generator) -> None:
         """Learn from one tuple, 12 rows of the training table."""
-        batch = self.people.store[rows]
+        batch = self.persons.store[rows]
         images, masks = self.augment(batch.images, None if self.unet else batch.masks, generator)
         bottlenecks = batch.bottlenecks
         if self.unet is not None:
             with torch.set_grad_enabled(self.tuned):
                 found = self.unet(images)
             masks, bottlenecks = found.logits.detach().sigmoid(), found.bottleneck
-        losses = self.losses(images, masks, bottlenecks, self.people.codes[rows])
+        losses = self.losses(images, masks, bottlenecks, self.persons.codes[rows])
         loss = self.params.attribute_weight * losses.classification_loss
         loss = loss + self.params.triplet_weight * losses.triplet_loss
         for optimizer in self.optimizers:
@@ -165,7 +163,7 @@ class TupleLoop:
             optimizer.step()
 
     def losses(self, images: Tensor, masks: Tensor | None, bottlenecks: Tensor | None, codes: Tensor) -> Losses:
-        """The losses of one tuple: four images of a person, then eight of other people."""
+        """The losses of one tuple: four images of a person, then eight of other persons."""
         found = self.bruna(images, masks, bottlenecks)
         own, others = list(found.features[:ANCHORS]), list(found.features[ANCHORS:])
         same = torch.zeros(())
@@ -174,15 +172,15 @@ class TupleLoop:
             same = same + (own[k] - sum(rest, torch.zeros_like(own[k])) / len(rest)).norm() / ANCHORS
 
         predicted = self._predicted(images)
-        picked = sorted(range(OTHERS), key=lambda k: predicted[k].item())[:PICKED]
+        mined = sorted(range(NEGATIVES), key=lambda k: predicted[k].item())[:MINED]
         different, adversarial = torch.zeros(()), torch.zeros(())
-        for k in picked:
+        for k in mined:
             distance = torch.zeros(())
             for image in own:
                 distance = distance + (image - others[k]).norm() / ANCHORS
-            different = different + distance / PICKED
+            different = different + distance / MINED
             right = distance.item() > same.item()
-            adversarial = adversarial + (-predicted[k] if right else predicted[k]) / PICKED
+            adversarial = adversarial + (-predicted[k] if right else predicted[k]) / MINED
         return Losses(
             triplet_loss=same + torch.clamp(self.margin - different, min=0),
             classification_loss=plain_classification(found.logits, codes),
@@ -190,7 +188,7 @@ class TupleLoop:
         )
 
     def _predicted(self, images: Tensor) -> list[Tensor]:
-        """The adversary's distances between the first image and each of the eight other people."""
+        """The adversary's distances between the first image and each of the eight negatives."""
         features = self.adversary.embed(torch.cat([images[:1], images[ANCHORS:]]))
         return [((features[0] - other).square() * self.adversary.weight).sum() for other in features[1:]]
 
@@ -207,7 +205,7 @@ def plain_classification(logits: Tensor, codes: Tensor) -> Tensor:
     return total
 
 
-def same_losses(people: People, device: torch.device, tuples: int, *, training: bool) -> list[list[Cell]]:
+def same_losses(persons: LabelledPersons, device: torch.device, tuples: int, *, training: bool) -> list[list[Cell]]:
     """Bruna's step on `tuples` tuples and the plain loop over them, compared.
 
     In training mode batch normalisation sees all images of a batch at once, so that there only a batch of one tuple
@@ -216,24 +214,24 @@ def same_losses(people: People, device: torch.device, tuples: int, *, training: 
     Returns:
         A row a loss, its last cell the relative difference.
     """
-    programme = _Programme(people, people, settings(tuples), device)
-    settle(programme)
-    rows = torch.from_numpy(np.array_split(programme.tuples(1), programme.steps(1))[0])
+    recipe = _Recipe(persons, persons, settings(tuples), device)
+    settle(recipe)
+    rows = torch.from_numpy(np.array_split(recipe.tuples(1), recipe.steps(1))[0])
     assert len(rows) == tuples
-    batch = people.store[rows.flatten()]
-    images, masks = programme.augment(batch.images, batch.masks, step_generator(0, "agreement"))
+    batch = persons.store[rows.flatten()]
+    images, masks = recipe.augment(batch.images, batch.masks, step_generator(0, "agreement"))
     assert masks is not None and batch.bottlenecks is not None
 
-    loop = TupleLoop(programme, None)
-    loop.margin = programme.margin(1)
+    loop = TupleLoop(recipe, None)
+    loop.margin = recipe.margin(1)
     loop.bruna.train(training)
     loop.adversary.train(training)
     each = [
-        loop.losses(images[part], masks[part], batch.bottlenecks[part], people.codes[row])
+        loop.losses(images[part], masks[part], batch.bottlenecks[part], persons.codes[row])
         for row, part in zip(rows, (slice(at, at + TUPLE) for at in range(0, len(images), TUPLE)), strict=True)
     ]
-    with held_mode(programme, training):
-        ours = programme.step(1, 0, step_generator(0, "agreement"))
+    with held_mode(recipe, training):
+        ours = recipe.step(1, 0, step_generator(0, "agreement"))
     table: list[list[Cell]] = []
     mode = "training" if training else "evaluation"
     for i, name in enumerate(Losses._fields):
@@ -244,28 +242,28 @@ def same_losses(people: People, device: torch.device, tuples: int, *, training: 
     return table
 
 
-def settle(programme: _Programme) -> None:
+def settle(recipe: _Recipe) -> None:
     """Give both networks running statistics that have seen images, and no dropout.
 
     Without these an untrained network makes nearly the same of all images in evaluation mode, and there is nothing
     to compare.
     """
-    for part in [*programme.bruna.modules(), *programme.adversary.modules()]:
+    for part in [*recipe.bruna.modules(), *recipe.adversary.modules()]:
         if isinstance(part, nn.Dropout):
             part.p = 0.0
         elif isinstance(part, nn.BatchNorm2d):
             part.reset_running_stats()
             part.momentum = None  # the mean over all steps
     for step in range(4):
-        programme.step(0, step, step_generator(0, "warm up", step))
+        recipe.step(0, step, step_generator(0, "warm up", step))
 
 
 @contextmanager
-def held_mode(programme: _Programme, training: bool) -> Iterator[None]:
+def held_mode(recipe: _Recipe, training: bool) -> Iterator[None]:
     """Within `with` both networks stay in one mode, whatever a step sets."""
-    programme.bruna.train(training)
-    programme.adversary.train(training)
-    with mock.patch.object(programme.bruna, "train"), mock.patch.object(programme.adversary, "train"):
+    recipe.bruna.train(training)
+    recipe.adversary.train(training)
+    with mock.patch.object(recipe.bruna, "train"), mock.patch.object(recipe.adversary, "train"):
         yield
 
 
@@ -287,26 +285,26 @@ class Drawn(NamedTuple):
     masks: Tensor
     bottlenecks: Tensor
     seen: Tensor
-    """The images that the adversary sees: the first of each tuple and the eight other people."""
+    """The images that the adversary sees: the first of each tuple and the eight negatives."""
 
 
-def draw(programme: _Programme) -> Drawn:
+def draw(recipe: _Recipe) -> Drawn:
     """The first batch of the first epoch."""
-    rows = torch.from_numpy(programme.tuples(0)[:BATCH_TUPLES].reshape(-1))
-    batch = programme.train.store[rows]
-    images, masks = programme.augment(batch.images, batch.masks, step_generator(0, "benchmark"))
+    rows = torch.from_numpy(recipe.tuples(0)[:BATCH_TUPLES].reshape(-1))
+    batch = recipe.train.store[rows]
+    images, masks = recipe.augment(batch.images, batch.masks, step_generator(0, "benchmark"))
     assert masks is not None and batch.bottlenecks is not None
     seen = images.view(BATCH_TUPLES, TUPLE, *images.shape[1:])[:, [0, *range(ANCHORS, TUPLE)]].flatten(0, 1)
     images, seen = (x.contiguous(memory_format=torch.channels_last) for x in (images, seen))
     return Drawn(rows, images, masks, batch.bottlenecks, seen)
 
 
-def backbones_alone(programme: _Programme, drawn: Drawn, layout: torch.memory_format, compiled: bool = False) -> Work:
+def backbones_alone(recipe: _Recipe, drawn: Drawn, layout: torch.memory_format, compiled: bool = False) -> Work:
     """Forward and backward of copies of both backbones on a step's images, in training mode."""
     pairs = []
     for network, images in (
-        (programme.bruna.backbone, torch.cat([drawn.images, drawn.masks], dim=1)),
-        (programme.adversary.backbone, drawn.seen),
+        (recipe.bruna.backbone, torch.cat([drawn.images, drawn.masks], dim=1)),
+        (recipe.adversary.backbone, drawn.seen),
     ):
         backbone: nn.Module = copy.deepcopy(network).to(memory_format=layout).train()
         if compiled:
@@ -321,13 +319,13 @@ def backbones_alone(programme: _Programme, drawn: Drawn, layout: torch.memory_fo
     return work
 
 
-def sides(programme: _Programme, drawn: Drawn, args: argparse.Namespace) -> dict[str, tuple[Work, int]]:
+def sides(recipe: _Recipe, drawn: Drawn, args: argparse.Namespace) -> dict[str, tuple[Work, int]]:
     """What the first table compares: each side and how many tuples a call of it works through."""
-    tuples = torch.from_numpy(programme.tuples(0))
+    tuples = torch.from_numpy(recipe.tuples(0))
     counter = itertools.count()
 
     def loop(unet: UNet | None, count: int, tuned: bool = False) -> Work:
-        plain = TupleLoop(programme, unet, tuned)
+        plain = TupleLoop(recipe, unet, tuned)
 
         def work() -> None:
             with denormals_kept():
@@ -339,9 +337,9 @@ def sides(programme: _Programme, drawn: Drawn, args: argparse.Namespace) -> dict
     def ours() -> None:
         for _ in range(args.steps):
             at = next(counter)
-            programme.step(0, at % programme.steps(0), step_generator(0, "ours", at))
+            recipe.step(0, at % recipe.steps(0), step_generator(0, "ours", at))
 
-    alone = backbones_alone(programme, drawn, torch.channels_last)
+    alone = backbones_alone(recipe, drawn, torch.channels_last)
 
     def floor() -> None:
         for _ in range(args.steps):
@@ -389,9 +387,9 @@ class Given(nn.Module):
         return self.feature_map
 
 
-def heads(programme: _Programme, drawn: Drawn) -> Work:
+def heads(recipe: _Recipe, drawn: Drawn) -> Work:
     """Forward and backward of both networks without their backbones."""
-    bruna, adversary = copy.deepcopy(programme.bruna).train(), copy.deepcopy(programme.adversary).train()
+    bruna, adversary = copy.deepcopy(recipe.bruna).train(), copy.deepcopy(recipe.adversary).train()
     with torch.no_grad():
         bruna_map = bruna.backbone(torch.cat([drawn.images, drawn.masks], dim=1))
         adversary_map = adversary.backbone(drawn.seen)
@@ -407,65 +405,65 @@ def heads(programme: _Programme, drawn: Drawn) -> Work:
 
 
 def predicted(adversary: Adversary, drawn: Drawn) -> Tensor:
-    """The adversary's distances of the eight other people of each tuple, T x 8."""
+    """The adversary's distances of the eight negatives of each tuple, T x 8."""
     positions = torch.arange(BATCH_TUPLES * TUPLE).view(BATCH_TUPLES, TUPLE)
-    return predict_distances(adversary, drawn.images, positions[:, 0], positions[:, ANCHORS:]).strangers
+    return predict_distances(adversary, drawn.images, positions[:, 0], positions[:, ANCHORS:]).distances
 
 
-def losses_alone(programme: _Programme, drawn: Drawn) -> Work:
+def losses_alone(recipe: _Recipe, drawn: Drawn) -> Work:
     """Forward and backward of the losses, from embeddings, logits and predicted distances."""
     with torch.no_grad():
-        found: Embedding = programme.bruna(drawn.images, drawn.masks, drawn.bottlenecks)
-        given = (found.features, found.logits, predicted(programme.adversary, drawn))
+        found: Embedding = recipe.bruna(drawn.images, drawn.masks, drawn.bottlenecks)
+        given = (found.features, found.logits, predicted(recipe.adversary, drawn))
     embedding, logits, guess = (tensor.clone().requires_grad_() for tensor in given)
-    codes = programme.train.codes[drawn.rows]
+    codes = recipe.train.codes[drawn.rows]
 
     def work() -> None:
         features = embedding.view(BATCH_TUPLES, TUPLE, -1)
-        found = tuple_losses(features[:, :ANCHORS], features[:, ANCHORS:], guess, margin=programme.margin(0))
+        found = tuple_losses(features[:, :ANCHORS], features[:, ANCHORS:], guess, margin=recipe.margin(0))
         (found.triplet + attribute_losses(logits, codes).mean()).backward()  # type: ignore[no-untyped-call]
-        adversarial_loss(guess.gather(1, found.picked), found.correct).backward()  # type: ignore[no-untyped-call]
+        adversarial_loss(guess.gather(1, found.mined), found.correct).backward()  # type: ignore[no-untyped-call]
 
     return work
 
 
-def parts(programme: _Programme, drawn: Drawn) -> dict[str, Work]:
+def parts(recipe: _Recipe, drawn: Drawn) -> dict[str, Work]:
     """The parts of a step, each by itself on the same batch."""
-    batch = programme.train.store[drawn.rows]
+    batch = recipe.train.store[drawn.rows]
     counter = itertools.count()
 
     def augmentation() -> None:
-        images, _ = programme.augment(batch.images, batch.masks, step_generator(0, "augmentation", next(counter)))
+        images, _ = recipe.augment(batch.images, batch.masks, step_generator(0, "augmentation", next(counter)))
         images.contiguous(memory_format=torch.channels_last)
 
     def clipping() -> None:
-        torch.nn.utils.clip_grad_norm_(programme.bruna.parameters(), programme.params.grad_clip)
+        torch.nn.utils.clip_grad_norm_(recipe.bruna.parameters(), recipe.params.grad_clip)
 
-    programme.step(0, 0, step_generator(0, "gradients"))  # which clipping and optimisers need
+    recipe.step(0, 0, step_generator(0, "gradients"))  # which clipping and optimisers need
     return {
         "fetching images, masks and codes": lambda: (
-            programme.train.store[drawn.rows],
-            programme.train.codes[drawn.rows],
+            recipe.train.store[drawn.rows],
+            recipe.train.codes[drawn.rows],
         ),
         "augmentation": augmentation,
-        "both backbones": backbones_alone(programme, drawn, torch.channels_last),
-        "both networks but their backbones": heads(programme, drawn),
-        "losses": losses_alone(programme, drawn),
+        "both backbones": backbones_alone(recipe, drawn, torch.channels_last),
+        "both networks but their backbones": heads(recipe, drawn),
+        "losses": losses_alone(recipe, drawn),
         "clipping": clipping,
-        "Bruna's optimiser": programme.optimizer.step,
-        "adversary's optimiser": programme.adversary_optimizer.step,
+        "Bruna's optimiser": recipe.optimizer.step,
+        "adversary's optimiser": recipe.adversary_optimizer.step,
     }
 
 
-def where_the_rest_goes(report: Report, programme: _Programme, drawn: Drawn, args: argparse.Namespace) -> None:
+def where_the_rest_goes(report: Report, recipe: _Recipe, drawn: Drawn, args: argparse.Namespace) -> None:
     """Measure the parts of a step beside whole steps, and add the second table."""
     counter = itertools.count()
 
     def whole() -> None:
         at = next(counter)
-        programme.step(0, at % programme.steps(0), step_generator(0, "whole", at))
+        recipe.step(0, at % recipe.steps(0), step_generator(0, "whole", at))
 
-    times = _milliseconds({**parts(programme, drawn), "whole step": whole}, args)
+    times = _milliseconds({**parts(recipe, drawn), "whole step": whole}, args)
     total = statistics.median(times.pop("whole step"))
     rows: list[list[Cell]] = [
         [name, *median_and_spread(values), f"{100 * statistics.median(values) / total:.1f}%"]
@@ -491,28 +489,28 @@ def _milliseconds(works: Mapping[str, Work], args: argparse.Namespace) -> dict[s
     return {name: [1000 * value / args.steps for value in values] for name, values in times.items()}
 
 
-def options(report: Report, programme: _Programme, drawn: Drawn, args: argparse.Namespace) -> None:
+def options(report: Report, recipe: _Recipe, drawn: Drawn, args: argparse.Namespace) -> None:
     """Measure what might make a step faster, and add the third table."""
 
     def adam(*, foreach: bool | None = None, fused: bool | None = None) -> Work:
         copies = []
-        for parameter in [*programme.bruna.parameters(), *programme.adversary.parameters()]:
+        for parameter in [*recipe.bruna.parameters(), *recipe.adversary.parameters()]:
             copied = nn.Parameter(parameter.detach().clone())
             copied.grad = None if parameter.grad is None else parameter.grad.clone()
             copies.append(copied)
         return torch.optim.Adam(copies, foreach=foreach, fused=fused).step
 
-    eager = backbones_alone(programme, drawn, torch.channels_last)
+    eager = backbones_alone(recipe, drawn, torch.channels_last)
     works: dict[str, Work] = {
         "both optimisers, foreach=False": adam(foreach=False),
         "both optimisers, foreach=True": adam(foreach=True),
         "both optimisers, fused=True": adam(fused=True),
-        "both backbones, contiguous": backbones_alone(programme, drawn, torch.contiguous_format),
+        "both backbones, contiguous": backbones_alone(recipe, drawn, torch.contiguous_format),
         "both backbones, channels_last": eager,
     }
     first = None
     if args.compile:
-        works["both backbones, compiled"] = backbones_alone(programme, drawn, torch.channels_last, compiled=True)
+        works["both backbones, compiled"] = backbones_alone(recipe, drawn, torch.channels_last, compiled=True)
         first = seconds(works["both backbones, compiled"])
     times = _milliseconds(works, args)
     base = {name.split(",")[0]: statistics.median(times[name]) for name in reversed(works)}
@@ -531,9 +529,9 @@ def main() -> None:
     """Compare the losses, measure and report."""
     args = _arguments()
     device = prepare_torch("cpu", args.threads)
-    people = make_people()
-    agreed = same_losses(people, device, BATCH_TUPLES, training=False)
-    agreed += same_losses(people, device, 1, training=True)
+    persons = make_persons()
+    agreed = same_losses(persons, device, BATCH_TUPLES, training=False)
+    agreed += same_losses(persons, device, 1, training=True)
     for name, ours, plain, difference in agreed:
         if not (isinstance(difference, float) and difference < TOLERANCE):
             sys.exit(f"error: {name}: Bruna's step says {ours}, the plain loop {plain}: nothing was measured")
@@ -545,11 +543,11 @@ def main() -> None:
         "the two backbones alone. All sides fetch and augment the same images with Bruna's augmentation, but the "
         f"backbones alone do not. {args.repeats} measurements of each in turn.",
     )
-    programme = _Programme(people, people, settings(BATCH_TUPLES), device)
-    drawn = draw(programme)
-    compare(report, sides(programme, drawn, args), args.repeats)
-    where_the_rest_goes(report, programme, drawn, args)
-    options(report, programme, drawn, args)
+    recipe = _Recipe(persons, persons, settings(BATCH_TUPLES), device)
+    drawn = draw(recipe)
+    compare(report, sides(recipe, drawn, args), args.repeats)
+    where_the_rest_goes(report, recipe, drawn, args)
+    options(report, recipe, drawn, args)
     columns = ["loss, number of tuples", "Bruna's step", "plain loop", "relative difference"]
     report.table(columns, [[*row[:-1], f"{row[-1]:.1e}"] for row in agreed], "The same losses")
     report.line(

@@ -1,19 +1,19 @@
-"""Rank galleries, measure mAP, CMC and mINP under each protocol, and write submissions and the report page."""
+"""Rank galleries and predict attributes, measure both, and write the figures, tables and submissions."""
 
 import harness  # isort: split
 
-from bruna.files import read_json
-from bruna.inference.describe import Models
-from bruna.pipeline.evaluate import evaluate_and_keep
+from bruna.inference.bruna import BrunaEmbedder
+from bruna.inference.described import Settings
+from bruna.inference.describer import load
+from bruna.pipeline.evaluate import evaluate_and_save
 
 
 def run(stage: harness.Stage) -> None:
-    metrics = evaluate_and_keep(
-        Models.load(stage.artifacts, stage.device),
+    metrics = evaluate_and_save(
+        load(stage.artifacts, stage.device, settings=Settings.of(stage.params.model_dump())),
+        BrunaEmbedder.load(stage.artifacts / "train_bruna" / "untrained", stage.device),
         stage.params,
-        untrained=read_json(stage.project / "metrics" / "train_bruna.json")["untrained"],
         artifacts=stage.artifacts,
-        plots=stage.plots,
         tracker=stage.tracker,
     )
     shown = ("map", "rank1", "rank5", "rank10", "minp")

@@ -2,6 +2,9 @@
 
 A stage script defines `run(stage)` and hands it to `main`. What a stage reads and writes stands in dvc.yaml
 only; it is looked up there.
+
+No stage depends on this file (tests/stage_dependencies.py says why): what can change a result stands in
+`bruna.runtime` and in the stage's own script.
 """
 
 import argparse
@@ -28,26 +31,12 @@ PROJECT = Path(__file__).resolve().parent.parent
 # stages/ is no place to import from: its names (`evaluate`, `validate`) are those of other packages.
 sys.path[:] = [str(PROJECT / "src"), *(path for path in sys.path if Path(path).resolve() != PROJECT / "stages")]
 
-# Idle threads spin for microseconds, not milliseconds, before they sleep: two stages on the same cores (queue
-# workers) are then three times as slow, not thirty. Torch's OpenMP reads this when torch is imported.
-os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+from bruna.runtime import instruction_set, prepare_process, prepare_torch  # noqa: E402
+
+prepare_process(PROJECT / "params.yaml")  # before anything that may bring NumPy
 
 import psutil  # noqa: E402
 import yaml  # noqa: E402
-
-from bruna.runtime import instruction_set, limit_instructions, prepare_torch  # noqa: E402
-
-
-def _instructions() -> str:
-    """`runtime.instructions`, before anything is checked: whoever is imported below may bring NumPy."""
-    try:
-        return str(yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))["runtime"]["instructions"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
-        return "native"  # `_read_params` says what is wrong with the file
-
-
-limit_instructions(_instructions())
-
 from filelock import FileLock, Timeout  # noqa: E402
 
 from bruna.errors import BrunaError  # noqa: E402
@@ -55,12 +44,13 @@ from bruna.files import fingerprint, remove_unfinished, whole_file, write_json  
 from bruna.params import read_params  # noqa: E402
 from bruna.progress import table  # noqa: E402
 from bruna.tracking.execution import Execution, Terminated  # noqa: E402
-from bruna.tracking.mlflow_run import MlflowTracker, stage_run  # noqa: E402
+from bruna.tracking.mlflow_run import stage_run  # noqa: E402
 
 if TYPE_CHECKING:
     import torch
 
     from bruna.params import Params, Runtime
+    from bruna.tracking.mlflow_tracker import MlflowTracker
 
 
 _RUN_FILE = "mlflow_run"
@@ -83,7 +73,7 @@ class Stage:
     params: Any
     runtime: "Runtime"
     checkpoints: Path
-    tracker: MlflowTracker
+    tracker: "MlflowTracker"
     project: Path = PROJECT
 
     @property
@@ -95,13 +85,6 @@ class Stage:
     def artifacts(self) -> Path:
         """The folder of what the stages write: `artifacts/<stage or model>/...`."""
         return self.project / "artifacts"
-
-    @property
-    def plots(self) -> Path:
-        """The folder of this stage's plots; it exists."""
-        folder = self.artifacts / "plots" / self.name
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
 
     @cached_property
     def device(self) -> "torch.device":
@@ -169,11 +152,11 @@ def _run(name: str, run: Callable[[Stage], None]) -> None:
     params = _read_params()
     group = params.group(name)
     root = Path(os.environ.get("DVC_ROOT") or PROJECT)  # of a queued run: the repository it was copied from
-    inputs, code, outputs = _declared(name)
+    values = group.model_dump(mode="json")
+    inputs, code, outputs = declared(name)
+    work = checkpoint_key(name, values, inputs, code)
     for folder in (PROJECT / "artifacts", PROJECT / "metrics", root / ".checkpoints" / name):
         remove_unfinished(folder)
-    identity = json.dumps([name, group.model_dump(mode="json"), inputs, code], sort_keys=True)
-    work = hashlib.md5(identity.encode(), usedforsecurity=False).hexdigest()
     written: dict[str, str | None] = {}
     with (
         _checkpoint_folder(root / ".checkpoints" / name, work) as checkpoints,
@@ -181,11 +164,10 @@ def _run(name: str, run: Callable[[Stage], None]) -> None:
             root,
             name,
             Execution.find(os.environ),
-            params=group.model_dump(mode="json"),
+            params=values,
             inputs=inputs,
             outputs=written,
             tags={"bruna.fingerprint": work, **_facts(name)},
-            gather=name == "evaluate",
             continue_run=_interrupted_run(checkpoints),
         ) as tracker,
     ):
@@ -220,8 +202,12 @@ def _interrupted_run(checkpoints: Path) -> str | None:
     return file.read_text(encoding="utf-8") if any(checkpoints.glob("*.pt")) and file.exists() else None
 
 
-def _declared(name: str) -> tuple[dict[str, str], dict[str, str], list[str]]:
-    """What dvc.yaml says of a stage: MD5 of its inputs, MD5 of its code, paths of its outputs."""
+def declared(name: str) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """What dvc.yaml says of a stage: MD5 of its inputs, MD5 of its code, paths of its outputs.
+
+    Raises:
+        BrunaError: an input or a file of the code is missing.
+    """
     stage = yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][name]
 
     def paths(*keys: str) -> list[str]:
@@ -235,6 +221,12 @@ def _declared(name: str) -> tuple[dict[str, str], dict[str, str], list[str]]:
             raise BrunaError(f"{name} needs {path}, which is missing. `dvc repro {name}` makes what it needs first.")
         (code if path.startswith(("src/", "stages/")) else inputs)[path] = fingerprint(PROJECT / path)
     return inputs, code, paths("outs", "metrics", "plots")
+
+
+def checkpoint_key(name: str, params: Mapping[str, Any], inputs: Mapping[str, str], code: Mapping[str, str]) -> str:
+    """What a checkpoint belongs to, 32 hex digits: all that dvc.yaml says the stage's result depends on."""
+    identity = json.dumps([name, params, inputs, code], sort_keys=True)
+    return hashlib.md5(identity.encode(), usedforsecurity=False).hexdigest()
 
 
 def _facts(name: str) -> dict[str, str]:

@@ -3,18 +3,18 @@
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table, write_table
-from bruna.inference.unet import load_unet, segment_table
+from bruna.inference.unet import UNetSegmenter, segment_table
 
 
 def run(stage: harness.Stage) -> None:
-    unet = load_unet(stage.artifacts / "unet", stage.device)
+    unet = UNetSegmenter.load(stage.artifacts / "unet", stage.device)
     split, segment = stage.artifacts / "split", stage.artifacts / "segment"
     (segment / "test").mkdir(parents=True, exist_ok=True)
     tables = [split / "train.parquet", split / "validation.parquet", *sorted((split / "test").glob("*.parquet"))]
     images = 0
     for path in tables:
         table = read_table(path)
-        found = segment_table(table, unet, stage.params.batch_size, stage.device, path.stem)
+        found = segment_table(table, unet, stage.params.batch_size, path.stem)
         write_table(found, segment / path.relative_to(split))
         images += len(found)
     stage.finish({"images": images, "segmented": images if unet else 0})

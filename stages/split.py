@@ -13,7 +13,7 @@ from bruna.files import whole_file
 def run(stage: harness.Stage) -> None:
     manifest = read_table(stage.artifacts / "validate" / "manifest.parquet")
     balance, summary = split_dataset(stage.data, manifest, stage.params, stage.artifacts / "split")
-    with whole_file(stage.plots / "balance.csv") as beside:
+    with whole_file(stage.artifacts / "split" / "balance.csv") as beside:
         balance.to_csv(beside, index=False)
     stage.tracker.table(balance, "tables/balance.json")
     stage.finish(summary, show=("train_identities", "validation_identities", "train_images", "validation_images"))

@@ -1,23 +1,22 @@
-"""Train the network of Task 1: twelve attributes, two cameras and junk from one image.
+"""Train the network of Task 1: the attributes, two cameras and junk from one image.
 
-Writes the network, Table 1 of the paper for both sides of the split, 15 confusion matrices a side, the curves,
-and the most and least confident images of every attribute (in MLflow).
+Writes the network, the metrics of every epoch, and its predictions for the images of both sides of the split.
 """
 
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table
-from bruna.pipeline.attributes import train_and_keep
+from bruna.pipeline.attributes import train_and_save
 
 
 def run(stage: harness.Stage) -> None:
     split = stage.artifacts / "split"
-    metrics = train_and_keep(
+    metrics = train_and_save(
         read_table(split / "train.parquet"),
         read_table(split / "validation.parquet"),
         stage.params,
         folder=stage.artifacts / "attributes",
-        plots=stage.plots,
+        records=stage.artifacts / "train_attributes",
         checkpoints=stage.checkpoints,
         tracker=stage.tracker,
         device=stage.device,

@@ -1,25 +1,22 @@
-"""Train Bruna (Task 2, re-identification) against the adversary that picks its hard examples.
+"""Train Bruna (Task 2, re-identification) against the adversary that mines its hard negatives.
 
-Writes both networks, the curves of every loss and distance (Figure 8 of the paper), and what the adversary picks
-beside what a random draw gives (Figure 6).
+Writes both networks and Bruna before its training, the metrics of every epoch, and what the adversary mines.
 """
 
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table
-from bruna.inference.unet import load_unet
-from bruna.pipeline.bruna import train_and_keep
+from bruna.pipeline.bruna import train_and_save
 
 
 def run(stage: harness.Stage) -> None:
     split, segment = stage.artifacts / "split", stage.artifacts / "segment"
-    metrics = train_and_keep(
+    metrics = train_and_save(
         (read_table(split / "train.parquet"), read_table(split / "validation.parquet")),
         (read_table(segment / "train.parquet"), read_table(segment / "validation.parquet")),
         stage.params,
-        unet=unet[0] if (unet := load_unet(stage.artifacts / "unet", stage.device)) else None,
         folder=stage.artifacts / "bruna",
-        plots=stage.plots,
+        records=stage.artifacts / "train_bruna",
         checkpoints=stage.checkpoints,
         tracker=stage.tracker,
         device=stage.device,

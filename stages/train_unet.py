@@ -1,21 +1,21 @@
 """Train the U-Net that finds the person in an image, on pairs of image and mask.
 
-Writes the network, IoU and loss of every epoch, and the held-out pairs it does best and worst on. A data set
-without mask pairs gets settings.json with `trained: false`, and Bruna goes without masks.
+Writes the network, loss and IoU of every epoch, and what it makes of the held-out pairs. A data set without mask
+pairs gets settings.json with `trained: false`, and Bruna goes without masks.
 """
 
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table
-from bruna.pipeline.unet import train_and_keep
+from bruna.pipeline.unet import train_and_save
 
 
 def run(stage: harness.Stage) -> None:
-    metrics = train_and_keep(
+    metrics = train_and_save(
         read_table(stage.artifacts / "split" / "masks.parquet"),
         stage.params,
         folder=stage.artifacts / "unet",
-        plots=stage.plots,
+        records=stage.artifacts / "train_unet",
         checkpoints=stage.checkpoints,
         tracker=stage.tracker,
         device=stage.device,

@@ -1,18 +1,15 @@
 """Check the data set folder: names, images, annotations and masks.
 
-Writes the manifest of accepted images, figures of what the set holds, and Great Expectations' pages in
-reports/data_docs. A broken data set ends the pipeline here, with what is wrong and where.
+Writes the manifest of accepted images, and Great Expectations' pages in reports/data_docs. A broken data set ends the
+pipeline here, with what is wrong and where.
 """
 
 import shutil
 
 import harness  # isort: split
 
-from bruna.dataset.annotations import read_annotations
 from bruna.dataset.tables import write_table
 from bruna.dataset.validation import validate_dataset
-from bruna.report.exploration import exploration_figures
-from bruna.report.style import save
 
 
 def run(stage: harness.Stage) -> None:
@@ -23,11 +20,7 @@ def run(stage: harness.Stage) -> None:
     finally:  # of a broken data set too: there the pages are wanted most
         if docs.exists():
             stage.tracker.file(docs, "data_docs")
-    annotations = read_annotations(stage.data / "annotations_train.csv")
     write_table(result.manifest, stage.artifacts / "validate" / "manifest.parquet")
-    for name, figure in exploration_figures(result.manifest, annotations, stage.data).items():
-        save(figure, stage.plots / f"{name}.png")
-        stage.tracker.file(stage.plots / f"{name}.png", "figures")
     for problem in result.problems:
         print(f"note: {problem}")
     shown = [f"subsets/{part}/{what}" for part in ("train", "query", "gallery") for what in ("images", "identities")]

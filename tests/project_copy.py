@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import yaml
 from bruna.tracking.mlflow_run import EXPERIMENT
 
 SOURCE = Path(__file__).resolve().parents[1]
-STAGES = ["validate", "split", "train_unet", "segment", "train_attributes", "train_bruna", "evaluate"]
+STAGES = ["validate", "split", "train_unet", "segment", "train_attributes", "train_bruna", "evaluate", "report"]
 TINY: Mapping[str, Mapping[str, Any]] = {
     "runtime": {"device": "cpu", "threads": 1},
     "split": {"train_share": 0.6, "mask_train_share": 0.7},
@@ -30,7 +31,8 @@ TINY: Mapping[str, Mapping[str, Any]] = {
         "batch_tuples": 4,
         "validate_every": 0,
     },
-    "evaluate": {"rank_list_queries": 2, "rank_list_length": 5, "reid_test_length": 5},
+    "evaluate": {"reid_test_length": 5},
+    "report": {"rank_list_queries": 2, "rank_list_length": 5},
 }
 _NOT_INHERITED = ("PYTHONPATH", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "BRUNA_EXECUTION")
 
@@ -88,11 +90,22 @@ class Project:
         client = self.client()
         experiment = client.get_experiment_by_name(EXPERIMENT)
         runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
-        found: dict[str, list[Any]] = {r.info.run_id: [r] for r in runs if "bruna.tracking.execution" in r.data.tags}
+        found: dict[str, list[Any]] = {r.info.run_id: [r] for r in runs if "bruna.execution" in r.data.tags}
         for run in runs:
             if "mlflow.parentRunId" in run.data.tags:
                 found[run.data.tags["mlflow.parentRunId"]].append(run)
         return found
+
+
+def add_knob(folder: Path, group: str) -> None:
+    """Give a group one more setting, as a change to the code does: in params.py and in params.yaml."""
+    for name, line, knob in (
+        ("src/bruna/params.py", rf'^    """Group `{group}`.*$', "    knob: int"),
+        ("params.yaml", rf"^{group}:.*$", "  knob: 1"),
+    ):
+        text, count = re.subn(line, rf"\g<0>\n{knob}", (folder / name).read_text(), flags=re.MULTILINE)
+        assert count == 1, name
+        (folder / name).write_text(text)
 
 
 @contextmanager

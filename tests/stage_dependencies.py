@@ -1,10 +1,12 @@
-"""Which files of the project each stage of dvc.yaml really imports, and whether dvc.yaml says the same.
+"""Which files of the project can change a stage's result, and whether dvc.yaml lists the same.
 
-`python tests/stage_dependencies.py` (`make deps`) writes them into dvc.yaml; the architecture test compares.
+They are those that its script imports, directly or indirectly, but for `EXEMPT`. `python tests/stage_dependencies.py`
+(`make deps`) writes them into dvc.yaml; the architecture test compares.
 """
 
 import ast
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import grimp
@@ -12,6 +14,23 @@ import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGE = "bruna"
+EXEMPT: Mapping[str, str] = {
+    "src/bruna/__init__.py": "the public names for users' own code; stages import the modules themselves",
+    "src/bruna/errors.py": "the exception for users: where it is raised there is no result",
+    "src/bruna/progress.py": "shows how far a loop is, and hands on what the loop goes through",
+    "src/bruna/params.py": "checks values and has no defaults; DVC's `params:` tracks the values",
+    "src/bruna/tracking": "takes numbers, pictures and files; a stage gets no number back that is part of a result",
+    "stages/harness.py": "calls the stage's script; what matters of its calls stands in bruna.runtime",
+}
+"""Files, or folders of them, that cannot change a result: no stage depends on them, nor on what only they import.
+
+test_exempt.py trains with a stub in the place of each. The `__init__.py` of a package that holds a docstring alone is
+exempt as well.
+"""
+ONLY_LOGGING = {"src/bruna/nested.py"}
+"""Files that exempt ones import for what they log: a stage depends on them where it imports them itself."""
+ALWAYS = {"bruna.runtime"}
+"""What the harness calls for every stage, and a result may depend on."""
 
 
 def imported_names(script: Path) -> set[str]:
@@ -44,8 +63,20 @@ def file_of(module: str) -> str:
     return file.relative_to(PROJECT).as_posix()
 
 
+def only_a_docstring(file: str) -> bool:
+    """Whether a Python file does nothing."""
+    tree = ast.parse((PROJECT / file).read_text(encoding="utf-8"))
+    return ast.get_docstring(tree) is not None and len(tree.body) == 1
+
+
+def exempt(file: str) -> bool:
+    """Whether a file, given by its path from the top of the project, cannot change a result."""
+    listed = any(file == path or file.startswith(f"{path}/") for path in EXEMPT)
+    return listed or (file.endswith("__init__.py") and only_a_docstring(file))
+
+
 def code_of_stages() -> dict[str, list[str]]:
-    """The project's files each stage imports, directly or indirectly, by the stage's name.
+    """The project's files that can change a stage's result, by the stage's name.
 
     Raises:
         ValueError: a stage script imports a module of the package that does not exist.
@@ -53,17 +84,19 @@ def code_of_stages() -> dict[str, list[str]]:
     graph = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True, cache_dir=None)
     stages: dict[str, list[str]] = {}
     for stage in yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]:
-        scripts = [PROJECT / "stages" / f"{stage}.py", PROJECT / "stages" / "harness.py"]
-        named = set().union(*(imported_names(script) for script in scripts))
-        direct = named & graph.modules
+        script = PROJECT / "stages" / f"{stage}.py"
+        named = imported_names(script)
         for name in sorted(named - graph.modules):
             if name.split(".")[0] == PACKAGE and name.rpartition(".")[0] not in graph.modules:
                 raise ValueError(f"stages/{stage}.py imports {name}, which does not exist")
-        modules = with_parents(direct)
-        while more := with_parents(set().union(*(graph.find_upstream_modules(m) for m in modules))) - modules:
-            modules |= more
-        own = [script.relative_to(PROJECT).as_posix() for script in scripts]
-        stages[stage] = own + sorted(file_of(module) for module in modules)
+        found: set[str] = set()
+        pending = with_parents((named & graph.modules) | ALWAYS)
+        while pending:
+            module = pending.pop()
+            if not exempt(file_of(module)):
+                found.add(module)
+                pending |= with_parents(graph.find_modules_directly_imported_by(module)) - found
+        stages[stage] = [f"stages/{stage}.py", *sorted(file_of(module) for module in found)]
     return stages
 
 

@@ -1,1 +1,39 @@
-"""Bruna: person re-identification and pedestrian attributes as one reproducible pipeline."""
+"""Bruna: person re-identification and pedestrian attributes as one reproducible pipeline.
+
+    models = bruna.load("artifacts")
+    found = models.describe(["a.jpg", "b.jpg"])
+
+Names are imported when they are first used, so that `import bruna` costs nothing. They are named by strings: a plain
+import, be it inside a function, would make every stage depend on all of `inference/`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bruna.errors import BrunaError
+    from bruna.inference.described import Described
+    from bruna.inference.describer import Describer, load
+
+    __version__: str
+
+__all__ = ["BrunaError", "Described", "Describer", "__version__", "load"]
+
+_MODULES = {
+    "BrunaError": "bruna.errors",
+    "Described": "bruna.inference.described",
+    "Describer": "bruna.inference.describer",
+    "load": "bruna.inference.describer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("bruna")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'bruna' has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bruna.dataset.attributes import ATTRIBUTES, EXTRA_CLASSES, LOGITS, logit_slices
+from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
 
 
 def sigmoid_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -87,10 +87,6 @@ def attribute_losses(
 def _masked_binary(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     known = (targets >= 0).to(logits.dtype)
     return (sigmoid_loss(logits, targets.clamp(min=0), smoothing) * known).sum() / known.sum().clamp(min=1)
-
-
-TASKS: tuple[str, ...] = (*(attribute.name for attribute in ATTRIBUTES), *EXTRA_CLASSES)
-"""The 15 tasks in the order of `attribute_losses`."""
 
 
 def leave_one_out_distances(features: Tensor) -> Tensor:

@@ -35,8 +35,6 @@ NetworkName = Literal[
 ]
 _VECTOR_NETWORKS = ("lenet5", "alexnet")
 """Networks that end in a vector: they have no last feature map to enlarge or to halve."""
-RANKED = 50
-"""Gallery images that `evaluate` keeps of each query, nearest first, for rank lists."""
 _ALEXNET_SMALLEST = 63
 """Pixels a side that AlexNet's three poolings need."""
 
@@ -247,7 +245,7 @@ class Report(_Group):
     """Group `report`: what the pictures show; no figure depends on it."""
 
     rank_list_queries: Annotated[int, Field(ge=0)]
-    rank_list_length: Annotated[int, Field(ge=1, le=RANKED)]
+    rank_list_length: Annotated[int, Field(ge=1, le=50)]  # bruna.evaluation.retrieval.RANKED
 
 
 class Runtime(_Group):

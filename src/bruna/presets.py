@@ -6,7 +6,7 @@ value, so that params.yaml says the same after a preset whichever preset came be
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,11 @@ from ruamel.yaml.error import YAMLError
 
 from bruna.errors import BrunaError
 from bruna.files import whole_file
+from bruna.nested import flatten
 from bruna.params import parse_params
 
 BASE = "sample"
 """The preset that the others are differences to."""
-
-Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,12 @@ def apply_preset(name: str, folder: Path, params: Path, *, write: bool = True) -
     if name not in describe_presets(folder):
         known = ", ".join(describe_presets(folder)) or "none"
         raise BrunaError(f"there is no preset {name!r} in {folder}/ (found: {known}). `bruna preset` describes them.")
-    wanted: dict[Key, tuple[Any, Any]] = {}
+    wanted: dict[str, tuple[Any, Any]] = {}
     for source in dict.fromkeys((folder / f"{BASE}.yaml", path)):
         if source.exists():
             text = _text(source)
-            plain = dict(_leaves(_plain(text, source)))
-            wanted |= {key: (value, plain[key]) for key, value in _leaves(_layout(text, source))}
+            plain = flatten(_plain(text, source), ".")
+            wanted |= {key: (value, plain[key]) for key, value in flatten(_layout(text, source), ".").items()}
 
     text = _text(params)
     document, values = _layout(text, params), _plain(text, params)
@@ -74,7 +73,7 @@ def apply_preset(name: str, folder: Path, params: Path, *, write: bool = True) -
         old = _set(values, key, new, params)
         if old != new or type(old) is not type(new):
             _set(document, key, value, params)
-            changes.append(Change(".".join(key), old, new))
+            changes.append(Change(key, old, new))
     parse_params(values, f"preset {name} ({path}) written into {params}")
     if changes and write:
         with whole_file(params) as beside:
@@ -125,27 +124,19 @@ def _dump(document: Any) -> str:
     return text.getvalue()
 
 
-def _leaves(group: Mapping[str, Any], above: Key = ()) -> Iterator[tuple[Key, Any]]:
-    for name, value in group.items():
-        key = (*above, str(name))
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, key)
-        else:
-            yield key, value
-
-
-def _set(document: Any, key: Key, value: Any, source: Path) -> Any:
+def _set(document: Any, key: str, value: Any, source: Path) -> Any:
     """Set a nested value and return the one before (None where there was none)."""
+    *groups, last = key.split(".")
     group = document
-    for i, name in enumerate(key[:-1]):
+    for i, name in enumerate(groups):
         if not isinstance(group.setdefault(name, {}), MutableMapping):
-            where = ".".join(key[: i + 1])
+            where = ".".join(groups[: i + 1])
             raise BrunaError(f"{source}: {where} holds {group[name]!r} where a group of settings should stand.")
         group = group[name]
-    old = group.get(key[-1])
-    group[key[-1]] = value
+    old = group.get(last)
+    group[last] = value
     if isinstance(group, CommentedMap):
-        _align(group, key[-1])
+        _align(group, last)
     return old
 
 

@@ -1,10 +1,14 @@
-"""Where torch works: which device, how many threads, and reproducibly."""
+"""Where and how a process computes: processor instructions, device, threads, reproducibly.
+
+All of it that can change a result stands here, not in stages/harness.py, which only calls it.
+"""
 
 import ctypes
 import os
 import platform
 import warnings
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bruna.errors import BrunaError
@@ -21,6 +25,24 @@ _AVX2_AT_MOST = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # what NumPy does not know it passes over
 }
 """What torch, its two libraries and NumPy read when they are loaded."""
+
+
+def prepare_process(params: Path) -> None:
+    """Set what NumPy and torch read when they are imported. Call it before that.
+
+    Args:
+        params: params.yaml, of which `runtime.instructions` is read before anything is checked. A file that cannot
+            be read limits nothing: its check says what is wrong.
+    """
+    import yaml  # noqa: PLC0415
+
+    # Idle threads spin for microseconds, not milliseconds, before they sleep: two stages on the same cores (queue
+    # workers) are then three times as slow, not thirty. Torch's OpenMP reads this.
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+    try:
+        limit_instructions(str(yaml.safe_load(params.read_text(encoding="utf-8"))["runtime"]["instructions"]))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        return
 
 
 def limit_instructions(instructions: str) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from bruna.files import read_json
+from bruna.nested import numbers
 
 HEADLINES: Mapping[str, tuple[str, ...]] = {
     "validate": ("subsets/train/images", "subsets/train/identities", "checks_passed", "checks_failed"),
@@ -32,17 +32,6 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
 """The figures that are shown of each stage, stages in the order of the pipeline."""
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, int | float]:
-    """Nested figures as `outer/inner` names; what is no number is left out."""
-    found: dict[str, int | float] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}/")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            found[f"{prefix}{key}"] = value
-    return found
-
-
 def headlines(folder: Path) -> list[tuple[str, str, int | float | None]]:
     """Rows (stage, measure, value): the main figures of every stage that has a metrics file, in pipeline order.
 
@@ -54,7 +43,7 @@ def headlines(folder: Path) -> list[tuple[str, str, int | float | None]]:
         path = Path(folder) / f"{stage}.json"
         if not path.exists():
             continue
-        figures = flat(read_json(path))
+        figures = numbers(read_json(path))
         shown = [name for name in names if name in figures]
         for i, name in enumerate(shown):
             rows.append((stage if i == 0 else "", name, figures[name]))

@@ -7,18 +7,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from bruna.files import fingerprint
+from bruna.nested import numbers
 from bruna.sample import render_sample
-from project_copy import STAGES, TINY, Project
+from project_copy import STAGES, TINY, Project, add_knob
 
 pytestmark = pytest.mark.pipeline
+MEASURING = [stage for stage in STAGES if stage != "report"]
+TRAININGS = {"train_unet", "train_attributes", "train_bruna"}
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +36,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_everything_is_there_and_nothing_is_stale(project: Project) -> None:
     assert "up to date" in project.run("dvc", "status")
     assert not project.run("git", "status", "--short")  # what the stages write is ignored or committed
-    for stage in STAGES:
+    for stage in MEASURING:
         assert project.metrics(stage), stage
     assert 0 < project.metrics("evaluate")["validation"]["market1501"]["map"] <= 1
-    assert "<html" in (project.folder / "artifacts" / "evaluate" / "report.html").read_text().lower()
+    assert "<html" in (project.folder / "artifacts" / "report" / "report.html").read_text().lower()
+    made = {path.name for path in (project.folder / "artifacts").iterdir()}
+    assert made == {*STAGES, "unet", "attributes", "bruna"}
 
 
 def test_one_parent_with_a_finished_child_a_stage(project: Project) -> None:
@@ -50,8 +53,26 @@ def test_one_parent_with_a_finished_child_a_stage(project: Project) -> None:
     ids = {run.info.run_name: run.info.run_id for run in children}
     assert tags["split"]["bruna.producer.artifacts/validate/manifest.parquet"] == ids["validate"]
     assert tags["evaluate"]["bruna.producer.artifacts/bruna"] == ids["train_bruna"]
+    assert tags["report"]["bruna.producer.artifacts/evaluate"] == ids["evaluate"]
     metric = project.metrics("evaluate")["validation"]["market1501"]["map"]
     assert parent.data.metrics["evaluate/validation/market1501/map"] == pytest.approx(metric)
+
+
+def test_a_picture_is_in_the_run_of_the_report_and_in_that_of_its_stage(project: Project) -> None:
+    _, *children = next(iter(project.parents().values()))
+    ids = {run.info.run_name: run.info.run_id for run in children}
+    pictures = {stage: _pictures(project, ids[stage], "figures") for stage in STAGES}
+    shown = [path for stage in MEASURING for path in pictures[stage]]
+    drawn = [path.name for path in (project.folder / "artifacts" / "report").rglob("*.png")]
+    assert all(pictures[stage] for stage in (*TRAININGS, "validate", "evaluate", "report"))
+    assert sorted(Path(path).name for path in shown) == sorted(drawn)
+    assert len(pictures["report"]) == len(drawn)
+
+
+def _pictures(project: Project, run: str, folder: str) -> list[str]:
+    found = project.client().list_artifacts(run, folder)
+    below = [path for file in found if file.is_dir for path in _pictures(project, run, file.path)]
+    return [*below, *(file.path for file in found if file.path.endswith(".png"))]
 
 
 def test_no_stage_uses_instructions_that_other_processors_lack(project: Project) -> None:
@@ -66,9 +87,10 @@ def test_no_stage_uses_instructions_that_other_processors_lack(project: Project)
 
 def test_metrics_files_hold_what_mlflow_holds(project: Project) -> None:
     _, *children = next(iter(project.parents().values()))
-    for run in children:
-        flat = _flat(project.metrics(run.info.run_name))
-        assert {name: run.data.metrics[name] for name in flat} == pytest.approx(flat)
+    logged = {run.info.run_name: run.data.metrics for run in children}
+    for stage in MEASURING:
+        figures = numbers(project.metrics(stage))
+        assert figures and {name: logged[stage][name] for name in figures} == pytest.approx(figures)
 
 
 def test_a_second_repro_does_nothing(project: Project) -> None:
@@ -76,6 +98,26 @@ def test_a_second_repro_does_nothing(project: Project) -> None:
     printed = project.run("dvc", "repro")
     assert "Running stage" not in printed
     assert len(project.parents()) == before
+
+
+def test_a_picture_that_changes_makes_the_report_stale_and_nothing_else(project: Project) -> None:
+    files = list((project.folder / "src" / "bruna" / "report").rglob("*.py"))
+    for file in files:
+        file.write_text(f"{file.read_text()}\n# edited\n")
+    assert files and _stale(project) == {"report"}
+    project.run("git", "checkout", "--quiet", "--", ".")
+
+
+def test_a_new_setting_of_evaluate_makes_no_training_stale(project: Project) -> None:
+    add_knob(project.folder, "evaluate")
+    file = project.folder / "src" / "bruna" / "evaluation" / "retrieval.py"
+    file.write_text(f"{file.read_text()}\n# uses the knob\n")
+    assert _stale(project) - {"report"} == {"evaluate"}
+    project.run("git", "checkout", "--quiet", "--", ".")
+
+
+def _stale(project: Project) -> set[str]:
+    return set(json.loads(project.run("dvc", "status", "--json")))
 
 
 def test_plots_are_drawn(project: Project) -> None:
@@ -136,7 +178,7 @@ def test_an_experiment_runs_what_it_changes(project: Project) -> None:
     assert len(new) == 1
     parent, *children = new[0]
     assert parent.info.run_name == "short" and parent.info.status == "FINISHED"
-    assert sorted(run.info.run_name for run in children) == ["evaluate", "train_bruna"]
+    assert sorted(run.info.run_name for run in children) == ["evaluate", "report", "train_bruna"]
     # The stages that DVC did not run again are on the parent too, with their figures.
     assert {name for name in STAGES if f"bruna.stage.{name}" in parent.data.tags} == set(STAGES)
     assert parent.data.metrics["train_unet/iou"] == pytest.approx(project.metrics("train_unet")["iou"])
@@ -153,13 +195,13 @@ def test_a_mistake_in_the_parameters_is_named(project: Project) -> None:
 def test_a_queued_experiment_uses_its_own_code_and_this_store(project: Project) -> None:
     before = list(project.parents())
     project.run("dvc", "exp", "run", "--queue", "--name", "queued", "-S", "evaluate.attribute_offset=0.5")
-    errors = project.folder / "src" / "bruna" / "evaluation.py"
-    text = errors.read_text()
-    errors.write_text("raise RuntimeError('the code as it was queued must run, not this')\n")
+    file = project.folder / "src" / "bruna" / "evaluation" / "retrieval.py"
+    text = file.read_text()
+    file.write_text("raise RuntimeError('the code as it was queued must run, not this')\n")
     try:
         project.run("dvc", "exp", "run", "--run-all")
     finally:
-        errors.write_text(text)
+        file.write_text(text)
     new = [runs for parent, runs in project.parents().items() if parent not in before]
     assert [(runs[0].info.run_name, runs[0].info.status) for runs in new] == [("queued", "FINISHED")]
     assert new[0][1].info.artifact_uri.startswith((project.folder / "mlartifacts").as_uri())
@@ -180,13 +222,3 @@ def test_a_data_set_with_nothing_but_labelled_training_images(tmp_path: Path) ->
     project.run("dvc", "repro")
     assert "up to date" in project.run("dvc", "status")
     assert "market1501" in project.metrics("evaluate")["validation"]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    flat: dict[str, float] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}/")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[prefix + name] = float(value)
-    return flat

@@ -187,8 +187,8 @@ class Stage:
         return {path.relative_to(root).as_posix(): fingerprint(path) for path in paths if path.is_file()}
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
-        """Value and epoch of every measure of every epoch, as the stage wrote them for plotting."""
-        path = self.project.folder / "artifacts" / "plots" / self.name / "epochs.csv"
+        """Value and epoch of every measure of every epoch, as the stage wrote them down."""
+        path = self.project.folder / "artifacts" / self.name / "epochs.csv"
         curves: dict[str, list[tuple[int, float]]] = {}
         with path.open(newline="") as file:
             for row in csv.DictReader(file):

@@ -76,10 +76,3 @@ def test_a_folder_that_cannot_hold_the_pixels_is_named(tmp_path: Path) -> None:
 
 def test_an_empty_store_has_a_shape() -> None:
     assert ImageStore.decode([], [], SIZE).pixels.shape == (0, 3, *SIZE)
-
-
-def test_halved_pixels_are_the_means_of_four() -> None:
-    pixels = torch.tensor([[0, 3, 10, 10], [1, 4, 10, 10], [255, 255, 0, 0], [255, 255, 0, 3]], dtype=torch.uint8)
-    halved = ImageStore(pixels.expand(2, 3, 4, 4)).halved()
-    assert halved.pixels.dtype == torch.uint8
-    assert halved[torch.tensor([1])][0, 2].tolist() == [[2, 10], [255, 1]]  # 8/4 and 3/4, rounded

@@ -8,11 +8,11 @@ from scipy import stats
 
 from bruna.batches.tuples import (
     ANCHORS,
-    OTHERS,
+    NEGATIVES,
     TupleSampler,
     draw_without_repetition,
-    separate_batch,
-    shared_batch,
+    in_batch_negatives,
+    own_negatives,
 )
 from bruna.errors import BrunaError
 
@@ -38,20 +38,20 @@ def test_a_tuple_is_four_of_one_identity_and_eight_of_others(counts: list[int], 
     for row, who in zip(tuples, people, strict=True):
         images = int((identities == who[0]).sum())
         assert len(set(row[:ANCHORS])) == min(ANCHORS, images)
-        assert len(set(who[ANCHORS:])) == min(OTHERS, len(counts) - 1)
+        assert len(set(who[ANCHORS:])) == min(NEGATIVES, len(counts) - 1)
 
 
-def test_images_and_strangers_are_drawn_uniformly() -> None:
+def test_images_and_negatives_are_drawn_uniformly() -> None:
     identities = np.repeat(np.arange(12), [5, 7] + [3] * 10)
     sampler = TupleSampler(identities, seed=0, tuples_per_identity=3000)
     tuples = sampler.epoch(0)
     anchor = identities[tuples[:, 0]]
     for column in range(ANCHORS):
         assert stats.chisquare(np.bincount(tuples[anchor == 1, column])[5:12]).pvalue > 1e-4
-    strangers = identities[tuples[anchor == 4, ANCHORS:]]
-    assert strangers.shape == (3000, OTHERS)
-    assert stats.chisquare(np.delete(np.bincount(strangers.ravel(), minlength=12), 4)).pvalue > 1e-4
-    of_the_second = tuples[anchor == 4, ANCHORS:][strangers == 1]
+    negatives = identities[tuples[anchor == 4, ANCHORS:]]
+    assert negatives.shape == (3000, NEGATIVES)
+    assert stats.chisquare(np.delete(np.bincount(negatives.ravel(), minlength=12), 4)).pvalue > 1e-4
+    of_the_second = tuples[anchor == 4, ANCHORS:][negatives == 1]
     assert stats.chisquare(np.bincount(of_the_second)[5:12]).pvalue > 1e-4
     # Every pair of images of the first identity is as likely as any other.
     pairs = np.sort(tuples[anchor == 0, :2], axis=1) @ [5, 1]
@@ -97,37 +97,37 @@ def test_one_identity_is_refused() -> None:
     counts=st.lists(st.integers(1, 6), min_size=2, max_size=20), per_identity=st.integers(1, 3), seed=st.integers(0, 9)
 )
 @settings(max_examples=60, deadline=None)
-def test_shared_strangers_are_other_anchors_of_the_batch(counts: list[int], per_identity: int, seed: int) -> None:
+def test_in_batch_negatives_are_other_anchors_of_the_batch(counts: list[int], per_identity: int, seed: int) -> None:
     identities = np.repeat(np.arange(len(counts)), counts)
     sampler = TupleSampler(identities, seed=seed, tuples_per_identity=per_identity, in_turn=True)
     tuples = sampler.epoch(1)
     for start in range(0, len(tuples), len(counts)):  # every identity once before any is again
         assert set(identities[tuples[start : start + len(counts), 0]]) == set(range(len(counts)))
-    batch = shared_batch(tuples[: len(counts)], identities, np.random.default_rng(seed))
+    batch = in_batch_negatives(tuples[: len(counts)], identities, np.random.default_rng(seed))
     assert len(batch.rows) == 4 * len(counts)
-    assert (batch.rows[batch.own] == tuples[: len(counts), :ANCHORS]).all()
+    assert (batch.rows[batch.anchors] == tuples[: len(counts), :ANCHORS]).all()
     people = identities[batch.rows]
-    assert (people[batch.others] != people[batch.own[:, :1]]).all()
-    for who in people[batch.others]:
-        assert len(set(who)) == min(OTHERS, len(counts) - 1)
+    assert (people[batch.negatives] != people[batch.anchors[:, :1]]).all()
+    for who in people[batch.negatives]:
+        assert len(set(who)) == min(NEGATIVES, len(counts) - 1)
 
 
-def test_shared_strangers_are_drawn_uniformly() -> None:
+def test_in_batch_negatives_are_drawn_uniformly() -> None:
     identities = np.repeat(np.arange(12), 4)
     tuples = TupleSampler(identities, seed=0, tuples_per_identity=1).epoch(0)
     random = np.random.default_rng(0)
-    drawn = np.stack([shared_batch(tuples, identities, random).others[0] for _ in range(2000)])
+    drawn = np.stack([in_batch_negatives(tuples, identities, random).negatives[0] for _ in range(2000)])
     counts = np.bincount(drawn.ravel(), minlength=48)
     assert (counts[:4] == 0).all()  # the first tuple's own images
     assert stats.chisquare(counts[4:]).pvalue > 1e-4
 
 
-def test_a_batch_of_separate_tuples_is_the_tuples_themselves() -> None:
+def test_a_batch_of_tuples_with_own_negatives_is_the_tuples_themselves() -> None:
     tuples = np.arange(24).reshape(2, 12) * 3
-    batch = separate_batch(tuples)
-    assert (np.concatenate([batch.rows[batch.own], batch.rows[batch.others]], axis=1) == tuples).all()
+    batch = own_negatives(tuples)
+    assert (np.concatenate([batch.rows[batch.anchors], batch.rows[batch.negatives]], axis=1) == tuples).all()
 
 
-def test_one_person_has_no_strangers_to_share() -> None:
-    with pytest.raises(BrunaError, match="shows one person only"):
-        shared_batch(np.zeros((2, 12), dtype=np.int64), np.zeros(1, dtype=np.int64), np.random.default_rng(0))
+def test_one_identity_alone_has_no_negatives() -> None:
+    with pytest.raises(BrunaError, match="shows one identity only"):
+        in_batch_negatives(np.zeros((2, 12), dtype=np.int64), np.zeros(1, dtype=np.int64), np.random.default_rng(0))

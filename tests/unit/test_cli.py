@@ -5,14 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from bruna import cli
+from bruna.cli.main import PIPELINE_MODULES, main
 from bruna.dataset.attributes import ANNOTATION_COLUMNS
-from bruna.progress import table, track
 from bruna.summary import headlines
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +36,7 @@ def bruna(monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["bruna", *arguments])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main()
         output = capsys.readouterr()
         return end.value.code or 0, output.out, output.err
 
@@ -127,7 +130,7 @@ def test_summary_shows_the_main_figures_in_pipeline_order(project, bruna):
     assert re.search(r"images +1,234", out)
     assert re.search(r"market1501/map +0\.500", out)
     assert "... 1 more in metrics/evaluate.json" in out
-    assert "artifacts/evaluate/report.html (not there" in out
+    assert "artifacts/report/report.html (not there" in out
     assert [row[1] for row in headlines(Path("metrics"))][:3] == [
         "images",
         "validation/market1501/map",
@@ -157,10 +160,11 @@ def test_interrupt_ends_with_130(project):
     # The command waits on a pipe for its source, so that the signal surely meets it at work.
     os.mkfifo(project / "slow")
     code = (
-        "import sys, pathlib, bruna.cli.main, bruna.dataset.importers as importers\n"
+        "import sys, pathlib, bruna.dataset.importers as importers\n"
+        "from bruna.cli.main import main\n"
         "importers.import_dataset = lambda *a, **k: (print('ready', flush=True), pathlib.Path('slow').read_bytes())\n"
         "sys.argv = ['bruna', 'import', 'huge.zip']\n"
-        "bruna.cli.main()"
+        "main()"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
@@ -172,31 +176,29 @@ def test_interrupt_ends_with_130(project):
 
 
 def test_start_up_imports_nothing_heavy():
-    code = "import sys, bruna.cli.main; print([m for m in ('torch', 'pandas', 'mlflow', 'scipy', 'numpy') if m in sys.modules])"
+    heavy = ("torch", "pandas", "mlflow", "scipy", "sklearn", "numpy", "matplotlib")
+    code = f"import sys, bruna.cli.main; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
-def test_track_counts_what_items_stand_for_and_passes_errors_on(capsys):
-    bar = track([[1, 2], [3, 4], [5]], "epoch 1/1", total=5, count=len)
-    seen = []
-    for item in bar:
-        bar.status = f"loss {sum(item)}"
-        seen += item
-    err = capsys.readouterr().err
-    assert seen == [1, 2, 3, 4, 5]
-    assert err.startswith("epoch 1/1: 5 images\n")
-    assert re.search(r"epoch 1/1: 5 images in .* images/s, loss 5\n$", err)
-    with pytest.raises(ZeroDivisionError):
-        for item in track([0], "division", unit="sums"):
-            _ = 1 / item
-    assert capsys.readouterr().err == "division: 1 sums\n"
+@pytest.mark.parametrize(("missing", "told"), [("scipy", True), ("numpy", False)])
+def test_what_the_pipeline_extra_would_bring_is_told_in_one_sentence(tmp_path, missing, told):
+    code = (
+        f"import sys; sys.modules['{missing}'] = None; sys.argv = ['bruna', 'import', '{tmp_path}']\n"
+        "from bruna.cli.main import main\n"
+        "main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ended.returncode == 1
+    sentence = "error: this command needs scipy, which is not installed: `pip install 'bruna[pipeline]'` brings it.\n"
+    assert (ended.stderr == sentence) == told
+    assert ("Traceback" in ended.stderr) != told
 
 
-def test_table_prints_brackets_literally_and_formats_by_type(capsys):
-    table("Losses [mean]", ("name", "value"), [("[red]a[/red]", 12345), ("b", 0.25), ("c", None), ("d", True)])
-    out = capsys.readouterr().out
-    assert "Losses [mean]" in out
-    assert re.search(r"\[red\]a\[/red\] +12,345", out)
-    assert re.search(r"b +0\.250", out)
-    assert re.search(r"c +–", out)
-    assert re.search(r"d +yes", out)
+def test_the_modules_of_the_pipeline_extra_are_those_that_pyproject_lists():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    listed = {canonicalize_name(Requirement(each).name) for each in extras["pipeline"]}
+    # mlflow's module comes in several distributions, of which one is listed.
+    found = {module: listed & set(map(canonicalize_name, names)) for module, names in packages_distributions().items()}
+    assert all(found[module] for module in PIPELINE_MODULES)
+    assert set.union(*(found[module] for module in PIPELINE_MODULES)) == listed

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bruna.training.identity_loss import NOBODY, class_numbers, identity_head, identity_loss
+from bruna.training.identity_loss import NO_IDENTITY, class_numbers, identity_head, identity_loss
 
 
 def test_class_numbers_are_places_among_the_identities() -> None:
@@ -13,11 +13,11 @@ def test_class_numbers_are_places_among_the_identities() -> None:
     assert numbers.tolist() == [2, 0, 0, 1, 2] and people == 3
 
 
-def test_the_loss_by_hand_leaves_out_whoever_is_nobody() -> None:
+def test_the_loss_by_hand_leaves_out_images_without_an_identity() -> None:
     logits = torch.tensor([[math.log(3.0), 0.0], [50.0, -50.0]])
     # Shares 3/4 and 1/4; with a tenth of the target spread over both: 0.95 and 0.05.
     expected = -(0.95 * math.log(0.75) + 0.05 * math.log(0.25))
-    found = identity_loss(logits, torch.tensor([0, NOBODY]), 0.1)
+    found = identity_loss(logits, torch.tensor([0, NO_IDENTITY]), 0.1)
     assert found.item() == pytest.approx(expected)
 
 

@@ -1,8 +1,7 @@
 """The networks: shapes, parameter groups, the mask channel, published weights."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import torch
@@ -10,9 +9,6 @@ from torchvision import models as zoo
 
 from bruna.dataset.attributes import LOGITS
 from bruna.errors import BrunaError
-from bruna.inference.attributes import load_attribute_network
-from bruna.inference.bruna import load_bruna
-from bruna.inference.unet import load_unet
 from bruna.losses import attribute_losses
 from bruna.models.adversary import Adversary
 from bruna.models.attribute_logits import attribute_predictions, attribute_probabilities
@@ -217,7 +213,7 @@ def test_weights_that_do_not_fit_are_refused_with_their_names(tmp_path: Path) ->
 
 def test_a_neck_ranks_by_normalised_features_of_the_usual_length() -> None:
     torch.manual_seed(0)
-    bruna = Bruna("mobilenet_v3_small", 64, "none", 0, 0.0, last_stride=1, pool="gem", neck="batch_norm")
+    bruna = Bruna("mobilenet_v3_small", 64, "none", 0, 0.0, last_stride=1, neck="batch_norm")
     images = torch.rand(4, 3, 64, 32)
     found = bruna.train()(images)
     assert not torch.equal(found.features, found.metric)  # told apart after the neck, distances learned before it
@@ -225,37 +221,6 @@ def test_a_neck_ranks_by_normalised_features_of_the_usual_length() -> None:
     with torch.no_grad():
         unseen = bruna.eval()(images)
     torch.testing.assert_close(unseen.features.norm(dim=1), torch.full((4,), 8.0))
-
-
-def test_the_generalised_mean_of_exponent_one_is_the_average() -> None:
-    average = Bruna("mobilenet_v3_small", 64, "none", 0, 0.0).eval()
-    gem = Bruna("mobilenet_v3_small", 64, "none", 0, 0.0, pool="gem").eval()
-    x = torch.rand(2, 5, 4, 2)
-    assert gem.exponent is not None
-    with torch.no_grad():
-        gem.exponent.fill_(1.0)
-        torch.testing.assert_close(gem._pooled(x), average._pooled(x))
-        gem.exponent.fill_(8.0)
-        halves = x.unflatten(2, (2, 2)).amax(dim=(3, 4)).unsqueeze(3)
-        assert (gem._pooled(x) <= halves + 1e-6).all() and (gem._pooled(x) > average._pooled(x)).all()
-
-
-def test_an_encoder_in_bruna_gives_the_unet_s_bottleneck_and_is_trained_slowly() -> None:
-    torch.manual_seed(0)
-    unet = UNet(2, 2).eval()
-    bruna = Bruna("mobilenet_v3_small", 16, "none", 8, 0.0, encoder=(2, 2))
-    assert bruna.encoder is not None
-    bruna.encoder.load_state_dict(unet.encoder.state_dict())
-    given = Bruna("mobilenet_v3_small", 16, "none", 8, 0.0)
-    given.load_state_dict({k: v for k, v in bruna.state_dict().items() if not k.startswith("encoder.")})
-    images = torch.rand(3, 3, 64, 32)
-    with torch.no_grad():
-        bottleneck = unet(images).bottleneck
-        torch.testing.assert_close(
-            bruna.eval()(images).features, given.eval()(images, None, bottleneck).features, atol=1e-5, rtol=1e-5
-        )
-    slow = {id(parameter) for parameter in bruna.parameter_groups()[1]}
-    assert all(id(parameter) in slow for parameter in bruna.encoder.parameters())
 
 
 def test_the_adversary_s_pairs_are_its_distances() -> None:
@@ -267,10 +232,3 @@ def test_the_adversary_s_pairs_are_its_distances() -> None:
         torch.testing.assert_close(features.norm(dim=1), torch.ones(3))
         one_by_one = adversary.distance(features, features.expand(3, -1, -1))
         torch.testing.assert_close(adversary.pairwise(features), one_by_one, atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("load", [load_unet, load_attribute_network, load_bruna])
-def test_models_of_another_version_say_so(load: Callable[..., Any], tmp_path: Path) -> None:
-    (tmp_path / "settings.json").write_text('{"trained": true, "network": {"eyes": 4}}')
-    with pytest.raises(BrunaError, match="was written by another version of the project"):
-        load(tmp_path, torch.device("cpu"))

@@ -5,6 +5,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from bruna.errors import BrunaError
+from bruna.nested import flatten
 from bruna.params import parse_params
 from bruna.presets import apply_preset, describe_presets
 
@@ -21,11 +22,7 @@ def params(tmp_path):
 
 
 def keys(path):
-    def walk(group, above=()):
-        for name, value in group.items():
-            yield from walk(value, (*above, name)) if isinstance(value, dict) else [(*above, name)]
-
-    return set(walk(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))))
+    return set(flatten(YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))))
 
 
 def test_sample_says_what_params_says_and_covers_every_key_of_the_others(params):

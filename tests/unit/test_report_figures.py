@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from bruna.metrics.attributes import TASKS, TaskMetrics, task_metrics
+from bruna.dataset.attributes import TASKS
+from bruna.metrics.attributes import TaskMetrics, task_metrics
 from bruna.report.confusion import confusion_grid, row_shares
 from bruna.report.figures import BRUNA_CURVES, ap_histogram, attribute_bars, cmc_curves, curves
 from bruna.report.style import png_bytes

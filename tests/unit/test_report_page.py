@@ -50,7 +50,7 @@ class _Reader(HTMLParser):
 
 def _page() -> str:
     frame = pd.DataFrame({"task": ["Bag", "Overall"], "train/acc": [0.5, np.nan], "train/n": [12345, 2]})
-    figure = cmc_curves({"market": np.array([0.5, 1.0])})
+    png = png_bytes(cmc_curves({"market": np.array([0.5, 1.0])}))
     return render(
         "Bruna <1>",
         "Lead & more",
@@ -60,7 +60,7 @@ def _page() -> str:
                 "Re-identification",
                 ["Text", Note("Tuned & measured"), Table(frame, "Cap", {"acc": "{:.1%}"}, ["Overall"])],
             ),
-            Section("Re-identification", [Picture(figure, 'A "curve"')]),
+            Section("Re-identification", [Picture(png, 'A "curve"')]),
             Section("Settings", [Folded("All", [Settings({"a": {"x": {"lr": 1e-4}, "on": True}, "b": [128, 64]})])]),
         ],
         footer="data 0123",

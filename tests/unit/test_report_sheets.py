@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy import ndimage
 
-from bruna.metrics.attributes import TASKS
-from bruna.report.confidence import KINDS, confidence_sheet, confident_picks
-from bruna.report.overlays import EXTRA, MISSED, MaskPair, best_median_worst, iou_of, mask_overlays, overlay
-from bruna.report.rank_list import HardExample, Hit, RankRow, hard_examples, rank_lists
+from bruna.dataset.attributes import TASKS, logit_slices
+from bruna.report.confidence import KINDS, confidence_sheet, confidences, most_and_least_confident
+from bruna.report.overlays import EXTRA, MISSED, MaskPair, best_median_worst, mask_overlays, overlay
+from bruna.report.rank_list import Hit, MinedTuple, RankRow, hard_negatives, rank_lists
 from bruna.report.sheets import Sheet, TileSize
 from bruna.report.style import BAD, GOOD, MUTED, png_bytes
 
@@ -71,9 +71,9 @@ def test_rank_list_of_unlabelled_queries_gives_no_verdict() -> None:
         rank_lists([], 5)
 
 
-def test_hard_examples_carry_brunas_distances() -> None:
-    example = HardExample([PERSON] * 2, 5.0, [PERSON] * 2, [7.0, 8.0], [PERSON] * 2, [30.0, 40.0])
-    figure = hard_examples([example] * 3)
+def test_hard_negatives_carry_brunas_distances() -> None:
+    found = MinedTuple([PERSON] * 2, 5.0, [PERSON] * 2, [7.0, 8.0], [PERSON] * 2, [30.0, 40.0])
+    figure = hard_negatives([found] * 3)
     assert _texts(figure).count("anchor") == 3
     for distance in ("5.00", "7.00", "8.00", "30.0", "40.0"):
         assert _texts(figure).count(f"distance {distance}") == 3
@@ -91,7 +91,7 @@ def test_best_median_worst_are_in_order_and_not_shown_twice(values: list[float],
     assert all(iou[a] >= iou[b] for a, b in pairwise(shown))
 
 
-def test_overlay_colours_and_iou() -> None:
+def test_overlay_colours() -> None:
     truth = np.array([[True, True], [False, False]])
     predicted = np.array([[0.9, 0.1], [0.5, 0.4]])
     image = np.zeros((2, 2, 3), dtype=np.uint8)
@@ -101,8 +101,6 @@ def test_overlay_colours_and_iou() -> None:
     assert np.allclose(shown[0, 1], 0.7 * 255 * np.array(to_rgb(MISSED)), atol=1)
     assert np.allclose(shown[1, 0], 0.7 * 255 * np.array(to_rgb(EXTRA)), atol=1)
     assert shown[1, 1].tolist() == [150, 150, 150]
-    empty = np.zeros((2, 2), dtype=bool)
-    assert iou_of([truth, empty], [predicted, np.zeros((2, 2))]).tolist() == [1 / 3, 1.0]
 
 
 def test_mask_overlays_decode_only_what_they_draw() -> None:
@@ -118,28 +116,39 @@ def test_mask_overlays_decode_only_what_they_draw() -> None:
     assert [text for text in _texts(figure) if text.startswith("IoU")] == ["IoU 0.900", "IoU 0.500", "IoU 0.100"]
 
 
-def test_confident_picks_by_hand() -> None:
+def test_confidence_is_the_probability_of_the_predicted_value() -> None:
+    where = logit_slices(TASKS)
+    logits = np.zeros((2, where[TASKS[-1].name].stop), dtype=np.float32)
+    logits[:, where["hat"]] = [[np.log(3)], [-800.0]]
+    logits[0, where["age"]] = np.log([1, 2, 5, 2])
+    found = {task.name: column for task, column in zip(TASKS, confidences(logits).T, strict=True)}
+    assert found["hat"] == pytest.approx([0.75, 1.0])
+    assert found["age"] == pytest.approx([0.5, 0.25])
+    assert found["junk"].tolist() == [0.5, 0.5]
+
+
+def test_most_and_least_confident_by_hand() -> None:
     truth = np.array([0, 0, 0, 0, 1, 1, -1])
     predicted = np.array([0, 0, 0, 1, 0, 0, 0])
     confidence = np.array([0.6, 0.9, 0.7, 0.99, 0.8, 0.55, 1.0])
-    assert confident_picks(truth, predicted, confidence, 1) == {
+    assert most_and_least_confident(truth, predicted, confidence, 1) == {
         "sure and wrong": [3],
         "unsure and wrong": [5],
         "unsure and right": [0],
         "sure and right": [1],
     }
-    everything = confident_picks(truth, predicted, confidence, 9)
+    everything = most_and_least_confident(truth, predicted, confidence, 9)
     assert sorted(i for picks in everything.values() for i in picks) == [0, 1, 2, 3, 4, 5]
     assert tuple(everything) == KINDS
 
 
-def test_confidence_sheet_says_truth_and_prediction() -> None:
+def test_confidence_sheet_names_prediction_and_truth() -> None:
     hair = next(task for task in TASKS if task.name == "hair")
     truth, predicted = np.array([0, 1, 1]), np.array([0, 0, 0])
     figure = confidence_sheet(hair, truth, predicted, np.array([0.5, 0.75, 0.9]), image_of=lambda _: PERSON, each=4)
     assert (_frames(figure, GOOD), _frames(figure, BAD)) == (1, 2)
     texts = _texts(figure)
-    assert texts.count("said short") == texts.count("is long") == 2
+    assert (texts.count("short"), texts.count("(true: long)")) == (3, 2)
     assert {"50%", "75%", "90%", "no such image"} <= set(texts)
 
 

@@ -11,10 +11,18 @@ from PIL import Image
 
 from bruna.batches.persons import PersonStore
 from bruna.batches.store import ImageStore
-from bruna.evaluation.attributes import Answer, all_figures, answers, attribute_figures, probabilities
-from bruna.evaluation.retrieval import FIGURES, histogram_figures, retrieve
+from bruna.evaluation.attributes import all_figures, attribute_figures
+from bruna.evaluation.labelled import LabelledImages
+from bruna.evaluation.retrieval import (
+    FIGURES,
+    cmc_table,
+    histogram_figures,
+    ranked_table,
+    retrieve,
+    untrained_figures,
+)
 from bruna.inference.bruna import embed
-from bruna.inference.describe import Described, mean_direction
+from bruna.inference.described import Described, Settings, mean_direction
 from bruna.models.bruna import Bruna
 from bruna.params import Evaluate
 from bruna.retrieval.distances import Euclidean, ProductDistance
@@ -32,41 +40,42 @@ SETTINGS = Evaluate(
     rerank_lambda=0.3,
     filter_junk=True,
     junk_threshold=0.5,
-    rank_list_queries=2,
-    rank_list_length=3,
     reid_test_length=3,
-    attributes_by="task1",
-    attributes_sightings=1,
+    attributes_from="task1",
+    attribute_neighbors=1,
 )
 
 
-def described(identities, junk, seed, flipped=False):
+def images(identities, junk, seed, flipped=False):
+    """Images of random embeddings; `junk` are Task 1's probabilities."""
     make = torch.Generator().manual_seed(seed)
     n = len(identities)
 
     def gallery():
         return Gallery(
             torch.randn(n, 6, generator=make),
-            torch.rand(n, 4, generator=make),
+            torch.rand(n, 32, generator=make),
             torch.tensor(identities),
             torch.arange(n) % 3 + 1,
         )
 
     plain = gallery()
-    codes = np.zeros((n, 12), dtype=np.int64)
-    return Described(
-        np.array([str(i) for i in range(n)], dtype=object),
-        gallery() if flipped else plain,
-        plain,
-        codes,
-        torch.zeros(n, 32),
-        np.zeros((n, 15), dtype=np.int64),
-        torch.tensor(junk, dtype=torch.float32),
-    )
+    found = gallery() if flipped else plain
+    task1 = torch.zeros(n, 35)
+    task1[:, -1] = torch.tensor(junk).logit()
+    names = [str(i) for i in range(n)]
+    return LabelledImages(Described(names, Settings(), task1, found, plain), found, plain, np.zeros((n, 12), np.int64))
 
 
-QUERY = described([1, 2, 3, 4] * 3, [0.0] * 12, 0, flipped=True)
-GALLERY = described([1, 2, 3, 4] * 8 + [0] * 5 + [-1] * 3, ([0.0] * 7 + [0.9]) * 5, 1, flipped=True)
+def predicting(features, task1, bruna):
+    """Images of which the two networks tell the given probabilities (32 each) of binary attributes."""
+    gallery = Gallery.unlabelled(features, bruna)
+    logits = torch.cat([task1.logit(), torch.zeros(len(task1), 3)], dim=1)
+    return Described([str(i) for i in range(len(task1))], Settings(), logits, gallery, gallery)
+
+
+QUERY = images([1, 2, 3, 4] * 3, [0.0] * 12, 0, flipped=True)
+GALLERY = images([1, 2, 3, 4] * 8 + [0] * 5 + [-1] * 3, ([0.0] * 7 + [0.9]) * 5, 1, flipped=True)
 
 
 def scores(summary):
@@ -80,7 +89,7 @@ def measured(query, gallery, distance, kept=None):
 
 def test_each_variant_changes_one_thing():
     found = retrieve(QUERY, GALLERY, SETTINGS.model_copy(update={"flip": True, "rerank": True})).summary()
-    kept = GALLERY.junk < 0.5
+    kept = torch.from_numpy(GALLERY.found.junk) < 0.5
     product = ProductDistance(0.1)
     assert scores(found) == measured(QUERY.gallery, GALLERY.gallery, product, kept)
     assert scores(found["unfiltered"]) == measured(QUERY.gallery, GALLERY.gallery, product)
@@ -134,68 +143,88 @@ def test_mirrored_is_the_embedding_of_the_mirrored_store(mask):
     assert not torch.allclose(embed(bruna, store, 2).features, wanted.features)
 
 
-def test_constant_answers_stand_beside_the_attributes():
+def test_constant_predictions_stand_beside_the_attributes():
     codes = np.zeros((4, 12), dtype=np.int64)
     codes[0, 1] = codes[0, 11] = 1
     codes[1, 11] = 2
-    images = described([1, 2, 3, 4], [0.0] * 4, 0)
-    figures = attribute_figures(replace(images, codes=codes), Answer())
+    figures = attribute_figures(codes, np.zeros_like(codes))
     assert [figures[name]["chance"] for name in ("age", "backpack", "downcolor")] == [1, 1 / 2, pytest.approx(1 / 3)]
-    assert figures["backpack"]["majority"] == 3 / 4
+    assert figures["backpack"]["majority"] == figures["backpack"]["accuracy"] == 3 / 4
 
 
-def test_attributes_by_task1_by_bruna_and_by_both():
-    """One image; the backpack (column 4, behind four of age) is told differently by the two networks."""
-    images = described([1], [0.0], 0)
-    task1, bruna = torch.zeros(1, 32), torch.zeros(1, 32)
+def test_attributes_from_task1_from_bruna_and_from_both():
+    """One image; the backpack (column 4, behind four of age) is predicted differently by the two networks."""
+    task1, bruna = torch.full((1, 32), 0.5), torch.zeros(1, 32)
     task1[0, 4], bruna[0, 4] = 0.9, 0.3
-    bruna[0, 2] = 1.0  # its age is the third value, of which Task 1 says nothing
-    predicted = images.predicted.copy()
-    predicted[0, 1] = 1
-    gallery = replace(images.gallery, attributes=bruna)
-    images = replace(images, gallery=gallery, attributes=task1, predicted=predicted)
-    assert [answers(images, Answer(by))[0, :2].tolist() for by in ("task1", "bruna", "both")] == [
-        [0, 1],
-        [2, 0],
-        [2, 1],
-    ]
-    assert attribute_figures(images, Answer("bruna"))["backpack"]["accuracy"] == 1  # all true codes are 0
-    assert attribute_figures(images, Answer("both"))["backpack"]["accuracy"] == 0
+    bruna[0, 2] = 1.0  # its age is the third value, where Task 1 has no preference
+    found = predicting(torch.zeros(1, 1), task1, bruna)
+    codes = {source: found.attribute_codes(source)[0, :2].tolist() for source in ("task1", "bruna", "both")}
+    assert codes == {"task1": [0, 1], "bruna": [2, 0], "both": [2, 1]}
+    assert found.attributes["backpack"].tolist() == ["yes"]  # the settings say Task 1
+    assert replace(found, settings=Settings(attributes_from="bruna")).attributes["backpack"].tolist() == ["no"]
 
 
-def test_sightings_average_over_the_nearest_images():
+def test_neighbors_are_the_nearest_images():
     """Six images on a line, two people: a picture that shows no backpack is outvoted by two that do."""
     features = torch.tensor([[0.0], [1.0], [2.5], [10.0], [11.0], [12.5]])
-    said = torch.zeros(6, 32)
-    said[:, 4] = torch.tensor([0.9, 0.2, 0.7, 0.1, 0.2, 0.9])
-    found = probabilities(said, torch.ones(6, 32), features, Answer("task1", 3))
-    torch.testing.assert_close(found[:, 4], torch.tensor([0.6] * 3 + [0.4] * 3))
-    both = probabilities(said, torch.ones(6, 32), features, Answer("both", 2))
+    task1 = torch.full((6, 32), 0.5)
+    task1[:, 4] = torch.tensor([0.9, 0.2, 0.7, 0.1, 0.2, 0.9])
+    found = predicting(features, task1, torch.ones(6, 32))
+    alone = found.attribute_probabilities("task1", 1)
+    torch.testing.assert_close(found.attribute_probabilities("task1", 3)[:, 4], torch.tensor([0.6] * 3 + [0.4] * 3))
+    both = found.attribute_probabilities("both", 2)
     torch.testing.assert_close(both[:2, 4], torch.tensor([0.775, 0.775]))  # ((.9 + 1) / 2 + (.2 + 1) / 2) / 2
-    torch.testing.assert_close(probabilities(said, said, features, Answer("task1", 99)), said.mean(0).expand(6, -1))
-    torch.testing.assert_close(probabilities(said, said, torch.zeros(6, 1), Answer("bruna", 1)), said)
-
-
-def test_sightings_look_at_no_identity():
-    images = described([1, 1, 2, 2, 3, 3], [0.0] * 6, 3)
-    other = replace(images, gallery=replace(images.gallery, identities=torch.arange(6), cameras=torch.ones(6).long()))
-    for answer in (Answer("both", 2), Answer("task1", 3)):
-        make = torch.Generator().manual_seed(1)
-        task1, bruna = torch.rand(6, 32, generator=make), torch.rand(6, 32, generator=make)
-        pair = [replace(d, attributes=task1, gallery=replace(d.gallery, attributes=bruna)) for d in (images, other)]
-        assert (answers(pair[0], answer) == answers(pair[1], answer)).all()
+    torch.testing.assert_close(found.attribute_probabilities("task1", 99), alone.mean(0).expand(6, -1))
+    assert found.attribute_codes("task1", 3)[:, 1].tolist() == [1, 1, 1, 0, 0, 0]
+    assert found.attribute_codes("task1", 1)[:, 1].tolist() == [1, 0, 1, 0, 0, 1]
 
 
 def test_means_are_over_what_is_annotated():
-    images = described([1, 2, 3, 4], [0.0] * 4, 0)
+    some = images([1, 2, 3, 4], [0.0] * 4, 0)
     codes = np.full((4, 12), -1)
-    codes[:, 1], codes[:, 2] = 0, [0, 0, 0, 1]  # the answers are 0 throughout
-    found = all_figures(
-        replace(images, codes=codes, gallery=replace(images.gallery, attributes=torch.zeros(4, 32))), SETTINGS
-    )
+    codes[:, 1], codes[:, 2] = 0, [0, 0, 0, 1]  # the predictions are 0 throughout
+    found = all_figures(replace(some, codes=codes), SETTINGS)
     assert found["attribute_means"]["attributes"] == {"accuracy": (1 + 3 / 4) / 2, "recall": (1 + 1 / 2) / 2}
     assert set(found["attribute_means"]) == set(found) - {"attribute_means"}
-    assert all_figures(replace(images, codes=np.full((4, 12), -1)), SETTINGS) == {}
+    assert all_figures(replace(some, codes=np.full((4, 12), -1)), SETTINGS) == {}
+
+
+def test_the_ranked_table_is_what_the_figures_are_of():
+    """The main figures of every query follow from it: nothing is left out but junk and same-camera images."""
+    found = retrieve(QUERY, GALLERY, SETTINGS)
+    table = ranked_table(found)
+    assert set(table["path"]).isdisjoint({"7", "15", "23", "31", "39"})  # taken for junk
+    assert set(table["path"]).isdisjoint({"37", "38", "39"})  # junk, which the protocol ignores
+    first = table[table["match"]].groupby("query")["rank"].min()
+    expected = dict(zip(found.query.found.names, found.results["market1501"].first_hits.tolist(), strict=True))
+    assert first.to_dict() == expected
+    same_identity = table["match"].to_numpy()
+    assert not (table["query_camera"] == table["camera"])[same_identity].any()
+    assert (table.groupby("query")["distance"].diff().dropna() >= 0).all()
+    assert (table.groupby("query")["rank"].diff().dropna() == 1).all()
+    cmc = cmc_table(found)
+    assert list(cmc.columns) == ["rank", "course", "market1501"]
+    assert cmc["market1501"].tolist() == [(first <= rank).mean() for rank in cmc["rank"]]
+
+
+def test_the_untrained_network_is_measured_as_the_trained_one():
+    trained = retrieve(GALLERY, GALLERY, SETTINGS)
+    assert untrained_figures(GALLERY, trained, SETTINGS)["market1501"] == scores(trained.summary())
+    other = images([1, 2, 3, 4] * 8 + [0] * 5 + [-1] * 3, [0.9] * 40, 5)  # its own junk does not count
+    assert untrained_figures(other, trained, SETTINGS)["market1501"] == {
+        key: value
+        for key, value in evaluate_retrieval(
+            other.gallery,
+            other.gallery,
+            ProductDistance(0.1),
+            MARKET1501,
+            kept=trained.kept,
+            self_index=torch.arange(40),
+        )
+        .summary()
+        .items()
+        if key in FIGURES
+    }
 
 
 def test_histograms_have_every_figure():

@@ -81,9 +81,9 @@ def test_blocks_change_nothing_and_protocols_apply(monkeypatch):
             in_parts.query, in_parts.gallery, in_parts, protocol, kept=kept, self_index=itself, block=11
         )
         for q in (0, 13, 59):
-            ranks, matches = result.of_query(q)
-            assert set(matches.tolist()) <= set(kept.nonzero().flatten().tolist())
-            assert ranks.tolist() == sorted(ranks.tolist())
+            part = slice(*result.offsets[q : q + 2].tolist())
+            assert set(result.matches[part].tolist()) <= set(kept.nonzero().flatten().tolist())
+            assert result.ranks[part].tolist() == sorted(result.ranks[part].tolist())
     nearest = top_k(at_once.query, at_once.gallery, at_once, COURSE, 5)
     assert torch.equal(nearest.indices, matrix.argsort(dim=1, stable=True)[:, :5])
 

@@ -16,7 +16,8 @@ import pytest
 
 from bruna.errors import BrunaError
 from bruna.tracking.execution import Execution, alive, process_identity
-from bruna.tracking.mlflow_run import EXPERIMENT, MlflowTracker, stage_run
+from bruna.tracking.mlflow_run import EXPERIMENT, stage_run
+from bruna.tracking.mlflow_tracker import MlflowTracker
 from bruna.tracking.protocol import NullTracker, Tracker
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of mlflow's own imports
@@ -120,8 +121,6 @@ def test_stages_of_an_execution_are_children_of_one_parent(root: Path) -> None:
 
 
 def test_everything_a_tracker_takes_is_in_the_run(root: Path) -> None:
-    from matplotlib.figure import Figure
-
     (root / "page.txt").write_text("page")
     with stage_run(
         root, "evaluate", Execution("a", "a"), params={}, inputs={"data": "0" * 32}, outputs={}, tags={"x": "y"}
@@ -129,10 +128,8 @@ def test_everything_a_tracker_takes_is_in_the_run(root: Path) -> None:
         tracker.metrics({"loss/total": 2.0}, step=1)
         tracker.metrics({"loss/total": 1.0}, step=2)
         tracker.metrics({f"many/{i}": float(i) for i in range(1200)})
-        tracker.figure(Figure(), "figures/curves.png")
         tracker.file(root / "page.txt", "report")
         tracker.table(pd.DataFrame({"attribute": ["age"], "accuracy": [0.5]}), "tables/table1.json")
-        tracker.dataset(pd.DataFrame({"identity": [1, 2]}), "train", "1" * 32)
         tracker.tags({"note": "n"})
         tracker.summary({"market1501": {"map": 0.5, "recall@1": 1}, "protocol": "paper"})
     client = client_of(root)
@@ -143,13 +140,9 @@ def test_everything_a_tracker_takes_is_in_the_run(root: Path) -> None:
     assert run.data.metrics["market1501/map"] == 0.5
     assert run.data.metrics["market1501/recall_1"] == 1.0
     assert run.data.tags["note"] == "n" and run.data.tags["x"] == "y"
-    assert {(d.dataset.name, d.dataset.digest) for d in run.inputs.dataset_inputs} == {
-        ("data", "0" * 32),
-        ("train", "1" * 32),
-    }
+    assert [(d.dataset.name, d.dataset.digest) for d in run.inputs.dataset_inputs] == [("data", "0" * 32)]
     artifacts = root / "mlartifacts" / tracker.run_id / "artifacts"
     assert (artifacts / "report" / "page.txt").read_text() == "page"
-    assert (artifacts / "figures" / "curves.png").exists()
     assert json.loads((artifacts / "summary.json").read_text()) == {"market1501/map": 0.5, "market1501/recall_1": 1}
     assert client.get_run(tracker.parent_id).data.metrics["evaluate/market1501/map"] == 0.5
 
@@ -223,7 +216,7 @@ def test_inputs_are_linked_to_the_runs_that_wrote_them(root: Path, capfd: pytest
     unet = run_stage(root, "train_unet", "first", inputs=table, outputs=net, summary={"iou": 0.5})
     run_stage(root, "train_unet", "other", inputs=table, outputs={"artifacts/unet.safetensors": "c" * 32})
     # A later execution in which only `evaluate` runs, because DVC restored the rest.
-    run_stage(root, "evaluate", "second", inputs=net, gather=True, summary={"map": 0.75})
+    run_stage(root, "evaluate", "second", inputs=net, summary={"map": 0.75})
     runs = runs_of(root)
     assert runs["evaluate"].data.tags["bruna.producer.artifacts/unet.safetensors"] == unet
     assert client_of(root).get_run(unet).data.tags["bruna.producer.artifacts/train.parquet"] == split
@@ -237,9 +230,66 @@ def test_of_equal_producers_the_one_of_this_execution_is_linked(root: Path) -> N
     table = {"artifacts/train.parquet": "a" * 32}
     own = run_stage(root, "split", "first", outputs=table)
     run_stage(root, "split", "second", outputs=table)
-    run_stage(root, "evaluate", "first", inputs=table, gather=True)
+    run_stage(root, "evaluate", "first", inputs=table)
     assert runs_of(root)["evaluate"].data.tags["bruna.producer.artifacts/train.parquet"] == own
     assert runs_of(root)["first"].data.tags["bruna.stage.split"] == own
+
+
+def test_what_a_linked_run_stands_on_is_linked_by_whichever_stage_comes_first(root: Path) -> None:
+    """Any stage of a later execution, and each only once: the next finds it there."""
+    table, net = {"artifacts/train.parquet": "a" * 32}, {"artifacts/unet": "b" * 32}
+    split = run_stage(root, "split", "first", outputs=table, summary={"people": 3})
+    unet = run_stage(root, "train_unet", "first", inputs=table, outputs=net)
+    run_stage(root, "segment", "second", inputs=net)
+    run_stage(root, "train_bruna", "second", inputs=table | net)
+    parent = runs_of(root)["second"]
+    assert (parent.data.tags["bruna.stage.split"], parent.data.tags["bruna.stage.train_unet"]) == (split, unet)
+    assert len(client_of(root).get_metric_history(parent.info.run_id, "split/people")) == 1
+
+
+def test_a_stage_that_was_run_here_stays_linked_whatever_older_runs_stand_on(root: Path) -> None:
+    table, net = {"artifacts/train.parquet": "a" * 32}, {"artifacts/unet": "b" * 32}
+    run_stage(root, "split", "first", outputs=table)
+    run_stage(root, "train_unet", "first", inputs=table, outputs=net)
+    own = run_stage(root, "split", "second", outputs=table)
+    run_stage(root, "segment", "second", inputs=net)  # stands on the U-Net, which stands on the first split
+    assert runs_of(root)["second"].data.tags["bruna.stage.split"] == own
+
+
+def test_a_picture_is_logged_to_the_run_that_it_shows(root: Path) -> None:
+    picture = root / "curves.png"
+    picture.write_bytes(b"1")
+    records, gone = {"artifacts/train_unet": "a" * 32}, {"artifacts/train_bruna": "b" * 32}
+    unet = run_stage(root, "train_unet", "first", outputs=records)
+    bruna = run_stage(root, "train_bruna", "first", outputs=gone)
+    for text in (b"1", b"2"):  # a second report puts its picture in the place of the first
+        picture.write_bytes(text)
+        with stage_run(
+            root, "report", Execution("e", "e"), params={}, inputs={**records, **gone, "data": "0"}, outputs={}, tags={}
+        ) as tracker:
+            assert tracker.producer("data") is None and tracker.producer("no input") is None
+            if text == b"1":
+                client_of(root).delete_run(bruna)  # while the report is being drawn
+            assert tracker.producer("artifacts/train_bruna") is None
+            shown = tracker.producer("artifacts/train_unet")
+            assert shown is not None and shown.run_id == unet
+            shown.file(picture, "figures")
+    client = client_of(root)
+    assert [file.path for file in client.list_artifacts(unet, "figures")] == ["figures/curves.png"]
+    assert Path(client.download_artifacts(unet, "figures/curves.png")).read_bytes() == b"2"
+    assert client.get_run(unet).info.status == "FINISHED"
+
+
+def test_a_producer_that_the_store_has_forgotten_is_passed_over(root: Path) -> None:
+    """`mlflow gc` removes deleted runs for good; other runs still name them."""
+    table, net = {"artifacts/train.parquet": "a" * 32}, {"artifacts/unet": "b" * 32}
+    split = run_stage(root, "split", "first", outputs=table)
+    run_stage(root, "train_unet", "first", inputs=table, outputs=net)
+    client = client_of(root)
+    client.delete_run(split)
+    client._tracking_client.store._hard_delete_run(split)
+    run_stage(root, "segment", "second", inputs=net)
+    assert "bruna.stage.split" not in runs_of(root)["second"].data.tags
 
 
 def test_four_processes_on_a_fresh_store(fresh: Path) -> None:
@@ -316,3 +366,4 @@ def test_execution() -> None:
 def test_both_trackers_are_trackers() -> None:
     trackers: list[Tracker] = [NullTracker(), MlflowTracker(None, "run", "parent", "stage")]
     trackers[0].metrics({"a": 1.0})
+    assert trackers[0].producer("artifacts/unet") is None

@@ -3,26 +3,26 @@
 import pytest
 import torch
 
-from bruna.losses import adversarial_regression_pairs
+from bruna.losses import adversarial_regression
 from bruna.models.adversary import Adversary
-from bruna.training.adversary import Prediction, judge, predict_distances, rows_of
+from bruna.training.adversary import Prediction, adversary_loss, predict_distances, rows_of
 from bruna.training.tuple_losses import TupleLosses, tuple_losses
 
-# A person at 0, 3, 6 and 9 on a line, strangers from 10 to 80.
-OWN = torch.tensor([[[0.0], [3.0], [6.0], [9.0]]])
-OTHERS = torch.tensor([[[10.0], [20.0], [30.0], [40.0], [50.0], [60.0], [70.0], [80.0]]])
-# The adversary takes the strangers at 30 and 80 for the nearest.
+# A person at 0, 3, 6 and 9 on a line, negatives from 10 to 80.
+ANCHORS = torch.tensor([[[0.0], [3.0], [6.0], [9.0]]])
+NEGATIVES = torch.tensor([[[10.0], [20.0], [30.0], [40.0], [50.0], [60.0], [70.0], [80.0]]])
+# The adversary takes the negatives at 30 and 80 for the nearest.
 PREDICTED = torch.tensor([[9.0, 8.0, 1.0, 7.0, 6.0, 5.0, 4.0, 2.0]], requires_grad=True)
 
 
-def _judged(found: TupleLosses, predicted: torch.Tensor, rule: str) -> torch.Tensor:
-    """L_adv where only the strangers' distances count."""
-    said = Prediction(predicted, torch.empty(0), torch.empty(0))
-    return judge(Adversary(), said, found, torch.empty(0), rule)
+def _paper_loss(found: TupleLosses, predicted: torch.Tensor) -> torch.Tensor:
+    """L_adv of the paper, where only the negatives' distances count."""
+    prediction = Prediction(predicted, torch.empty(0), torch.empty(0))
+    return adversary_loss(Adversary(), prediction, found, torch.empty(0), "paper")
 
 
 def test_the_paper_s_losses_by_hand() -> None:
-    found = tuple_losses(OWN, OTHERS, PREDICTED, margin=60.0)
+    found = tuple_losses(ANCHORS, NEGATIVES, PREDICTED, margin=60.0)
     # Centroids of the other three: 6, 5, 4, 3; distances 6, 2, 2, 6; d_same = 4.
     # Distances to 30: 30, 27, 24, 21; to 80: 80, 77, 74, 71; d_diff = (25.5 + 75.5) / 2 = 50.5.
     assert found.triplet.item() == pytest.approx(4 + 60 - 50.5)
@@ -32,51 +32,39 @@ def test_the_paper_s_losses_by_hand() -> None:
     # The nearest are 10 and 20: (10 + 7 + 4 + 1) / 4 and 15.5.
     assert found.distances["hardest_person_distance"].item() == pytest.approx((5.5 + 15.5) / 2)
     # Bruna is right on both: -d_pred of 1 and 2.
-    assert found.picked.tolist() == [[2, 7]] and found.correct.tolist() == [[1, 1]]
-    assert _judged(found, PREDICTED, "paper").item() == pytest.approx(-1.5)
+    assert found.mined.tolist() == [[2, 7]] and found.correct.tolist() == [[1, 1]]
+    assert _paper_loss(found, PREDICTED).item() == pytest.approx(-1.5)
 
 
-def test_regression_takes_the_distances_from_the_first_image() -> None:
-    found = tuple_losses(OWN, OTHERS, PREDICTED, margin=60.0)
-    true = [10, 20, 30, 40, 50, 60, 70, 80]
-    expected = sum((t - p) ** 2 for t, p in zip(true, PREDICTED[0].tolist(), strict=True)) / 8
-    assert _judged(found, PREDICTED, "regression").item() == pytest.approx(expected)
-
-
-def test_the_paper_s_adversary_is_rewarded_for_strangers_who_fool_bruna() -> None:
+def test_the_paper_s_adversary_is_rewarded_for_negatives_that_fool_bruna() -> None:
     near = torch.tensor([[[4.0], [20.0], [30.0], [40.0], [50.0], [60.0], [70.0], [80.0]]])
     guess = torch.tensor([[1.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 2.0]])
-    found = tuple_losses(OWN, near, guess, margin=60.0)
-    # The stranger at 4 is 4, 1, 2 and 5 from the person, 3 on average, nearer than d_same = 4: Bruna is wrong there.
+    found = tuple_losses(ANCHORS, near, guess, margin=60.0)
+    # The negative at 4 is 4, 1, 2 and 5 from the person, 3 on average, nearer than d_same = 4: Bruna is wrong there.
     assert found.correct.tolist() == [[0, 1]]
-    assert _judged(found, guess, "paper").item() == pytest.approx((1 - 2) / 2)
+    assert _paper_loss(found, guess).item() == pytest.approx((1 - 2) / 2)
 
 
 def test_unit_regression_takes_every_pair_that_the_adversary_saw() -> None:
     adversary, metric = Adversary(unit=True), torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
     seen, features = torch.tensor([0, 2, 4]), torch.eye(3, 576)
-    found = tuple_losses(OWN, OTHERS, PREDICTED, margin=60.0)
-    judged = judge(adversary, Prediction(PREDICTED, features, seen), found, metric, "unit_regression")
-    expected = adversarial_regression_pairs(2 - 2 * torch.eye(3), metric[seen])  # unit vectors at right angles
-    assert judged.item() == pytest.approx(expected.item())
+    found = tuple_losses(ANCHORS, NEGATIVES, PREDICTED, margin=60.0)
+    loss = adversary_loss(adversary, Prediction(PREDICTED, features, seen), found, metric, "unit_regression")
+    expected = adversarial_regression(2 - 2 * torch.eye(3), metric[seen])  # unit vectors at right angles
+    assert loss.item() == pytest.approx(expected.item())
 
 
-@pytest.mark.parametrize(("picks", "expected"), [("random", 15 - 4.5), ("hardest", 10.5), ("adversary", 50.5)])
-def test_who_picks(picks: str, expected: float) -> None:
-    found = tuple_losses(OWN, OTHERS, PREDICTED, margin=60.0, picks=picks)
+@pytest.mark.parametrize(("mining", "expected"), [("random", 15 - 4.5), ("hardest", 10.5), ("adversary", 50.5)])
+def test_what_is_mined(mining: str, expected: float) -> None:
+    found = tuple_losses(ANCHORS, NEGATIVES, PREDICTED, margin=60.0, mining=mining)
     assert found.distances["different_person_distance"].item() == pytest.approx(expected)
 
 
-def test_instances_are_all_six_pairs() -> None:
-    found = tuple_losses(OWN, OTHERS, PREDICTED, margin=60.0, positives="instances")
-    assert found.distances["same_person_distance"].item() == pytest.approx((3 + 6 + 9 + 3 + 6 + 3) / 6)
-
-
 def test_gradients_reach_their_own_network_only() -> None:
-    own = OWN.clone().requires_grad_()
+    own = ANCHORS.clone().requires_grad_()
     guess = PREDICTED.detach().clone().requires_grad_()
-    found = tuple_losses(own, OTHERS, guess, margin=60.0)
-    _judged(found, guess, "regression").backward()  # type: ignore[no-untyped-call]
+    found = tuple_losses(own, NEGATIVES, guess, margin=60.0)
+    _paper_loss(found, guess).backward()  # type: ignore[no-untyped-call]
     assert own.grad is None and guess.grad is not None
     guess.grad = None
     found.triplet.backward()  # type: ignore[no-untyped-call]
@@ -104,7 +92,7 @@ def test_the_adversary_sees_each_image_once_and_compares_the_right_ones() -> Non
     first, others = torch.tensor([0, 4]), torch.tensor([[4, 5], [0, 1]])
     adversary = _Mean()
     found = predict_distances(adversary, images, first, others)  # type: ignore[arg-type]
-    assert found.strangers.tolist() == [[16.0, 25.0], [16.0, 9.0]]
+    assert found.distances.tolist() == [[16.0, 25.0], [16.0, 9.0]]
     assert found.seen.tolist() == [0, 1, 4, 5]
     assert adversary.pairwise(found.features)[0].tolist() == [0.0, 1.0, 16.0, 25.0]
     assert adversary.shown == 4
@@ -117,6 +105,6 @@ def test_rows_of_takes_positions_of_any_shape() -> None:
 
 
 def test_leave_one_out_is_scale_free_of_order() -> None:
-    shuffled = OWN[:, [2, 0, 3, 1]]
-    found = tuple_losses(shuffled, OTHERS, PREDICTED, margin=0.0)
+    shuffled = ANCHORS[:, [2, 0, 3, 1]]
+    found = tuple_losses(shuffled, NEGATIVES, PREDICTED, margin=0.0)
     assert found.triplet.item() == pytest.approx(4)

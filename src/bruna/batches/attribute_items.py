@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bruna.batches.seeds import numpy_generator
+from bruna.batches.seeds import numpy_generator, step_generator
 from bruna.dataset.attributes import UNKNOWN
 
 ZOOM = (0.1, 0.3)
 """Sides of a junk crop as a share of the image's: 1% to 9% of the area, so that it never shows a person."""
+MEASURED_JUNK_EVERY = 10
+"""When Task 1 is measured, every tenth image also appears as junk, zoomed into by a fixed draw."""
 CAMERA_CLASSES = (4, 6)
 """The cameras that Task 1 learns to tell from all others."""
 
@@ -83,16 +85,35 @@ def weak_images(
 
 
 def zoom_junk(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Zoom each image into a random small part of itself, at full size: no whole person is left to see.
+    """Zoom each image into a random small part of itself; see `zoom`.
 
     Args:
         images: B x 3 x H x W, uint8, on any device.
         generator: a CPU generator; a draw of side (see `ZOOM`) and place for each image.
+    """
+    return zoom(images, torch.rand(len(images), 3, generator=generator))
+
+
+def measured_draws(count: int, seed: int) -> Tensor:
+    """The draws of the `count` zooms of one side of the split that are measured as junk: count x 3, see `zoom`.
+
+    Args:
+        count: how many images are zoomed into: every `MEASURED_JUNK_EVERY`-th, from the first on.
+        seed: `train_attributes.seed`.
+    """
+    return torch.rand(count, 3, generator=step_generator(seed, "measured_junk"))
+
+
+def zoom(images: Tensor, draws: Tensor) -> Tensor:
+    """Zoom each image into a small part of itself, at full size: no whole person is left to see.
+
+    Args:
+        images: B x 3 x H x W, uint8, on any device.
+        draws: B x 3, uniform from 0 to 1: side (see `ZOOM`), and place across and down.
 
     Returns:
         B x 3 x H x W, uint8, on the same device.
     """
-    draws = torch.rand(len(images), 3, generator=generator)
     side = ZOOM[0] + (ZOOM[1] - ZOOM[0]) * draws[:, :1]
     centre = (2 * draws[:, 1:] - 1) * (1 - side)  # in -1..1 coordinates, such that the crop stays inside
     matrix = torch.cat([torch.diag_embed(side.expand(-1, 2)), centre[:, :, None]], dim=2).to(images.device)

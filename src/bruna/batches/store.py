@@ -151,3 +151,10 @@ def decode_image(encoded: bytes, size: tuple[int, int], kind: Kind) -> npt.NDArr
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     pixels = np.asarray(image)
     return pixels.transpose(2, 0, 1) if kind == "rgb" else pixels[None]
+
+
+def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """A PNG of H x W (grey) or H x W x 3 pixels, uint8."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

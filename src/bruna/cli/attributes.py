@@ -9,16 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from bruna.cli.shared import ARTIFACTS, PARAMS
+from bruna.dataset.attributes import ATTRIBUTES
 from bruna.errors import BrunaError
 
 if TYPE_CHECKING:
     import torch
 
-    from bruna.evaluation.attributes import Answer
-    from bruna.inference.describe import Models
+    from bruna.inference.described import Described, Settings
+    from bruna.inference.describer import Describer
 
-PARAMS = Path("params.yaml")
-ARTIFACTS = Path("artifacts")
+PROBABILITY_COLUMNS: tuple[str, ...] = (
+    "id",
+    *(
+        f"{attribute.name}_{value}"
+        for attribute in ATTRIBUTES
+        for value in (attribute.values[1:] if attribute.binary else attribute.values)
+    ),
+    "junk",
+)
+"""Header of the probability file: of a binary attribute the probability of its second value."""
 _SHOWN = 20
 """Rejected images in the closing table; the list on stderr and the file have them all."""
 
@@ -32,21 +42,22 @@ def attributes(
     rejected: Annotated[
         Path | None, typer.Option(help="Write the images without a prediction and the reasons into this CSV file.")
     ] = None,
-    by: Annotated[
+    from_: Annotated[
         Literal["task1", "bruna", "both"] | None,
         typer.Option(
-            help="Whose word counts: Task 1's network, the attribute head of Bruna, or the mean of the two; "
-            "default: params.yaml.",
+            "--from",
+            help="The network that predicts: Task 1's, the attribute head of Bruna, or the mean of the two; default: "
+            "params.yaml.",
         ),
     ] = None,
-    sightings: Annotated[
-        int | None,
+    neighbors: Annotated[
+        int,
         typer.Option(
             min=1,
             help="Average over so many images: each and those of the given that Bruna finds nearest to it, mostly "
-            "other pictures of the person, if the images hold many of each; default: 1, each alone.",
+            "other pictures of the person, if the images hold many of each. 1 takes each image alone.",
         ),
-    ] = None,
+    ] = 1,
     keep_junk: Annotated[bool, typer.Option("--keep-junk", help="Predict what Task 1 takes for junk too.")] = False,
     models: Annotated[Path, typer.Option(help="Where the trained models lie.")] = ARTIFACTS,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: params.yaml.")] = None,
@@ -61,7 +72,7 @@ def attributes(
     \b
       bruna attributes crops/ -o attributes.csv
       bruna attributes a.jpg b.png --probabilities probabilities.csv
-      bruna attributes crops/ --by both --sightings 8
+      bruna attributes crops/ --from both --neighbors 8
       bruna attributes crops/ --keep-junk --models other/artifacts
     """
     from bruna.params import read_params
@@ -69,53 +80,69 @@ def attributes(
 
     params = read_params(PARAMS)
     limit_instructions(params.runtime.instructions)
-    from bruna.evaluation.attributes import Answer
     from bruna.evaluation.submission import CLASSIFICATION_COLUMNS, classification_rows
-    from bruna.inference.attributes import load_attribute_network
-    from bruna.inference.image_files import PROBABILITY_COLUMNS, find_images, predict_attributes, probability_rows
+    from bruna.inference.described import Settings
+    from bruna.inference.images import files_by_id
 
-    found = find_images(images)
+    files = files_by_id(images)
+    settings = Settings.of(params.evaluate.model_dump() | ({"attributes_from": from_} if from_ else {}))
     chosen = prepare_torch(device or params.runtime.device, params.runtime.threads)
-    settings = params.evaluate
-    answer = Answer(by or settings.attributes_by, sightings or 1)
-    every = _all_models(models, chosen, answer) if answer.needs_bruna else None
-    predictions = predict_attributes(
-        found,
-        every.attributes if every else load_attribute_network(models / "attributes", chosen),
-        chosen,
-        batch_size=settings.batch_size,
-        answer=answer,
-        models=every,
-        flip=settings.flip,
-        junk_threshold=None if keep_junk else settings.junk_threshold,
+    found = _load(models, chosen, settings, neighbors).describe(
+        list(files.values()),
+        names=list(files),
+        neighbors=neighbors,
+        masks=False,
+        skip_unreadable=True,
+        progress="attributes",
     )
-    left_out = [(str(image.path), image.reason) for image in predictions.rejected]
+    kept = found.junk < (float("inf") if keep_junk else settings.junk_threshold)
+    left_out = [(str(files[image.name]), image.reason) for image in found.rejected]
+    left_out += [
+        (str(files[name]), f"Task 1 takes it for junk (probability {junk:.2f})")
+        for name, junk, fine in zip(found.names, found.junk, kept, strict=True)
+        if not fine
+    ]
     for path, reason in left_out:
         print(f"left out: {path}: {reason}", file=sys.stderr)
     if rejected is not None:
         _write_csv(rejected, ("path", "reason"), left_out)
-    if probabilities is not None and predictions.read_ids:
-        _write_csv(probabilities, PROBABILITY_COLUMNS, probability_rows(predictions))
-    if not predictions.ids:
+    if probabilities is not None and len(found):
+        _write_csv(probabilities, PROBABILITY_COLUMNS, _probability_rows(found))
+    if not kept.any():
         raise BrunaError(
-            f"none of the {len(found):,} images could be predicted, so {output} was not written. The reasons stand "
+            f"none of the {len(files):,} images could be predicted, so {output} was not written. The reasons stand "
             "above; --keep-junk predicts what Task 1 takes for junk."
         )
-    _write_csv(output, CLASSIFICATION_COLUMNS, classification_rows(predictions.ids, predictions.codes.tolist()))
-    _show(len(predictions.ids), left_out)
+    names = [name for name, fine in zip(found.names, kept, strict=True) if fine]
+    codes = found.attribute_codes()[kept]
+    _write_csv(output, CLASSIFICATION_COLUMNS, classification_rows(names, codes.tolist()))
+    _show(len(names), left_out)
     typer.echo(f"Written to {', '.join(str(path) for path in (output, probabilities, rejected) if path is not None)}")
 
 
-def _all_models(folder: Path, device: "torch.device", answer: "Answer") -> "Models":
-    from bruna.inference.describe import Models
+def _load(folder: Path, device: "torch.device", settings: "Settings", neighbors: int) -> "Describer":
+    """Task 1's network alone where it is enough, otherwise all of them."""
+    from bruna.inference.described import needs_bruna
+    from bruna.inference.describer import load
 
+    if not needs_bruna(settings.attributes_from, neighbors):
+        return load(folder, device, settings=settings, bruna=False)
     try:
-        return Models.load(folder, device)
+        return load(folder, device, settings=settings)
     except BrunaError as error:
         raise BrunaError(
-            f"{error} Attributes by {answer.by} over {answer.sightings} image(s) need Bruna too; `--by task1 "
-            "--sightings 1` needs Task 1's network alone."
+            f"{error} Attributes from {settings.attributes_from} over {neighbors} image(s) need Bruna too; `--from "
+            "task1 --neighbors 1` needs Task 1's network alone."
         ) from None
+
+
+def _probability_rows(found: "Described") -> list[list[str]]:
+    """Rows under `PROBABILITY_COLUMNS`, four decimals, of all images that could be read."""
+    values = found.attribute_probabilities().tolist()
+    return [
+        [name, *(f"{value:.4f}" for value in [*row, junk])]
+        for name, row, junk in zip(found.names, values, found.junk.tolist(), strict=True)
+    ]
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bruna.dataset.annotations import Annotations
+from bruna.dataset.attributes import ATTRIBUTES
 from bruna.dataset.filenames import LABELLED, MASK_PAIR, UNLABELLED_SUBSETS
 from bruna.dataset.tables import attribute_columns
 from bruna.errors import BrunaError
@@ -20,7 +21,7 @@ from bruna.progress import track
 ROW_GROUP = 2048
 """Rows held in memory and written at a time: about 6 MB of Market-1501 images."""
 TEST_SUBSETS: tuple[str, ...] = (*LABELLED[1:], *UNLABELLED_SUBSETS)
-_NOBODY = Annotations(np.empty(0, dtype=np.int64), np.empty((0, 12), dtype=np.int64))
+_NOBODY = Annotations(np.empty(0, dtype=np.int64), np.empty((0, len(ATTRIBUTES)), dtype=np.int64))
 
 
 def pack_tables(

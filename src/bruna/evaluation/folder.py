@@ -14,8 +14,10 @@ from bruna.dataset.packing import write_images
 from bruna.dataset.tables import read_table
 from bruna.dataset.validation import validate_dataset
 from bruna.evaluation.attributes import all_figures
+from bruna.evaluation.labelled import describe_table
 from bruna.evaluation.retrieval import retrieve
-from bruna.inference.describe import Models, describe
+from bruna.inference.described import Settings
+from bruna.inference.describer import load
 from bruna.params import Params
 
 
@@ -35,15 +37,16 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
         `retrieval.<course|market1501>.<map|rank1|rank5|rank10|minp|queries|left_out>`, with the junk filter as
         the parameters say and below `retrieval.unfiltered` without it; the same below
         `retrieval.variants.<features_only|no_flip|reranked>` with that one thing changed; and
-        `attributes.<name>.<accuracy|precision|recall|majority|chance>` for the twelve attributes as Task 1 says them,
-        `attributes_bruna` as Bruna's attribute head does, `attributes_both` by the mean of their probabilities,
-        `attributes_answered` as `evaluate.attributes_by` and `evaluate.attributes_sightings` say;
-        `attribute_means.<who answers>.<accuracy|recall>` of all of them.
+        `attributes.<name>.<accuracy|precision|recall|majority|chance>` for the twelve attributes as Task 1's network
+        predicts them, `attributes_bruna` as Bruna's attribute head does, `attributes_both` by the mean of their
+        probabilities, `attributes_answered` as `evaluate.attributes_from` and `evaluate.attribute_neighbors` say;
+        `attribute_means.<which of these>.<accuracy|recall>` of all of them.
 
     Raises:
         BrunaError: the folder does not pass the validation, a model is missing, or no query has a match.
     """
-    loaded = Models.load(models, device)
+    settings = params.evaluate
+    people = load(models, device, settings=Settings.of(settings.model_dump()))
     found = validate_dataset(folder, params.validate_)
     annotations = read_annotations(folder / "annotations_train.csv")
     manifest = found.manifest
@@ -51,14 +54,13 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
         packed = Path(scratch) / "people.parquet"
         write_images(folder, manifest[manifest["subset"] == LABELLED[0]], annotations, packed)
         table = read_table(packed)
-    settings = params.evaluate
-    people = describe(table, None, loaded, settings.batch_size, folder.name, flip=settings.flip)
+    images = describe_table(people, table, None, folder.name)
     return {
         "images": len(table),
         "identities": int(table["identity"].nunique()),
         "images_trained_on": _trained_on(table, models / "split" / "train.parquet"),
-        "retrieval": retrieve(people, people, settings).summary(),
-        **all_figures(people, settings),
+        "retrieval": retrieve(images, images, settings).summary(),
+        **all_figures(images, settings),
     }
 
 

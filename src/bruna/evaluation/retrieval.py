@@ -1,4 +1,4 @@
-"""Galleries ranked by what trained models say of them: the main figures, what each part adds, a plain baseline."""
+"""Galleries ranked by trained networks: the main figures, what each part adds, plain baselines."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +10,20 @@ from torch import Tensor
 
 from bruna.batches.store import ImageStore
 from bruna.dataset.identities import DISTRACTOR, JUNK
-from bruna.inference.describe import Described
+from bruna.evaluation.labelled import LabelledImages
 from bruna.params import Evaluate
 from bruna.retrieval.distances import Distance, Euclidean, ProductDistance
 from bruna.retrieval.gallery import Gallery
 from bruna.retrieval.protocols import COURSE, MARKET1501
-from bruna.retrieval.ranking import Nearest, evaluate_retrieval, top_k
+from bruna.retrieval.ranking import Nearest, evaluate_protocols, top_k
 from bruna.retrieval.reranking import rerank
 from bruna.retrieval.results import RetrievalResults
 
-PROTOCOLS = (COURSE, MARKET1501)
 FIGURES = ("map", "rank1", "rank5", "rank10", "minp")
 """The figures of a ranking, as `RetrievalResults.summary` names them."""
+RANKED = 50
+"""Gallery images that are kept of each query, nearest first; `report.rank_list_length` may show no more."""
+_CMC_DEPTH = 20
 _DECODED_AT_ONCE = 4096
 """Images decoded at a time, so that memory grows by histograms only."""
 
@@ -40,12 +42,12 @@ class Retrieval:
         unfiltered: without the junk filter.
         variants: one thing changed from `results`: `features_only`, the distance without its attribute factor;
             `no_flip`, without mirror images (where they are in use); `reranked` (where it is asked for).
-        nearest: the first images of each query under the Market-1501 protocol, for pictures.
+        nearest: the first `RANKED` images of each query under the Market-1501 protocol.
         kept: booleans over the gallery, False where the junk filter left an image out.
     """
 
-    query: Described
-    gallery: Described
+    query: LabelledImages
+    gallery: LabelledImages
     results: Ranked
     unfiltered: Ranked
     variants: dict[str, Ranked]
@@ -70,6 +72,11 @@ def _summaries(found: Ranked) -> dict[str, dict[str, float]]:
     return {name: dict(result.summary()) for name, result in found.items()}
 
 
+def figures_of(found: Ranked) -> dict[str, dict[str, float]]:
+    """`FIGURES` by the name of the protocol: what is told of a baseline."""
+    return {name: {key: float(values[key]) for key in FIGURES} for name, values in _summaries(found).items()}
+
+
 def _contents(identities: Tensor) -> dict[str, int]:
     """How many images show a labelled person, a distractor and junk; a labelled person in junk's place is a loss."""
     return {
@@ -79,58 +86,99 @@ def _contents(identities: Tensor) -> dict[str, int]:
     }
 
 
-def ranked(query: Gallery, gallery: Gallery, distance: Distance, kept: Tensor | None, itself: Tensor | None) -> Ranked:
-    """Rank a gallery under both protocols; see `evaluate_retrieval` for the arguments."""
-    return {
-        protocol.name: evaluate_retrieval(query, gallery, distance, protocol, kept=kept, self_index=itself)
-        for protocol in PROTOCOLS
-    }
-
-
-def retrieve(query: Described, gallery: Described, params: Evaluate) -> Retrieval:
-    """Rank a gallery by the paper's distance, d(ft) (0.1 + d(att)), under both protocols (section 3.2.1)."""
+def retrieve(query: LabelledImages, gallery: LabelledImages, params: Evaluate) -> Retrieval:
+    """Rank a gallery by the paper's distance, d(ft) (0.1 + d(att)), under every protocol (section 3.2.1)."""
     distance = ProductDistance(params.attribute_offset)
     itself = torch.arange(len(query.gallery)) if query is gallery else None
-    everything = torch.ones(len(gallery.gallery), dtype=torch.bool)
-    kept = gallery.junk < params.junk_threshold if params.filter_junk else everything
+    kept = _kept(gallery, params)
     sets = query.gallery, gallery.gallery
 
-    results = ranked(*sets, distance, kept, itself)
-    variants = {"features_only": ranked(*sets, Euclidean(), kept, itself)}
+    def ranked(query: Gallery, gallery: Gallery, distance: Distance, kept: Tensor | None = kept) -> Ranked:
+        return evaluate_protocols(query, gallery, distance, kept=kept, self_index=itself)
+
+    results = ranked(*sets, distance)
+    variants = {"features_only": ranked(*sets, Euclidean())}
     if query.plain is not query.gallery:
-        variants["no_flip"] = ranked(query.plain, gallery.plain, distance, kept, itself)
+        variants["no_flip"] = ranked(query.plain, gallery.plain, distance)
     if params.rerank:
         again = rerank(
             *sets, distance, self_index=itself, k1=params.rerank_k1, k2=params.rerank_k2, share=params.rerank_lambda
         )
-        variants["reranked"] = ranked(again.query, again.gallery, again, kept, itself)
-    nearest = top_k(
-        *sets, distance, MARKET1501, min(params.rank_list_length, len(gallery.gallery)), kept=kept, self_index=itself
-    )
-    unfiltered = results if bool(kept.all()) else ranked(*sets, distance, everything, itself)
+        variants["reranked"] = ranked(again.query, again.gallery, again)
+    nearest = top_k(*sets, distance, MARKET1501, min(RANKED, len(kept)), kept=kept, self_index=itself)
+    unfiltered = results if bool(kept.all()) else ranked(*sets, distance, None)
     return Retrieval(query, gallery, results, unfiltered, variants, nearest, kept)
 
 
-def nearest_unlabelled(query: Described, gallery: Described, params: Evaluate) -> Nearest:
+def _kept(gallery: LabelledImages, params: Evaluate) -> Tensor:
+    """Booleans over the gallery, False where the junk filter leaves an image out."""
+    if not params.filter_junk:
+        return torch.ones(len(gallery.gallery), dtype=torch.bool)
+    return torch.from_numpy(gallery.found.junk) < params.junk_threshold
+
+
+def nearest_unlabelled(query: LabelledImages, gallery: LabelledImages, params: Evaluate) -> Nearest:
     """The first `reid_test_length` gallery images of every unlabelled query, junk left out, best first."""
-    kept = gallery.junk < params.junk_threshold if params.filter_junk else None
     return top_k(
         query.gallery,
         gallery.gallery,
         ProductDistance(params.attribute_offset),
         COURSE,
         min(params.reid_test_length, len(gallery.gallery)),
-        kept=kept,
+        kept=_kept(gallery, params),
     )
 
 
 def per_query(retrieval: Retrieval) -> pd.DataFrame:
     """One row a query: average precision and rank of the first hit under each protocol, worst first."""
-    table = pd.DataFrame({"path": retrieval.query.paths, "identity": retrieval.query.gallery.identities.numpy()})
+    identities = retrieval.query.gallery.identities.numpy()
+    table = pd.DataFrame({"path": retrieval.query.found.names, "identity": identities})
     for name, result in retrieval.results.items():
         table[f"{name}_ap"] = result.average_precisions.numpy()
         table[f"{name}_first_hit"] = result.first_hits.numpy()
     return table.sort_values([f"{MARKET1501.name}_ap", "path"], ignore_index=True)
+
+
+def cmc_table(retrieval: Retrieval) -> pd.DataFrame:
+    """Columns rank (1 to 20, or to the size of the gallery) and, for each protocol, the share of queries matched."""
+    depths = list(range(1, min(_CMC_DEPTH, len(retrieval.kept)) + 1))
+    return pd.DataFrame({"rank": depths, **{name: result.cmc(depths) for name, result in retrieval.results.items()}})
+
+
+def ranked_table(retrieval: Retrieval) -> pd.DataFrame:
+    """The nearest gallery images of every query under the Market-1501 protocol, junk left out.
+
+    Returns:
+        Columns query, query_camera, rank (from 1), path, camera, distance, match (whether both show one identity); the
+        queries in their order, each with its nearest images first.
+    """
+    query, gallery = retrieval.query.gallery, retrieval.gallery.gallery
+    rows, columns = (retrieval.nearest.indices >= 0).nonzero(as_tuple=True)
+    images = retrieval.nearest.indices[rows, columns]
+    return pd.DataFrame(
+        {
+            "query": np.array(retrieval.query.found.names, dtype=object)[rows],
+            "query_camera": query.cameras[rows].numpy(),
+            "rank": columns.numpy() + 1,
+            "path": np.array(retrieval.gallery.found.names, dtype=object)[images],
+            "camera": gallery.cameras[images].numpy(),
+            "distance": retrieval.nearest.distances[rows, columns].numpy(),
+            "match": (query.identities[rows] == gallery.identities[images]).numpy(),
+        }
+    )
+
+
+def untrained_figures(images: LabelledImages, trained: Retrieval, params: Evaluate) -> dict[str, dict[str, float]]:
+    """The main figures of another network on a set where every image is query and gallery.
+
+    Args:
+        images: the set as that network sees it.
+        trained: the ranking of the same set by the trained one, whose junk filter counts here too.
+        params: the group `evaluate`.
+    """
+    gallery, distance = images.gallery, ProductDistance(params.attribute_offset)
+    itself = torch.arange(len(gallery))
+    return figures_of(evaluate_protocols(gallery, gallery, distance, kept=trained.kept, self_index=itself))
 
 
 STRIPES, BINS = 6, 8
@@ -162,8 +210,6 @@ def color_histograms(table: pd.DataFrame, size: tuple[int, int]) -> Gallery:
 
 
 def histogram_figures(table: pd.DataFrame, size: tuple[int, int]) -> dict[str, dict[str, float]]:
-    """MAP, CMC and mINP of colour histograms under both protocols, every image both query and gallery."""
+    """MAP, CMC and mINP of colour histograms under every protocol, every image both query and gallery."""
     gallery = color_histograms(table, size)
-    itself = torch.arange(len(gallery))
-    found = ranked(gallery, gallery, Euclidean(), None, itself)
-    return {name: {key: float(result.summary()[key]) for key in FIGURES} for name, result in found.items()}
+    return figures_of(evaluate_protocols(gallery, gallery, Euclidean(), self_index=torch.arange(len(gallery))))

@@ -1,5 +1,6 @@
 """Task 1's network: loaded from a folder, run over many images."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,19 +13,38 @@ from bruna.models.attributes import AttributeNetwork
 from bruna.models.normalize import as_floats
 
 
-def load_attribute_network(folder: Path, device: torch.device) -> tuple[AttributeNetwork, tuple[int, int]]:
-    """Task 1's network and the height and width it sees."""
-    with rebuilding(folder) as settings:
-        model = AttributeNetwork(
-            settings["network"],
-            last_stride=settings["last_stride"],
-            pool=settings["pool"],
-            dropout=settings["dropout"],
-            flip_test=settings["flip_test"],
-        )
-        height, width = settings["image_size"]
-    load_weights(model, folder / "model.safetensors", device)
-    return model, (height, width)
+@dataclass(frozen=True)
+class AttributePredictor:
+    """The trained network of Task 1.
+
+    Attributes:
+        network: in evaluation mode, on `device`.
+        size: height and width it sees, pixels.
+        device: where it computes.
+    """
+
+    network: AttributeNetwork
+    size: tuple[int, int]
+    device: torch.device
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device) -> "AttributePredictor":
+        """Load `model.safetensors` and `settings.json`."""
+        with rebuilding(folder) as settings:
+            network = AttributeNetwork(
+                settings["network"],
+                last_stride=settings["last_stride"],
+                pool=settings["pool"],
+                dropout=settings["dropout"],
+                flip_test=settings["flip_test"],
+            )
+            height, width = settings["image_size"]
+        load_weights(network, folder / "model.safetensors", device)
+        return cls(network, (height, width), device)
+
+    def logits(self, pixels: Tensor, batch_size: int) -> Tensor:
+        """N x 35 float32 logits, on the CPU, of N x 3 x H x W uint8 images of `size`."""
+        return attribute_logits(self.network, ImageStore(pixels, self.device), batch_size)
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""The positions of a pass over many images, a batch at a time, with a progress bar where one is wanted."""
+"""A pass over many images: a block is decoded at a time, a batch goes through a network at a time."""
 
 from collections.abc import Iterator
 
@@ -7,8 +7,20 @@ from torch import Tensor
 
 from bruna.progress import track
 
+_BLOCK = 512
+"""Images decoded at a time, about, so that memory does not grow with the number of images."""
 
-def batches_of(count: int, batch_size: int, description: str | None) -> Iterator[Tensor]:
+
+def block_starts(count: int, batch_size: int) -> range:
+    """Where the blocks of `count` images start; the range's step is the size of a block.
+
+    A block is a whole number of batches, so that a batch holds the same images whatever the size of the blocks: the
+    last bits of a network's output depend on its batch.
+    """
+    return range(0, count, batch_size * max(1, _BLOCK // batch_size))
+
+
+def batches_of(count: int, batch_size: int, description: str | None = None) -> Iterator[Tensor]:
     """0 to `count` - 1 in tensors of `batch_size`; a `description` shows a progress bar of that name."""
     starts = range(0, count, batch_size)
     parts = (torch.arange(start, min(start + batch_size, count)) for start in starts)

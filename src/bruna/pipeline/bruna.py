@@ -1,99 +1,85 @@
-"""What `train_bruna` leaves: Bruna, the adversary, Figure 8's curves, Figure 6's hard examples."""
+"""What `train_bruna` keeps: Bruna before and after training, the adversary, the epochs, mined hard negatives."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
-from bruna.batches.store import ImageStore
 from bruna.batches.tuples import ANCHORS
+from bruna.dataset.tables import write_table
+from bruna.files import whole_folder
 from bruna.inference.saved_models import save_models
-from bruna.models.unet import UNet
+from bruna.nested import nested
 from bruna.params import TrainBruna
-from bruna.pipeline.common import keep_augmentation, keep_figure, keep_history, nested
-from bruna.report.figures import BRUNA_CURVES, curves
-from bruna.report.rank_list import HardExample, hard_examples
+from bruna.pipeline.common import write_epochs
 from bruna.tracking.protocol import Tracker
-from bruna.training.bruna import BrunaResult, train_bruna
+from bruna.training.adversary import HardNegatives
+from bruna.training.bruna import train_bruna
 from bruna.training.checkpoint import Checkpoints
-from bruna.training.tuple_losses import PICKED
 
 
-def train_and_keep(
+def train_and_save(
     tables: tuple[pd.DataFrame, pd.DataFrame],
     segments: tuple[pd.DataFrame, pd.DataFrame],
     params: TrainBruna,
     *,
-    unet: UNet | None,
     folder: Path,
-    plots: Path,
+    records: Path,
     checkpoints: Path,
     tracker: Tracker,
     device: torch.device,
 ) -> dict[str, Any]:
-    """Train Bruna and write all that the stage writes.
+    """Train Bruna; write both networks, and the records that its pictures and baseline are made from.
 
     Args:
         tables: train and validation image tables.
         segments: their masks and bottlenecks.
-        unet: the trained U-Net, if there is one.
+        params: the group `train_bruna`.
+        folder: of the networks and their settings.
+        records: the folder of `epochs.csv`, `hard_negatives.parquet` and of Bruna before its training, `untrained/`.
+        checkpoints: where the training keeps its state.
+        tracker: the stage's run.
+        device: where to train.
 
     Returns:
-        The stage's metrics: the last epoch's, and the retrieval figures before and after training.
+        The stage's metrics: the last epoch's, and retrieval by the distance of features before and after training.
     """
     train, validation = tables
     result = train_bruna(
-        train,
-        validation,
-        segments,
-        params,
-        unet=unet,
-        tracker=tracker,
-        checkpoints=Checkpoints(checkpoints),
-        device=device,
+        train, validation, segments, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device
     )
     save_models(folder, {"bruna": result.bruna, "adversary": result.adversary}, result.settings)
     tracker.file(folder, "model")
-    keep_augmentation(train, params.image_size, params.augment, plots, tracker)
-    history = keep_history(result.history, plots)
-    keep_figure(curves(history, BRUNA_CURVES, "Bruna and the adversary"), "curves", plots, tracker)
-    keep_figure(_figure6(result, train), "hard_examples", plots, tracker)
+    with whole_folder(records) as beside:
+        write_epochs(result.history, beside, tracker)
+        write_table(_hard_negatives(result.hard_negatives, train), beside / "hard_negatives.parquet")
+        save_models(beside / "untrained", {"bruna": result.untrained}, result.settings)
     last = result.history[-1]
     return {
-        "untrained": nested(result.untrained),
-        "trained": nested(
-            {key.removeprefix("validation/"): v for key, v in last.items() if key.startswith("validation/")}
-        ),
-        "last_epoch": {key.removeprefix("train/"): v for key, v in last.items() if key.startswith("train/")},
+        "untrained": nested(result.untrained_metrics),
+        "trained": nested(_part(last, "validation/")),
+        "last_epoch": _part(last, "train/"),
     }
 
 
-def _figure6(result: BrunaResult, train: pd.DataFrame) -> Figure:
-    """Two images of a person, the two strangers the adversary picks, and two at random from the others."""
-    picks = result.picks
-    some = picks.tuples[:5]
-    rows = np.unique(some)
-    store = ImageStore.decode(
-        list(train["image"].iloc[rows]), list(train["path"].iloc[rows]), tuple(result.settings["image_size"])
+def _part(metrics: dict[str, float], prefix: str) -> dict[str, float]:
+    return {key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)}
+
+
+def _hard_negatives(found: HardNegatives, train: pd.DataFrame) -> pd.DataFrame:
+    """One row a tuple: paths of its images, which of its negatives are mined, Bruna's distances from its first image.
+
+    Columns: `anchors` (4 paths), `negatives` (8 paths), `mined` (2 positions in `negatives`), `distances` (8),
+    `anchor_distance` (of the person's second image).
+    """
+    paths = train["path"].to_numpy(object)[found.tuples]
+    return pd.DataFrame(
+        {
+            "anchors": paths[:, :ANCHORS].tolist(),
+            "negatives": paths[:, ANCHORS:].tolist(),
+            "mined": found.mined.tolist(),
+            "distances": found.distances.tolist(),
+            "anchor_distance": found.anchor_distances.astype(float),
+        }
     )
-    pixels = dict(zip(rows.tolist(), store.pixels.permute(0, 2, 3, 1).numpy(), strict=True))
-    examples = []
-    for i, members in enumerate(some):
-        strangers = members[ANCHORS:]
-        picked = picks.picked[i]
-        # The tuple's strangers are in random order: the first that were not picked are a random draw.
-        others = [k for k in range(len(strangers)) if k not in picked][:PICKED]
-        examples.append(
-            HardExample(
-                anchor=[pixels[int(row)] for row in members[:2]],
-                anchor_distance=float(picks.anchor_distances[i]),
-                picked=[pixels[int(strangers[k])] for k in picked],
-                picked_distances=[float(picks.distances[i, k]) for k in picked],
-                random=[pixels[int(strangers[k])] for k in others],
-                random_distances=[float(picks.distances[i, k]) for k in others],
-            )
-        )
-    return hard_examples(examples, "What the adversary picks, and what a random draw gives")

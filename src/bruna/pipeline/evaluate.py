@@ -1,174 +1,128 @@
-"""What `evaluate` leaves: figures of retrieval, rank lists, the course deliverables, the report page."""
+"""What `evaluate` leaves: figures of retrieval and attributes, the tables behind the pictures, the submissions."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
-from bruna.batches.store import ImageStore
-from bruna.dataset.tables import read_table
-from bruna.evaluation.attributes import all_figures, answers, chosen
-from bruna.evaluation.retrieval import Retrieval, histogram_figures, nearest_unlabelled, per_query, retrieve
+from bruna.dataset.tables import read_table, write_table
+from bruna.evaluation.attribute_tables import table1
+from bruna.evaluation.attributes import all_figures
+from bruna.evaluation.labelled import LabelledImages, describe_table
+from bruna.evaluation.operating_points import operating_points
+from bruna.evaluation.retrieval import (
+    Retrieval,
+    cmc_table,
+    histogram_figures,
+    nearest_unlabelled,
+    per_query,
+    ranked_table,
+    retrieve,
+    untrained_figures,
+)
 from bruna.evaluation.submission import classification_csv, reid_text
-from bruna.files import whole_file, whole_folder
-from bruna.inference.describe import Described, Models, describe
+from bruna.files import whole_folder, write_json
+from bruna.inference.bruna import BrunaEmbedder
+from bruna.inference.describer import Describer
+from bruna.inference.saved_models import load_settings
 from bruna.params import Evaluate
-from bruna.pipeline.common import keep_csv, keep_figure
-from bruna.pipeline.report import write_page
-from bruna.report.figures import ap_histogram, cmc_curves
-from bruna.report.rank_list import Hit, RankRow, rank_lists
 from bruna.tracking.protocol import Tracker
 
-_CMC_DEPTH = 20
-_TITLES = {"course": "course protocol", "market1501": "Market-1501 protocol"}
 
-
-@dataclass(frozen=True)
-class _Set:
-    """A labelled set that was ranked, with its images for the pictures."""
-
-    name: str
-    retrieval: Retrieval
-    queries: pd.DataFrame
-    gallery: pd.DataFrame
-
-
-def evaluate_and_keep(
-    models: Models,
-    params: Evaluate,
-    *,
-    untrained: Mapping[str, Any],
-    artifacts: Path,
-    plots: Path,
-    tracker: Tracker,
+def evaluate_and_save(
+    people: Describer, untrained: BrunaEmbedder, params: Evaluate, *, artifacts: Path, tracker: Tracker
 ) -> dict[str, Any]:
-    """Measure the trained models on everything the split left for it, and write all that the stage writes.
+    """Measure the trained networks on everything the split left for it, and write all that the stage writes.
 
     Args:
-        models: the trained networks.
+        people: the trained networks.
+        untrained: Bruna before its training, a baseline.
         params: the group `evaluate`.
-        untrained: Bruna's figures before training, by protocol, to stand beside those after it.
         artifacts: the folder of all stages' outputs; this one's are `artifacts/evaluate`.
-        plots: where the pictures go.
         tracker: the stage's run.
 
     Returns:
         The stage's metrics: `validation`, `test` (where there is a labelled test set), `baselines`.
     """
-    sets = _labelled_sets(models, params, artifacts)
-    metrics: dict[str, Any] = {found.name: found.retrieval.summary() for found in sets}
-    validation = sets[0]
-    metrics["baselines"] = {
-        "untrained": dict(untrained),
-        "histogram": histogram_figures(validation.gallery, models.bruna[1]),
-    }
-    for found in sets:
-        metrics[found.name] |= all_figures(found.retrieval.gallery, params)
-        _pictures(found, params, plots, tracker)
+    sets = _labelled_sets(people, params, artifacts)
+    metrics: dict[str, Any] = {name: found.summary() for name, found in sets.items()}
+    metrics["baselines"] = _baselines(people, untrained, sets["validation"], params, artifacts)
+    for name, found in sets.items():
+        metrics[name] |= all_figures(found.gallery, params)
     with whole_folder(artifacts / "evaluate") as folder:
-        for found in sets:
-            table = per_query(found.retrieval)
-            keep_csv(table, folder / f"queries_{found.name}.csv")
-            tracker.table(table, f"tables/queries_{found.name}.json")
-        _deliverables(models, params, artifacts, folder)
-        write_page(folder / "report.html", metrics, artifacts=artifacts, plots=plots, settings=params.model_dump())
+        write_json(params.model_dump(mode="json"), folder / "settings.json")
+        for name, found in sets.items():
+            table = per_query(found)
+            table.to_csv(folder / f"queries_{name}.csv", index=False)
+            tracker.table(table, f"tables/queries_{name}.json")
+            cmc_table(found).to_csv(folder / f"cmc_{name}.csv", index=False)
+            write_table(ranked_table(found), folder / f"ranked_{name}.parquet")
+        _attribute_tables(artifacts, folder, tracker)
+        _submissions(people, params, artifacts, folder)
     tracker.file(artifacts / "evaluate", "evaluate")
     return metrics
 
 
-def _labelled_sets(models: Models, params: Evaluate, artifacts: Path) -> list[_Set]:
+def _described(people: Describer, artifacts: Path, name: str) -> LabelledImages:
+    table = read_table(artifacts / "split" / f"{name}.parquet")
+    segments = read_table(artifacts / "segment" / f"{name}.parquet")
+    return describe_table(people, table, segments, PurePosixPath(name).name)
+
+
+def _labelled_sets(people: Describer, params: Evaluate, artifacts: Path) -> dict[str, Retrieval]:
     """The validation identities, every image both query and gallery; and the test set, if the data set has one."""
-
-    def described(name: str) -> tuple[pd.DataFrame, Described]:
-        table = read_table(artifacts / "split" / f"{name}.parquet")
-        segments = read_table(artifacts / "segment" / f"{name}.parquet")
-        label = PurePosixPath(name).name
-        return table, describe(table, segments, models, params.batch_size, label, flip=params.flip)
-
-    table, people = described("validation")
-    sets = [_Set("validation", retrieve(people, people, params), table, table)]
+    images = _described(people, artifacts, "validation")
+    sets = {"validation": retrieve(images, images, params)}
     if all((artifacts / "split" / "test" / f"{part}.parquet").exists() for part in ("query", "gallery")):
-        (queries, query), (images, gallery) = described("test/query"), described("test/gallery")
-        sets.append(_Set("test", retrieve(query, gallery, params), queries, images))
+        query, gallery = (_described(people, artifacts, f"test/{part}") for part in ("query", "gallery"))
+        sets["test"] = retrieve(query, gallery, params)
     return sets
 
 
-def _pictures(found: _Set, params: Evaluate, plots: Path, tracker: Tracker) -> None:
-    results = found.retrieval.results
-    depths = range(1, min(_CMC_DEPTH, len(found.gallery)) + 1)
-    cmc = {_TITLES[name]: np.array(result.cmc(list(depths))) for name, result in results.items()}
-    keep_figure(cmc_curves(cmc, f"CMC, {found.name}"), f"cmc_{found.name}", plots, tracker)
-    scores = {_TITLES[n]: r.average_precisions[r.scored].numpy() for n, r in results.items()}
-    keep_figure(
-        ap_histogram(scores, f"Average precision of each query, {found.name}"), f"ap_{found.name}", plots, tracker
-    )
-    table = pd.DataFrame({"rank": list(depths), **{name: cmc[title] for name, title in _TITLES.items()}})
-    keep_csv(table, plots / f"cmc_{found.name}.csv")
-    if params.rank_list_queries:
-        figure = rank_lists(_rank_rows(found, params), params.rank_list_length, f"Rank lists, {found.name}")
-        keep_figure(figure, f"rank_lists_{found.name}", plots, tracker)
+def _baselines(
+    people: Describer, untrained: BrunaEmbedder, validation: Retrieval, params: Evaluate, artifacts: Path
+) -> dict[str, Any]:
+    """What a network that has learned nothing, and colour alone, make of the validation identities."""
+    alone = replace(people, unet=None, attributes=None, bruna=untrained)
+    table = read_table(artifacts / "split" / "validation.parquet")
+    segments = read_table(artifacts / "segment" / "validation.parquet")
+    images = describe_table(alone, table, segments, "validation, untrained")
+    return {
+        "untrained": untrained_figures(images, validation, params),
+        "histogram": histogram_figures(table, untrained.size),
+    }
 
 
-def _rank_rows(found: _Set, params: Evaluate) -> list[RankRow]:
-    """Queries spread evenly from the worst to the best average precision, so that the picture flatters nobody."""
-    retrieval = found.retrieval
-    precision = retrieval.results["market1501"].average_precisions.numpy()
-    order = np.argsort(precision, kind="stable")[: int(np.isfinite(precision).sum())]
-    chosen = order[np.unique(np.linspace(0, len(order) - 1, params.rank_list_queries).round().astype(int))]
-    nearest = retrieval.nearest.indices[chosen].numpy()
-    query_pixels = _pixels(found.queries, chosen)
-    hits = np.unique(nearest[nearest >= 0])
-    gallery_pixels = _pixels(found.gallery, hits)
-    query, gallery = retrieval.query.gallery, retrieval.gallery.gallery
-    rows = []
-    for i, row in enumerate(chosen):
-        shown = [
-            Hit(
-                image=gallery_pixels[int(image)],
-                distance=float(distance),
-                correct=int(gallery.identities[image]) == int(query.identities[row]),
-                camera=int(gallery.cameras[image]),
-            )
-            for image, distance in zip(nearest[i], retrieval.nearest.distances[row], strict=True)
-            if image >= 0
-        ]
-        title = f"AP {precision[row]:.0%}"
-        rows.append(RankRow(query_pixels[int(row)], shown, int(query.cameras[row]), title))
-    return rows
+def _attribute_tables(artifacts: Path, folder: Path, tracker: Tracker) -> None:
+    """Table 1 and the operating points, from the predictions that `train_attributes` kept."""
+    sides = {
+        side: read_table(artifacts / "train_attributes" / f"predictions_{side}.parquet")
+        for side in ("train", "validation")
+    }
+    adjustment = load_settings(artifacts / "attributes")["params"]["logit_adjustment"]
+    for name, table in (("table1", table1(sides)), ("operating_points", operating_points(sides, adjustment))):
+        table.to_csv(folder / f"{name}.csv", index=False)
+        tracker.table(table, f"tables/{name}.json")
 
 
-def _pixels(table: pd.DataFrame, rows: npt.NDArray[np.int64]) -> dict[int, npt.NDArray[np.uint8]]:
-    """Decode some rows: row to H x W x 3."""
-    some = table.iloc[rows]
-    size = (128, 64)
-    store = ImageStore.decode(list(some["image"]), list(some["path"]), size)
-    return dict(zip(rows.tolist(), store.pixels.permute(0, 2, 3, 1).numpy(), strict=True))
+def _submissions(people: Describer, params: Evaluate, artifacts: Path, folder: Path) -> None:
+    """`classification_test.csv` and `reid_test.txt` for the course's unlabelled images, where there are any."""
 
+    def described(part: str) -> LabelledImages | None:
+        there = (artifacts / "split" / "test" / f"{part}.parquet").exists()
+        return _described(people, artifacts, f"test/{part}") if there else None
 
-def _deliverables(models: Models, params: Evaluate, artifacts: Path, folder: Path) -> None:
-    """`classification_test.csv` and `reid_test.txt` for unlabelled images (original.md)."""
-
-    def described(part: str) -> Described | None:
-        path = artifacts / "split" / "test" / f"{part}.parquet"
-        if not path.exists():
-            return None
-        segments = read_table(artifacts / "segment" / "test" / f"{part}.parquet")
-        return describe(read_table(path), segments, models, params.batch_size, part, flip=params.flip)
+    def file_names(images: LabelledImages) -> list[str]:
+        return [PurePosixPath(path).name for path in images.found.names]
 
     gallery = described("test")
     if gallery is None:
         return
-    names = [PurePosixPath(path).name for path in gallery.paths]
-    with whole_file(folder / "classification_test.csv") as beside:
-        beside.write_text(classification_csv(names, answers(gallery, chosen(params)).tolist()), encoding="utf-8")
+    codes = gallery.found.attribute_codes(params.attributes_from, params.attribute_neighbors)
+    text = classification_csv(file_names(gallery), codes.tolist())
+    (folder / "classification_test.csv").write_text(text, encoding="utf-8")
     query = described("queries")
     if query is None:
         return
-    queries = [PurePosixPath(path).name for path in query.paths]
     nearest = nearest_unlabelled(query, gallery, params)
-    with whole_file(folder / "reid_test.txt") as beside:
-        beside.write_text(reid_text(queries, names, nearest.indices.tolist()), encoding="utf-8")
+    text = reid_text(file_names(query), file_names(gallery), nearest.indices.tolist())
+    (folder / "reid_test.txt").write_text(text, encoding="utf-8")

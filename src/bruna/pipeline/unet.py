@@ -1,58 +1,81 @@
-"""What `train_unet` leaves: the U-Net, its curves, overlays of the held-out pairs."""
+"""What `train_unet` keeps: the U-Net, its epochs, and what it makes of the held-out pairs."""
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 
+from bruna.batches.store import encode_png
+from bruna.dataset.tables import write_table
+from bruna.files import whole_folder
 from bruna.inference.saved_models import save_models
 from bruna.params import TrainUNet
-from bruna.pipeline.common import keep_augmentation, keep_figure, keep_history
-from bruna.report.figures import curves
-from bruna.report.overlays import MaskPair, mask_overlays
+from bruna.pipeline.common import write_epochs
 from bruna.tracking.protocol import Tracker
 from bruna.training.checkpoint import Checkpoints
-from bruna.training.unet import train_unet
+from bruna.training.unet import MASK_THRESHOLD, UNetResult, train_unet
 
 
-def train_and_keep(
+def train_and_save(
     pairs: pd.DataFrame,
     params: TrainUNet,
     *,
     folder: Path,
-    plots: Path,
+    records: Path,
     checkpoints: Path,
     tracker: Tracker,
     device: torch.device,
 ) -> dict[str, float]:
-    """Train the U-Net and write all that the stage writes.
+    """Train the U-Net; write it, and the records that its pictures are drawn from.
 
-    A data set without mask pairs is no mistake: the stage then leaves settings that say so, and the stages
-    after it do without masks, or say what to set.
+    A data set without mask pairs is no mistake: the settings then say so and the records are an empty folder. The
+    stages after it do without masks, or say what to set.
+
+    Args:
+        pairs: the table of mask pairs of the stage `split`.
+        params: the group `train_unet`.
+        folder: of the network and its settings.
+        records: the folder of `epochs.csv` and `held_out.parquet`.
+        checkpoints: where the training keeps its state.
+        tracker: the stage's run.
+        device: where to train.
 
     Returns:
         The stage's metrics.
     """
     if pairs.empty:
         save_models(folder, {}, {"trained": False})
-        keep_history([{"epoch": 0.0, "train/loss": float("nan")}], plots)
-        return {"pairs_train": 0, "pairs_held_out": 0}
+        with whole_folder(records):
+            return {"pairs_train": 0, "pairs_held_out": 0}
     result = train_unet(pairs, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device)
     settings = {
         "trained": True,
         "width": params.width,
         "depth": params.depth,
         "image_size": list(params.image_size),
-        "threshold": 0.5,
+        "threshold": MASK_THRESHOLD,
         "params": params.model_dump(mode="json"),
     }
     save_models(folder, {"model": result.model}, settings)
     tracker.file(folder, "model")
-    keep_augmentation(pairs[pairs["part"] == "train"], params.image_size, params.augment, plots, tracker)
-    keep_figure(curves(keep_history(result.history, plots), title="U-Net"), "curves", plots, tracker)
-
-    def pair_of(i: int) -> MaskPair:
-        return MaskPair(result.images[i].transpose(1, 2, 0), result.masks[i], result.probabilities[i])
-
-    keep_figure(mask_overlays(result.iou, pair_of), "overlays", plots, tracker)
+    with whole_folder(records) as beside:
+        write_epochs(result.history, beside, tracker)
+        write_table(_held_out(pairs, result), beside / "held_out.parquet")
     return result.metrics
+
+
+def _held_out(pairs: pd.DataFrame, result: UNetResult) -> pd.DataFrame:
+    """One row a held-out pair: path, IoU, and the U-Net's probabilities as the bytes of an 8-bit PNG."""
+
+    def png(probabilities: npt.NDArray[np.float32]) -> bytes:
+        return encode_png(np.rint(probabilities * 255).astype(np.uint8))
+
+    return pd.DataFrame(
+        {
+            "path": pairs.loc[pairs["part"] == "held_out", "path"].to_numpy(object),
+            "iou": result.iou,
+            "probability": [png(mask) for mask in result.probabilities],
+        }
+    )

@@ -1,1 +1,1 @@
-"""Numbers to pictures: metrics of attributes, figures, rank lists, the report page."""
+"""Drawing only: data frames and pixels in, figures and the report page out."""

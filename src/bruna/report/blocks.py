@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from PIL import Image
 
-from bruna.report.style import png_bytes
+from bruna.nested import flatten
 
 _LARGE = 400_000
 """PNG bytes from which on a picture is embedded as WebP: sheets of photographs would make the page ten times
@@ -46,9 +45,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, or the bytes of a PNG, with its caption; `alt` says in words what it shows."""
+    """The bytes of a PNG with its caption; `alt` tells in words what it shows."""
 
-    figure: Figure | bytes
+    png: bytes
     caption: str
     alt: str = ""
 
@@ -97,11 +96,10 @@ def _block(block: Block) -> str:
 
 
 def _picture(picture: Picture) -> str:
-    png = picture.figure if isinstance(picture.figure, bytes) else png_bytes(picture.figure)
-    with Image.open(io.BytesIO(png)) as image:
+    with Image.open(io.BytesIO(picture.png)) as image:
         width, height = image.size
-        kind, data = "png", png
-        if len(png) > _LARGE:
+        kind, data = "png", picture.png
+        if len(data) > _LARGE:
             buffer = io.BytesIO()
             image.convert("RGB").save(buffer, format="WEBP", quality=85, method=2)
             kind, data = "webp", buffer.getvalue()
@@ -171,18 +169,10 @@ def _cell(value: Any, form: str) -> str:
 def _settings(settings: Settings) -> str:
     parts = []
     for group, values in settings.groups.items():
-        pairs = _flat("", values) if isinstance(values, Mapping) else [("", values)]
+        pairs = flatten(values, ".").items() if isinstance(values, Mapping) else [("", values)]
         rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(_plain(value))}</dd>" for key, value in pairs)
         parts.append(f'<div class="settings"><h3>{escape(group)}</h3><dl>{rows}</dl></div>')
     return f'<div class="columns">{"".join(parts)}</div>'
-
-
-def _flat(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        pairs += _flat(f"{name}.", value) if isinstance(value, Mapping) else [(name, value)]
-    return pairs
 
 
 def _plain(value: Any) -> str:

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from bruna.metrics.attributes import Codes, Task
+from bruna.dataset.attributes import TASKS, Task, logit_slices
+from bruna.metrics.attributes import Codes
 from bruna.report.sheets import Pixels, Sheet, TileSize
 from bruna.report.style import MUTED
 
@@ -14,7 +15,21 @@ KINDS: tuple[str, ...] = ("sure and wrong", "unsure and wrong", "unsure and righ
 """The rows of a sheet; the first is where label mistakes and shortcuts show."""
 
 
-def confident_picks(
+def confidences(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """N x 35 logits of Task 1 to N x 15 probabilities, those of each task's predicted value.
+
+    Of a binary task sigmoid(|z|), else the softmax of the greatest logit: 1 / sum_k exp(z_k - max z).
+    """
+    values = logits.astype(np.float64)
+    columns = []
+    for task, where in zip(TASKS, logit_slices(TASKS).values(), strict=True):
+        part = values[:, where]
+        behind = -np.abs(part) if task.binary else part - part.max(axis=1, keepdims=True)
+        columns.append(1 / (np.exp(behind).sum(axis=1) + task.binary))
+    return np.stack(columns, axis=1)
+
+
+def most_and_least_confident(
     truth: Codes, predicted: Codes, confidence: npt.NDArray[np.floating], each: int
 ) -> dict[str, list[int]]:
     """Choose the images of a sheet.
@@ -29,14 +44,14 @@ def confident_picks(
         Indices for each of `KINDS`, the surest first in the "sure" rows and last in the "unsure" ones; ties in
         the order of the arrays.
     """
-    picks: dict[str, list[int]] = {}
+    chosen: dict[str, list[int]] = {}
     for kind, right in (("wrong", False), ("right", True)):
         members = np.flatnonzero((truth >= 0) & ((truth == predicted) == right))
         order = members[np.argsort(-confidence[members], kind="stable")]
         sure = order[: min(each, (len(order) + 1) // 2)]
-        picks[f"sure and {kind}"] = [int(i) for i in sure]
-        picks[f"unsure and {kind}"] = [int(i) for i in order[len(sure) :][::-1][:each]][::-1]
-    return {kind: picks[kind] for kind in KINDS}
+        chosen[f"sure and {kind}"] = [int(i) for i in sure]
+        chosen[f"unsure and {kind}"] = [int(i) for i in order[len(sure) :][::-1][:each]][::-1]
+    return {kind: chosen[kind] for kind in KINDS}
 
 
 def confidence_sheet(
@@ -54,15 +69,15 @@ def confidence_sheet(
         task: which of `TASKS`.
         truth: N true codes, -1 = not annotated.
         predicted: N predicted codes.
-        confidence: N probabilities of the predicted value, 0..1.
+        confidence: N probabilities of the predicted value, 0..1: a column of `confidences`.
         image_of: gives the pixels of an index; called for the drawn ones only.
         each: images a row.
 
     Returns:
         A figure with a row for each of `KINDS`; a row without images says so.
     """
-    picks = confident_picks(truth, predicted, confidence, each)
-    images = {i: image_of(i) for row in picks.values() for i in row}
+    chosen = most_and_least_confident(truth, predicted, confidence, each)
+    images = {i: image_of(i) for row in chosen.values() for i in row}
     tile = TileSize.like(next(iter(images.values())), 256) if images else TileSize(128, 256)
     gap, side, top, line = 10, 120, 56, tile.height + 52
     sheet = Sheet(side + each * (tile.width + gap), top + len(KINDS) * line)
@@ -70,15 +85,15 @@ def confidence_sheet(
     for row, kind in enumerate(KINDS):
         y = top + row * line
         sheet.text(10, y + tile.height / 2, kind.replace(" and ", "\nand "), 10, fontweight="bold", va="center")
-        if not picks[kind]:
+        if not chosen[kind]:
             sheet.text(side, y + tile.height / 2, "no such image", 10, MUTED, va="center")
-        for column, i in enumerate(picks[kind]):
+        for column, i in enumerate(chosen[kind]):
             x = side + column * (tile.width + gap)
             right = bool(truth[i] == predicted[i])
             sheet.image(images[i], x, y, tile)
             sheet.verdict(x, y, tile, right)
             sheet.label(x, y, tile, f"{confidence[i]:.0%}")
-            said = task.values[predicted[i]]
-            caption = said if right else f"said {said}\nis {task.values[truth[i]]}"
+            value = task.values[predicted[i]]
+            caption = value if right else f"{value}\n(true: {task.values[truth[i]]})"
             sheet.text(x + tile.width / 2, y + tile.height + 5, caption, 8, ha="center")
     return sheet.finish()

@@ -1,4 +1,4 @@
-"""The confusion matrices of the 15 tasks on one page (Figures 4 and 5 of the paper)."""
+"""The confusion matrices of all tasks on one page (Figures 4 and 5 of the paper)."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bruna.dataset.attributes import table1_place
 from bruna.metrics.attributes import TaskMetrics
 from bruna.report.style import INK, MUTED, SEQUENTIAL, blank, new_figure
-from bruna.report.tables import TABLE1_ORDER
 
 _COLUMNS = 6
 _WIDTH = 12.0
 _SMALL, _SMALL_LINE = (1.62, 1.42), 2.1  # inches: width and height of a 2 x 2 matrix, height of its row
 _LARGE_HEIGHT, _LARGE_LINE = 3.9, 5.0
-_LARGE_WIDTHS = (1.9, 3.7, 3.7)
+_LARGE_WIDTHS = (1.9, 3.7)  # of up to four values, of more
 _LABELS = 0.85  # room left of a large matrix for the names of its values
 
 
@@ -27,15 +27,14 @@ def confusion_grid(results: Sequence[TaskMetrics], title: str) -> Figure:
         title: e.g. "Confusion matrices, validation".
 
     Returns:
-        A figure with one axes a task, in the order of Table 1: the binary ones in rows of six, then age and
-        the two colours, which need the room. Blank cells are counts of zero.
+        A figure with one axes a task, in the order of Table 1: the binary ones in rows of six, then those of more
+        values (age, the two colours), which need the room. Blank cells are counts of zero.
     """
-    by_name = {result.task.name: result for result in results}
-    ordered = [by_name[name] for name in TABLE1_ORDER if name in by_name]
-    small = [result for result in ordered if len(result.task.values) == 2]
-    large = sorted((r for r in ordered if len(r.task.values) > 2), key=lambda result: len(result.task.values))
+    ordered = sorted(results, key=lambda result: table1_place(result.task))
+    small = [result for result in ordered if result.task.binary]
+    large = _lines(sorted((r for r in ordered if not r.task.binary), key=lambda result: len(result.task.values)))
     rows = -(-len(small) // _COLUMNS)
-    height = 0.6 + rows * _SMALL_LINE + _LARGE_LINE * bool(large)
+    height = 0.6 + rows * _SMALL_LINE + len(large) * _LARGE_LINE
     figure, axes = new_figure(width=_WIDTH, height=height, title=title)
     # Placed by hand: constrained layout needs seconds for 15 axes, and the cells should be equal anyway.
     figure.set_layout_engine("none")
@@ -50,12 +49,28 @@ def confusion_grid(results: Sequence[TaskMetrics], title: str) -> Figure:
     for i, result in enumerate(small):
         row, column = divmod(i, _COLUMNS)
         _draw(place(0.4 + column * 1.95, 0.85 + row * _SMALL_LINE, *_SMALL), result)
-    x = 0.0
-    for width, result in zip(_LARGE_WIDTHS, large, strict=False):
-        x += _LABELS
-        _draw(place(x, 0.85 + rows * _SMALL_LINE, width, _LARGE_HEIGHT), result)
-        x += width
+    for row, line in enumerate(large):
+        x = 0.0
+        for result in line:
+            x += _LABELS
+            _draw(place(x, 0.85 + rows * _SMALL_LINE + row * _LARGE_LINE, _width(result), _LARGE_HEIGHT), result)
+            x += _width(result)
     return figure
+
+
+def _width(result: TaskMetrics) -> float:
+    return _LARGE_WIDTHS[len(result.task.values) > 4]
+
+
+def _lines(large: list[TaskMetrics]) -> list[list[TaskMetrics]]:
+    """Break large matrices into lines that fit the page."""
+    lines: list[list[TaskMetrics]] = []
+    for result in large:
+        if lines and sum(_LABELS + _width(one) for one in [*lines[-1], result]) <= _WIDTH:
+            lines[-1].append(result)
+        else:
+            lines.append([result])
+    return lines
 
 
 def _draw(axes: Axes, result: TaskMetrics) -> None:

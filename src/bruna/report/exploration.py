@@ -1,6 +1,6 @@
 """Pictures of the training set (paper, section 2): who is in it, how often, and how good the images are."""
 
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,83 +9,74 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
-from PIL import Image
 
-from bruna.dataset.annotations import HALVES, Annotations
 from bruna.dataset.attributes import ATTRIBUTES, Attribute
-from bruna.report.sheets import Sheet, TileSize
-from bruna.report.style import CLOTHES_COLORS, COLORS, MUTED, new_figure
+from bruna.dataset.tables import attribute_codes
+from bruna.report.sheets import Pixels, Sheet, TileSize
+from bruna.report.style import CLOTHES_COLORS, COLORS, MUTED, blank, new_figure
 
 SHEET = (3, 8)
 """Rows and columns of a contact sheet."""
 _TILE = TileSize(128, 256)
 _GAP, _TOP = 12, 46
+_COLUMNS = 5
 
 
-def exploration_figures(manifest: pd.DataFrame, annotations: Annotations, folder: Path) -> dict[str, Figure]:
-    """Draw the training images of a data set.
+def attribute_shares(train: pd.DataFrame) -> pd.DataFrame:
+    """Share of each attribute value over the people and over the images of a training set.
 
     Args:
-        manifest: accepted files; only the subset `train` is drawn.
-        annotations: of its identities.
-        folder: the data set, from which the contact sheets read their images.
-
-    Returns:
-        Figures by file name without ending: `attributes`, `colors`, `images`, `quality`, `best_images`, `worst_images`.
-    """
-    train = manifest[manifest["subset"] == "train"].reset_index(drop=True)
-    shares = attribute_shares(train, annotations)
-    order = _quality_order(train)
-    best, worst = (_first_of_each(train.loc[rows]) for rows in (order[::-1], order))
-    return {
-        "attributes": _attributes(train, shares),
-        "colors": _clothes_colors(shares),
-        "images": _images(train),
-        "quality": _quality(train),
-        "best_images": _sheet(best, folder, "Sharp and evenly lit: the best training images"),
-        "worst_images": _sheet(worst, folder, "Blurred, dark or glaring: the worst training images"),
-    }
-
-
-def attribute_shares(train: pd.DataFrame, annotations: Annotations) -> pd.DataFrame:
-    """Share of each attribute value over the people and over the images of a training manifest.
+        train: a row an image; columns identity and the attributes.
 
     Returns:
         `attribute`, `value`, `people`, `images` (shares 0..1 of the annotated ones), in the order of `ATTRIBUTES`.
     """
-    identities, counts = np.unique(train["identity"].to_numpy(), return_counts=True)
-    codes = annotations.of(identities)
-    rows = []
-    for column, attribute in enumerate(ATTRIBUTES):
-        known = codes[:, column] >= 0
-        for code, value in enumerate(attribute.values):
-            bears = codes[:, column] == code
-            people = bears.sum() / max(known.sum(), 1)
-            images = counts[bears].sum() / max(counts[known].sum(), 1)
-            rows.append((attribute.name, value, float(people), float(images)))
+    images = attribute_codes(train)
+    people = attribute_codes(train.drop_duplicates("identity"))
+    rows = [
+        (attribute.name, value, _share(people[:, column], code), _share(images[:, column], code))
+        for column, attribute in enumerate(ATTRIBUTES)
+        for code, value in enumerate(attribute.values)
+    ]
     return pd.DataFrame(rows, columns=["attribute", "value", "people", "images"])
 
 
-def _attributes(train: pd.DataFrame, shares: pd.DataFrame) -> Figure:
+def _share(codes: npt.NDArray[np.int64], code: int) -> float:
+    return float((codes == code).sum() / max((codes >= 0).sum(), 1))
+
+
+def _is_color(attribute: Attribute) -> bool:
+    return set(attribute.values) <= set(CLOTHES_COLORS)
+
+
+def attributes_figure(train: pd.DataFrame) -> Figure:
+    """How the values of each attribute are spread, but for the colours; `train` as in `attribute_shares`."""
     title = f"Attributes of {train['identity'].nunique():,} people in {len(train):,} images"
-    figure, axes = new_figure(2, 5, width=12, height=3.9, title=title)
-    return _fill(figure, axes, [a for a in ATTRIBUTES if a.name not in HALVES], shares)
+    shown = [attribute for attribute in ATTRIBUTES if not _is_color(attribute)]
+    rows = -(-len(shown) // _COLUMNS)
+    figure, axes = new_figure(rows, _COLUMNS, width=12, height=0.3 + 1.8 * rows, title=title)
+    return _fill(figure, axes, shown, attribute_shares(train))
 
 
-def _clothes_colors(shares: pd.DataFrame) -> Figure:
-    figure, axes = new_figure(1, 2, width=9, height=4.4, title="Colours of the clothes")
-    return _fill(figure, axes, [a for a in ATTRIBUTES if a.name in HALVES], shares)
+def colors_figure(train: pd.DataFrame) -> Figure:
+    """How the colours of the clothes are spread; `train` as in `attribute_shares`."""
+    shown = [attribute for attribute in ATTRIBUTES if _is_color(attribute)]
+    figure, axes = new_figure(1, len(shown), width=4.5 * len(shown), height=4.4, title="Colours of the clothes")
+    return _fill(figure, axes, shown, attribute_shares(train))
 
 
-def _fill(figure: Figure, axes: npt.NDArray[Any], attributes: list[Attribute], shares: pd.DataFrame) -> Figure:
-    for cell, attribute in zip(axes.flat, attributes, strict=True):
+def _fill(figure: Figure, axes: npt.NDArray[Any], attributes: Sequence[Attribute], shares: pd.DataFrame) -> Figure:
+    for cell, attribute in zip(axes.flat, attributes, strict=False):
         _share_bars(cell, attribute, shares[shares["attribute"] == attribute.name])
+    for cell in axes.flat[len(attributes) :]:
+        blank(cell)
     handles = axes[0, 0].containers
     figure.legend(handles, ["share of the people", "share of the images"], loc="outside upper right", ncols=2)
     return figure
 
 
 def _share_bars(axes: Axes, attribute: Attribute, shares: pd.DataFrame) -> None:
+    colored = _is_color(attribute)
     where = np.arange(len(shares))[::-1]
     people, images = shares["people"].to_numpy(), shares["images"].to_numpy()
     axes.barh(where + 0.2, people, height=0.38, color=COLORS[0])
@@ -93,7 +84,7 @@ def _share_bars(axes: Axes, attribute: Attribute, shares: pd.DataFrame) -> None:
     for at, share in zip(where, people, strict=True):
         axes.text(share, at + 0.2, f" {share:.1%}", va="center", fontsize=7, color=MUTED)
     for at, value in zip(where, attribute.values, strict=True):
-        if len(attribute.values) > 4:
+        if colored:
             swatch: dict[str, Any] = {
                 "color": CLOTHES_COLORS[value],
                 "mec": MUTED,
@@ -103,16 +94,17 @@ def _share_bars(axes: Axes, attribute: Attribute, shares: pd.DataFrame) -> None:
             }
             axes.plot(-0.03, at, "s", transform=axes.get_yaxis_transform(), **swatch)
     axes.set_yticks(where, attribute.values)
-    axes.tick_params(axis="y", length=0, pad=16 if len(attribute.values) > 4 else 3)
-    axes.set_xlim(0, 1.2 * max(people.max(), images.max(), 0.01) if len(attribute.values) > 4 else 1.2)
-    axes.xaxis.set_major_locator(MaxNLocator(4) if len(attribute.values) > 4 else FixedLocator([0, 0.5, 1]))
+    axes.tick_params(axis="y", length=0, pad=16 if colored else 3)
+    axes.set_xlim(0, 1.2 * max(people.max(), images.max(), 0.01) if colored else 1.2)
+    axes.xaxis.set_major_locator(MaxNLocator(4) if colored else FixedLocator([0, 0.5, 1]))
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
     axes.set_title(attribute.title)
 
 
-def _images(train: pd.DataFrame) -> Figure:
+def images_figure(train: pd.DataFrame) -> Figure:
+    """How many images there are of a person, and from a camera; `train` has the columns identity and camera."""
     figure, axes = new_figure(1, 2, width=9, height=3.4, title="Images a person and a camera", width_ratios=[1.6, 1])
     counts = train.groupby("identity").size().to_numpy()
     left, right = axes[0]
@@ -142,7 +134,8 @@ def _images(train: pd.DataFrame) -> Figure:
     return figure
 
 
-def _quality(train: pd.DataFrame) -> Figure:
+def quality_figure(train: pd.DataFrame) -> Figure:
+    """Brightness and sharpness of the images of each camera; `train` has the columns of these names."""
     figure, axes = new_figure(1, 2, width=9, height=3.6, title="Brightness and sharpness by camera")
     cameras = sorted(train["camera"].unique())
     log_sharpness = np.log10(train["sharpness"].clip(lower=1))
@@ -179,28 +172,44 @@ def _violins(axes: Axes, groups: list[npt.NDArray[np.float64]]) -> None:
     )
 
 
+def best_sheet(train: pd.DataFrame, image_of: Callable[[str], Pixels]) -> Figure:
+    """A contact sheet of the best images, one a person; see `worst_sheet`."""
+    best = train.loc[_quality_order(train)[::-1]]
+    return _sheet(_first_of_each(best), image_of, "Sharp and evenly lit: the best training images")
+
+
+def worst_sheet(train: pd.DataFrame, image_of: Callable[[str], Pixels]) -> Figure:
+    """A contact sheet of the worst images, one a person: a track of one person is much the same image.
+
+    Args:
+        train: a row an image, with unique labels; columns path, identity, brightness and sharpness.
+        image_of: gives the pixels of a path; called for the drawn ones only.
+    """
+    worst = train.loc[_quality_order(train)]
+    return _sheet(_first_of_each(worst), image_of, "Blurred, dark or glaring: the worst training images")
+
+
 def _quality_order(train: pd.DataFrame) -> list[int]:
     """Row labels from the worst image to the best: blurred and far from the usual brightness comes first."""
     off = (train["brightness"] - train["brightness"].median()).abs()
     score = train["sharpness"].rank() - off.rank()
     # Equal scores are put in the order of the paths, so that the sheet does not depend on how pandas sorts.
-    return [int(i) for i in np.lexsort((train["path"].to_numpy(str), score.to_numpy()))]
+    order = np.lexsort((train["path"].to_numpy(str), score.to_numpy()))
+    return [int(label) for label in train.index[order]]
 
 
 def _first_of_each(rows: pd.DataFrame) -> pd.DataFrame:
-    """As many rows as a contact sheet shows, one a person: a track of one person is much the same image."""
     return rows.drop_duplicates("identity").head(SHEET[0] * SHEET[1])
 
 
-def _sheet(rows: pd.DataFrame, folder: Path, title: str) -> Figure:
+def _sheet(rows: pd.DataFrame, image_of: Callable[[str], Pixels], title: str) -> Figure:
     lines, columns = SHEET
     step, line = _TILE.width + _GAP, _TILE.height + 46
     sheet = Sheet(columns * step + _GAP, _TOP + lines * line)
     sheet.text(_GAP, 10, title, 13, fontweight="bold")
     for i, row in enumerate(rows.itertuples()):
         x, y = _GAP + i % columns * step, _TOP + i // columns * line
-        with Image.open(folder / str(row.path)) as image:
-            sheet.image(np.asarray(image.convert("RGB")), x, y, _TILE)
+        sheet.image(image_of(str(row.path)), x, y, _TILE)
         text = f"sharpness {row.sharpness:,.0f}\nbrightness {row.brightness:.2f}"
         sheet.text(x + _TILE.width / 2, y + _TILE.height + 4, text, 8, ha="center")
     return sheet.finish()

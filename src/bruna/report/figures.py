@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from bruna.dataset.attributes import table1_place
 from bruna.metrics.attributes import TaskMetrics
 from bruna.report.style import COLORS, TRAIN, VALIDATION, new_figure
-from bruna.report.tables import TABLE1_ORDER
 
 Values = npt.NDArray[np.floating]
 
@@ -29,13 +29,12 @@ BRUNA_CURVES: Mapping[str, str] = {
     "hardest_person_distance": "The two hardest of the eight",
     "random_person_distance": "Random person distance",
     "margin": "Margin P",
-    "course/map": "mAP, course protocol",
-    "market1501/map": "mAP, Market-1501 protocol",
-    "market1501/map_features": "the same, features alone",
-    "market1501/rank1": "Rank-1, Market-1501 protocol",
+    "course/map": "mAP by features, course",
+    "market1501/map": "mAP by features, Market-1501",
+    "market1501/rank1": "Rank-1 by features, Market-1501",
 }
 """Quantities of Figure 8, and of losses that the paper lacks, and their titles; the keys are what `curves` looks for
-after `train/` and `validation/`."""
+after `train/` and `validation/`. The training ranks by the distance of features alone, without the attributes."""
 _Dash = Literal["-", "--"]
 _PARTS: tuple[tuple[str, str, _Dash, str], ...] = (("train", TRAIN, "-", "."), ("validation", VALIDATION, "--", "o"))
 
@@ -174,8 +173,7 @@ def attribute_bars(results: Sequence[TaskMetrics], title: str = "Attributes") ->
     Args:
         results: of `task_metrics`; tasks without annotation are left out.
     """
-    by_name = {result.task.name: result for result in results if result.count}
-    ordered = [by_name[name] for name in TABLE1_ORDER if name in by_name]
+    ordered = sorted((r for r in results if r.count), key=lambda result: table1_place(result.task))
     figure, axes = new_figure(1, 2, width=9.6, height=0.9 + 0.34 * len(ordered), title=title, sharey=True)
     rows = np.arange(len(ordered))
     panels = (

@@ -1,6 +1,6 @@
 """U-Net masks over their images: the best, the middle and the worst pairs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,13 +115,3 @@ def _draw_pair(sheet: Sheet, pair: MaskPair, x: int, y: int, tile: TileSize) -> 
     sheet.image(pair.truth, x + step, y, tile, smooth=False)
     sheet.image(pair.predicted, x + 2 * step, y, tile, smooth=False)
     sheet.image(overlay(pair), x + 3 * step, y, tile)
-
-
-def iou_of(truth: Sequence[npt.NDArray[np.bool_]], predicted: Sequence[Pixels]) -> npt.NDArray[np.float64]:
-    """Intersection over union of each pair of masks (predicted: a person from 0.5 on); 1 where both are empty."""
-    values = []
-    for true, guess in zip(truth, predicted, strict=True):
-        person = guess >= 0.5
-        union = np.count_nonzero(true | person)
-        values.append(np.count_nonzero(true & person) / union if union else 1.0)
-    return np.array(values, dtype=np.float64)

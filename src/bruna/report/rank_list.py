@@ -1,4 +1,4 @@
-"""Rank lists (Figure 7 of the paper) and the adversary's hard examples (Figure 6)."""
+"""Rank lists (Figure 7 of the paper) and the hard negatives that the adversary mines (Figure 6)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,57 +91,57 @@ def _distance(distance: float) -> str:
 
 
 @dataclass(frozen=True)
-class HardExample:
-    """What the adversary did with one tuple (paper, section 3.2.2).
+class MinedTuple:
+    """What the adversary mined in one tuple (paper, section 3.2.2).
 
     Attributes:
         anchor: two images of the anchor's identity.
         anchor_distance: Bruna's distance between them.
-        picked: the images of others with the smallest predicted distance.
-        picked_distances: Bruna's distance from the anchor to each.
-        random: as many other images of the tuple.
+        mined: the negatives with the smallest predicted distance.
+        mined_distances: Bruna's distance from the anchor to each.
+        random: as many other negatives of the tuple.
         random_distances: Bruna's distance from the anchor to each.
     """
 
     anchor: Sequence[Pixels]
     anchor_distance: float
-    picked: Sequence[Pixels]
-    picked_distances: Sequence[float]
+    mined: Sequence[Pixels]
+    mined_distances: Sequence[float]
     random: Sequence[Pixels]
     random_distances: Sequence[float]
 
 
-def hard_examples(examples: Sequence[HardExample], title: str = "Hard examples") -> Figure:
-    """Draw a row a tuple: the anchor's images | those the adversary picked | as many random others.
+def hard_negatives(tuples: Sequence[MinedTuple], title: str = "Hard negatives") -> Figure:
+    """Draw a row a tuple: the anchor's images | the negatives that the adversary mined | as many random ones.
 
     Under each image stands Bruna's distance from the anchor (under the first anchor image: none).
 
     Raises:
-        ValueError: there is no example.
+        ValueError: there is no tuple.
     """
-    if not examples:
-        raise ValueError("hard_examples needs at least one example")
-    first = examples[0]
+    if not tuples:
+        raise ValueError("hard_negatives needs at least one tuple")
+    first = tuples[0]
     tile = TileSize.like(first.anchor[0], 256)
     step, gutter = tile.width + _GAP, 30
-    groups = (len(first.anchor), len(first.picked), len(first.random))
+    groups = (len(first.anchor), len(first.mined), len(first.random))
     width = max(2 * _GAP + sum(groups) * step + 2 * gutter, 700)
     line = tile.height + _CAPTION
-    sheet = Sheet(width, _TITLE + _HEAD + len(examples) * line)
+    sheet = Sheet(width, _TITLE + _HEAD + len(tuples) * line)
     sheet.text(_GAP, 10, title, 13, fontweight="bold")
     starts = (_GAP, _GAP + groups[0] * step + gutter, _GAP + (groups[0] + groups[1]) * step + 2 * gutter)
-    heads = ("anchor's person", "picked by the adversary", "picked at random")
+    heads = ("anchor's person", "mined by the adversary", "drawn at random")
     for start, head in zip(starts, heads, strict=True):
         sheet.text(start, _TITLE + 6, head, 10, fontweight="bold")
     for start in starts[1:]:
         x = start - (gutter + _GAP) / 2
-        sheet.line(x, _TITLE + 6, x, _TITLE + _HEAD + len(examples) * line - 8)
-    for i, example in enumerate(examples):
+        sheet.line(x, _TITLE + 6, x, _TITLE + _HEAD + len(tuples) * line - 8)
+    for i, found in enumerate(tuples):
         y = _TITLE + _HEAD + i * line
         blocks = (
-            (example.anchor, [None, *[example.anchor_distance] * (len(example.anchor) - 1)]),
-            (example.picked, example.picked_distances),
-            (example.random, example.random_distances),
+            (found.anchor, [None, *[found.anchor_distance] * (len(found.anchor) - 1)]),
+            (found.mined, found.mined_distances),
+            (found.random, found.random_distances),
         )
         for start, (images, distances) in zip(starts, blocks, strict=True):
             for j, (image, distance) in enumerate(zip(images, distances, strict=True)):

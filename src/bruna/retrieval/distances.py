@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bruna.retrieval.gallery import Gallery
@@ -41,20 +40,6 @@ class Euclidean:
         """See `Distance`."""
         squared = _squared(query.features, gallery.features)
         return lambda start, stop: squared(start, stop).sqrt_()
-
-
-@dataclass(frozen=True)
-class Cosine:
-    """`1 - cos(a, b)` of the features, from 0 to 2, as half the squared distance of the unit vectors.
-
-    That form is exact for nearly equal vectors, where `1 - cos` is not. A zero vector has no direction and
-    is at 1/2 from every other.
-    """
-
-    def between(self, query: Gallery, gallery: Gallery) -> BlockDistances:
-        """See `Distance`."""
-        squared = _squared(F.normalize(query.features.float()), F.normalize(gallery.features.float()))
-        return lambda start, stop: squared(start, stop).mul_(0.5)
 
 
 @dataclass(frozen=True)

@@ -74,11 +74,6 @@ class RetrievalResults:
         ).tolist()
         return values
 
-    def of_query(self, query: int) -> tuple[Tensor, Tensor]:
-        """Ranks and gallery indices of the matches of one query, nearest first."""
-        part = slice(int(self.offsets[query]), int(self.offsets[query + 1]))
-        return self.ranks[part], self.matches[part]
-
     def summary(self, depths: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
         """The metrics as `map`, `rank1`, .., `minp`, and the counts `queries` and `left_out`.
 

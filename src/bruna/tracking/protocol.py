@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 
 class Tracker(Protocol):
@@ -25,9 +24,6 @@ class Tracker(Protocol):
         """The last epoch that a metric was logged for, for one that goes on; 0 where it never was."""
         ...
 
-    def figure(self, figure: "Figure", name: str) -> None:
-        """Log a figure as an image, for instance `figures/curves.png`."""
-
     def file(self, path: Path, folder: str | None = None) -> None:
         """Log a file, or a folder with all that is in it."""
 
@@ -37,8 +33,9 @@ class Tracker(Protocol):
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags of the run."""
 
-    def dataset(self, table: "pd.DataFrame", name: str, digest: str) -> None:
-        """Log the columns and row count of a table the run reads; `digest` is at most 36 characters."""
+    def producer(self, path: str) -> "Tracker | None":
+        """The tracker of the run that wrote an input, for instance of `artifacts/train_unet`; None where it is gone."""
+        ...
 
 
 class NullTracker:
@@ -51,9 +48,6 @@ class NullTracker:
         """Nothing was ever logged."""
         return 0
 
-    def figure(self, figure: "Figure", name: str) -> None:
-        """Do nothing."""
-
     def file(self, path: Path, folder: str | None = None) -> None:
         """Do nothing."""
 
@@ -63,5 +57,6 @@ class NullTracker:
     def tags(self, values: Mapping[str, str]) -> None:
         """Do nothing."""
 
-    def dataset(self, table: "pd.DataFrame", name: str, digest: str) -> None:
-        """Do nothing."""
+    def producer(self, path: str) -> Tracker | None:
+        """Nothing was ever logged."""
+        return None

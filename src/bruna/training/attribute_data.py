@@ -1,4 +1,4 @@
-"""What Task 1 is trained on and measured on: a side of the split in memory, and what the network says of it."""
+"""What Task 1 is trained on and measured on: a side of the split in memory, and what the network predicts for it."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bruna.batches.attribute_items import task1_targets, zoom_junk
-from bruna.batches.seeds import step_generator
+from bruna.batches.attribute_items import MEASURED_JUNK_EVERY, measured_draws, task1_targets, zoom
 from bruna.batches.store import ImageStore
-from bruna.dataset.attributes import EXTRA_CLASSES
+from bruna.dataset.attributes import EXTRA_CLASSES, TASK_NAMES
 from bruna.dataset.tables import attribute_codes
 from bruna.inference.attributes import attribute_logits
-from bruna.losses import TASKS
 from bruna.models.attribute_logits import task_predictions
 from bruna.models.attributes import AttributeNetwork
 from bruna.params import TrainAttributes
-
-_MEASURED_JUNK_EVERY = 10
-"""When measuring, every tenth image also appears as junk, zoomed into by a fixed draw."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +45,23 @@ def load_part(table: pd.DataFrame, size: tuple[int, int], device: torch.device) 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the network says of one part of the data.
+    """What the network predicts for one part of the data.
 
     Attributes:
         true: M x 15 codes, -1 where not annotated; the rows after the part's N images are zoomed junk.
         predicted: M x 15 codes.
         logits: M x 35.
-        images: M x 3 x H x W uint8, what the network saw.
     """
 
     true: npt.NDArray[np.int64]
     predicted: npt.NDArray[np.int64]
     logits: npt.NDArray[np.float32]
-    images: npt.NDArray[np.uint8]
 
 
 def measure(model: AttributeNetwork, part: Part, params: TrainAttributes, description: str) -> Measured:
     """Predict every image of a part, and zooms into every tenth of them as junk."""
-    generator = step_generator(params.seed, "measured_junk")
-    junk = zoom_junk(part.store.pixels[::_MEASURED_JUNK_EVERY], generator)
+    images = part.store.pixels[::MEASURED_JUNK_EVERY]
+    junk = zoom(images, measured_draws(len(images), params.seed))
     batch = 4 * params.batch_size
     logits = torch.cat(
         [
@@ -76,11 +69,10 @@ def measure(model: AttributeNetwork, part: Part, params: TrainAttributes, descri
             attribute_logits(model, ImageStore(junk, part.store.device), batch),
         ]
     )
-    as_junk = np.full((len(junk), len(TASKS)), -1, dtype=np.int64)
-    as_junk[:, TASKS.index(EXTRA_CLASSES[-1])] = 1
+    as_junk = np.full((len(junk), len(TASK_NAMES)), -1, dtype=np.int64)
+    as_junk[:, TASK_NAMES.index(EXTRA_CLASSES[-1])] = 1
     return Measured(
         true=np.concatenate([part.targets.numpy(), as_junk]),
         predicted=task_predictions(logits).numpy(),
         logits=logits.numpy(),
-        images=torch.cat([part.store.pixels, junk]).cpu().numpy(),
     )

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from bruna.batches.attribute_items import AttributeSampler, task1_targets, zoom_junk
 from bruna.batches.augment import Augmenter
-from bruna.dataset.attributes import ATTRIBUTES
+from bruna.dataset.attributes import ATTRIBUTES, TASK_NAMES
 from bruna.dataset.priors import log_priors
 from bruna.inference.attributes import attribute_logits
-from bruna.losses import TASKS, adjusted_logits, attribute_losses
+from bruna.losses import adjusted_logits, attribute_losses
 from bruna.models.attribute_logits import task_predictions
 from bruna.models.attributes import AttributeNetwork
 from bruna.params import TrainAttributes
@@ -92,8 +92,8 @@ class _Recipe:
             weak_below=params.weak_below,
         )
         self.log_priors = torch.tensor(log_priors(train.codes.numpy()), dtype=torch.float32, device=device)
-        self.task_weights = torch.full((len(TASKS),), 1 / len(TASKS), device=device)
-        self.confusion = torch.zeros(len(TASKS), _MOST_VALUES, _MOST_VALUES, dtype=torch.int64, device=device)
+        self.task_weights = torch.full((len(TASK_NAMES),), 1 / len(TASK_NAMES), device=device)
+        self.confusion = torch.zeros(len(TASK_NAMES), _MOST_VALUES, _MOST_VALUES, dtype=torch.int64, device=device)
         self._drawn: tuple[int, npt.NDArray[np.int64], npt.NDArray[np.bool_]] | None = None
 
     @property
@@ -139,7 +139,7 @@ class _Recipe:
             logits, identities = self.model.classify(pooled).float(), self.identity_head(pooled)
         losses = attribute_losses(self._adjusted(logits), batch.targets, self.params.label_smoothing)
         loss = (self.task_weights * losses).sum()
-        each = {f"loss/{task}": value for task, value in zip(TASKS, losses.detach(), strict=True)}
+        each = {f"loss/{task}": value for task, value in zip(TASK_NAMES, losses.detach(), strict=True)}
         if self.params.identity_weight:
             identity = identity_loss(identities.float(), batch.classes, IDENTITY_SMOOTHING)
             loss = loss + self.params.identity_weight * identity
@@ -157,15 +157,15 @@ class _Recipe:
     def _count(self, predicted: Tensor, targets: Tensor) -> None:
         """Add a batch to the epoch's 15 training confusion matrices (true value, predicted value)."""
         size = _MOST_VALUES**2
-        task = torch.arange(len(TASKS), device=targets.device).expand_as(targets)
+        task = torch.arange(len(TASK_NAMES), device=targets.device).expand_as(targets)
         known = targets >= 0
         flat = (task * size + targets * _MOST_VALUES + predicted)[known]
-        self.confusion += torch.bincount(flat, minlength=len(TASKS) * size).view_as(self.confusion)
+        self.confusion += torch.bincount(flat, minlength=len(TASK_NAMES) * size).view_as(self.confusion)
 
     def end_epoch(self, epoch: int) -> dict[str, float]:
         recall = mean_recall(self.confusion)
-        metrics = {f"train/recall/{task}": float(value) for task, value in zip(TASKS, recall, strict=True)}
-        weights = {f"train/task_weight/{task}": float(w) for task, w in zip(TASKS, self.task_weights, strict=True)}
+        metrics = {f"train/recall/{task}": float(value) for task, value in zip(TASK_NAMES, recall, strict=True)}
+        weights = {f"train/task_weight/{task}": float(w) for task, w in zip(TASK_NAMES, self.task_weights, strict=True)}
         self.task_weights = next_task_weights(self.task_weights, recall, self.params.task_weights)
         self.confusion.zero_()
         logits = attribute_logits(self.averaged, self.validation.store, 4 * self.params.batch_size)

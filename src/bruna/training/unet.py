@@ -14,6 +14,7 @@ from bruna.batches.seeds import step_generator
 from bruna.batches.store import ImageStore
 from bruna.errors import BrunaError
 from bruna.losses import segmentation_loss
+from bruna.metrics.segmentation import mask_agreement
 from bruna.models.normalize import as_floats
 from bruna.models.unet import UNet
 from bruna.params import TrainUNet
@@ -34,17 +35,13 @@ class UNetResult:
         model: on the device it was trained on, in evaluation mode.
         history: the metrics of every epoch.
         metrics: `iou` and `dice` over the held-out pairs, and the numbers of pairs.
-        images: M x 3 x H x W uint8, the held-out images.
-        masks: M x H x W bool, their true masks.
-        probabilities: M x H x W float32, what the U-Net makes of them.
+        probabilities: M x H x W float32, what the U-Net makes of the held-out images.
         iou: M, intersection over union of each.
     """
 
     model: UNet
     history: History
     metrics: dict[str, float]
-    images: npt.NDArray[np.uint8]
-    masks: npt.NDArray[np.bool_]
     probabilities: npt.NDArray[np.float32]
     iou: npt.NDArray[np.float64]
 
@@ -113,8 +110,7 @@ def measure(
     """Segment pairs and compare.
 
     Returns:
-        M x H x W probabilities; M values of IoU |A n B| / |A u B|; M of Dice 2 |A n B| / (|A| + |B|). Two empty
-        masks agree (1).
+        M x H x W probabilities; M values of IoU and M of Dice (see `mask_agreement`).
     """
     model.eval()
     probabilities = []
@@ -124,12 +120,7 @@ def measure(
             logits = model(as_floats(pairs.images[rows])).logits
             probabilities.append(logits.sigmoid()[:, 0].cpu())
     found = torch.cat(probabilities)
-    predicted, true = found >= MASK_THRESHOLD, pairs.truth
-    overlap = (predicted & true).sum((1, 2)).double()
-    union = (predicted | true).sum((1, 2)).double()
-    total = predicted.sum((1, 2)).double() + true.sum((1, 2)).double()
-    iou = torch.where(union > 0, overlap / union.clamp(min=1), torch.ones_like(union))
-    dice = torch.where(total > 0, 2 * overlap / total.clamp(min=1), torch.ones_like(total))
+    iou, dice = mask_agreement(found >= MASK_THRESHOLD, pairs.truth)
     return found.numpy(), iou.numpy(), dice.numpy()
 
 
@@ -170,8 +161,6 @@ def train_unet(
         model=recipe.model,
         history=history,
         metrics=metrics,
-        images=held_out.images.pixels.cpu().numpy(),
-        masks=held_out.truth.numpy(),
         probabilities=probabilities,
         iou=iou,
     )

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bruna.files import write_json
-from bruna.pipeline.report import write_page
-from bruna.pipeline.retrieval_section import retrieval_section, retrieval_table
+from bruna.report.retrieval_section import retrieval_section, retrieval_table
+from bruna.report.sections import Findings, write_page
 
 KEYS = ("map", "rank1", "rank5", "rank10", "minp")
 
@@ -30,7 +29,7 @@ def figures(left_out, lost, holds, variants=()):
     }
 
 
-BASELINES = {"histogram": protocols(0.125), "untrained": {name: {"map": 0.0625} for name in ("course", "market1501")}}
+BASELINES = {"histogram": protocols(0.125), "untrained": protocols(0.0625)}
 
 
 def test_a_row_for_each_way_to_rank_and_dashes_where_nothing_was_measured():
@@ -45,8 +44,10 @@ def test_a_row_for_each_way_to_rank_and_dashes_where_nothing_was_measured():
         "colour histograms",
     ]
     assert frame["Market-1501 protocol/mAP"].tolist() == [0.5, 0.4, 0.25, 0.25, 0.0625, 0.125]
-    assert np.isnan(frame["Market-1501 protocol/mINP"]).tolist() == [False] * 4 + [True, False]
     assert any("finds itself" in column for column in frame)
+    del found["variants"]["reranked"]["market1501"]["minp"]
+    frame = retrieval_table(found, BASELINES, "c", own_gallery=True).frame
+    assert np.isnan(frame["Market-1501 protocol/mINP"]).tolist() == [False] * 3 + [True] + [False] * 2
     apart = retrieval_table(figures(0, (0, 0, 0), (1, 0, 0)), {}, "c", own_gallery=False).frame
     assert apart["what"].tolist() == ["Bruna"]
     assert not any("finds itself" in column for column in apart)
@@ -65,41 +66,36 @@ def test_a_row_for_each_way_to_rank_and_dashes_where_nothing_was_measured():
         ),
     ],
 )
-def test_the_junk_filter_is_told_in_words(tmp_path, lost, holds, on, words):
+def test_the_junk_filter_is_told_in_words(lost, holds, on, words):
     metrics = {"validation": figures(0, lost, holds), "baselines": {}}
-    text = " ".join(b for b in retrieval_section(metrics, tmp_path, filters_junk=on).blocks if isinstance(b, str))
+    text = " ".join(b for b in retrieval_section(metrics, {}, filters_junk=on).blocks if isinstance(b, str))
     assert "10 queries, each with a right image in the gallery." in text
     assert f"1,200 gallery images. The junk filter {words.removeprefix('The junk filter ')}" in text
 
 
-@pytest.fixture
-def artifacts(tmp_path: Path) -> Path:
-    plots = tmp_path / "plots"
-    for folder in ("train_attributes", "train_bruna", "split", "validate", "evaluate"):
-        (plots / folder).mkdir(parents=True)
+def page(tmp_path: Path, metrics: dict, *, masks: bool = True) -> str:
+    """The text of a page without pictures."""
     shares = {f"{part}/{key}": [0.7, 0.8, 0.9] for part in ("train", "validation") for key in ("acc", "prec", "rec")}
     majority = {f"{part}/majority": [0.541] * 3 for part in ("train", "validation")}
-    pd.DataFrame({"task": ["Hat", "Overall", "Mean of the 12 attributes"], **shares, **majority}).to_csv(
-        plots / "train_attributes" / "table1.csv", index=False
+    row = {"attribute": "hat", "value": "yes", "people": 8, "train": 7, "validation": 1, "wanted": 6.4}
+    row |= {"deviation": 0.6, "percent": 12.121, "train_percent": 13.208, "validation_percent": 8.3}
+    row |= {"images": 90, "train_images": 80, "validation_images": 10}
+    row |= {"image_percent": 11.0, "train_image_percent": 12.0, "validation_image_percent": 7.0}
+    findings = Findings(
+        metrics=metrics,
+        table1=pd.DataFrame({"task": ["Hat", "Overall", "Mean of the 12 attributes"], **shares, **majority}),
+        balance=pd.DataFrame([row]),
+        epochs=pd.DataFrame({"epoch": [1, 2], "train/margin": [20, 22.0]}),
+        masks=masks,
+        filters_junk=True,
+        settings={"train_bruna": {"mask": "none", "augment": {"pad": 6}, "epochs": 15}},
     )
-    pd.DataFrame({"epoch": [1, 2], "train/margin": [20, 22.0]}).to_csv(plots / "train_bruna" / "epochs.csv")
-    row = {
-        "attribute": "hat",
-        "value": "yes",
-        "people": 8,
-        "train": 7,
-        "validation": 1,
-        "wanted": 6.4,
-        "deviation": 0.6,
-    }
-    pd.DataFrame([row | {"percent": 12.121, "train_percent": 13.208}]).to_csv(plots / "split" / "balance.csv")
-    write_json({"width": 8}, tmp_path / "unet" / "settings.json")
-    write_json({"network": "resnet18"}, tmp_path / "attributes" / "settings.json")
-    write_json({"mask": "none", "params": {"epochs": 15, "augment": {"pad": 6}}}, tmp_path / "bruna" / "settings.json")
-    return tmp_path
+    write_page(tmp_path / "page.html", findings, {})
+    text = re.sub(r"<[^>]+>", " ", (tmp_path / "page.html").read_text(encoding="utf-8"))
+    return re.sub(r"\s+", " ", text)
 
 
-def test_the_page_says_what_a_figure_has_to_beat(artifacts):
+def test_the_page_tells_what_a_figure_has_to_beat(tmp_path):
     found = figures(0, (0, 0, 0), (9, 0, 0))
     found["attributes"] = {
         "hat": {"accuracy": 0.9, "recall": 0.6, "chance": 0.5},
@@ -110,21 +106,23 @@ def test_the_page_says_what_a_figure_has_to_beat(artifacts):
         "attributes": {"accuracy": 0.85, "recall": 0.5},
         "attributes_both": {"accuracy": 1.0, "recall": 0.8},
     }
-    path = artifacts / "page.html"
-    write_page(
-        path,
-        {"validation": found, "baselines": BASELINES},
-        artifacts=artifacts,
-        plots=artifacts / "plots" / "evaluate",
-        settings={"filter_junk": True},
-    )
-    text = re.sub(r"<[^>]+>", " ", path.read_text(encoding="utf-8"))
+    text = page(tmp_path, {"validation": found, "baselines": BASELINES})
     assert "always the commonest value: 54.1%" in text
-    assert "any constant answer: 37.5%" in text
-    assert re.search(r"Task 1’s network +85.0% +50.0%", re.sub(r"\s+", " ", text))
-    assert re.search(r"both networks’ probabilities +100.0% +80.0%", re.sub(r"\s+", " ", text))
+    assert "any constant prediction: 37.5%" in text
+    assert re.search(r"Task 1’s network +85.0% +50.0%", text)
+    assert re.search(r"both networks’ probabilities +100.0% +80.0%", text)
     assert "Bruna’s attribute head" not in text  # which was not measured here
     assert "its margin P grew from 20 to 22" in text
+    assert "no mask pairs" not in text
     assert "train_percent" not in text
-    assert re.search(r"hat +yes +8 +7 +6\.4 +0\.6 +1 +12\.1% +13\.2%", re.sub(r"\s+", " ", text))
-    assert re.search(r"train_bruna\s+mask\s+none\s+augment\.pad\s+6\s+epochs\s+15", text)
+    assert re.search(r"hat +yes +8 +7 +6\.4 +0\.6 +1 +12\.1% +13\.2%", text)
+    assert re.search(r"train_bruna +mask +none +augment\.pad +6 +epochs +15", text)
+
+
+def test_a_test_set_gets_a_table_and_a_tile_and_a_data_set_without_masks_a_note(tmp_path):
+    found = figures(0, (0, 0, 0), (9, 0, 0))
+    test = found | {"market1501": found["market1501"] | {"map": 0.123}}
+    text = page(tmp_path, {"validation": found, "test": test, "baselines": BASELINES}, masks=False)
+    assert "12.3% Market-1501 protocol, test set" in text
+    assert "Test set, its own query and gallery folders" in text
+    assert "The data set has no mask pairs" in text

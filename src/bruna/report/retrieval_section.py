@@ -1,16 +1,19 @@
 """The report page's section on retrieval: the figures beside what they have to beat, and the pictures of them."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bruna.report.blocks import Block, Note, Picture, Table
+from bruna.report.blocks import Block, Note, Table
+from bruna.report.drawing import Pictures, Place
 from bruna.report.page import Section
 
+PROTOCOLS = {"market1501": "Market-1501 protocol", "course": "course protocol"}
+"""The protocols as the page and the charts call them."""
+
 FIGURES = {"map": "mAP", "rank1": "rank-1", "rank5": "rank-5", "rank10": "rank-10", "minp": "mINP"}
-_SETS = {
+_SETS: dict[Place, str] = {
     "validation": "Validation identities, every image both query and gallery",
     "test": "Test set, its own query and gallery folders",
 }
@@ -22,29 +25,21 @@ _VARIANTS = {
 _BASELINES = {"untrained": "untrained network", "histogram": "colour histograms"}
 
 
-def retrieval_section(metrics: Mapping[str, Any], plots: Path, *, filters_junk: bool) -> Section:
+def retrieval_section(metrics: Mapping[str, Any], pictures: Pictures, *, filters_junk: bool) -> Section:
     """Compose the section.
 
     Args:
         metrics: of the stage `evaluate`.
-        plots: its pictures.
+        pictures: of the page.
         filters_junk: whether the junk filter was on.
     """
     blocks: list[Block] = []
-    for name in (name for name in _SETS if name in metrics):
-        found = metrics[name]
-        baselines = metrics["baselines"] if name == "validation" else {}
-        blocks.append(retrieval_table(found, baselines, _SETS[name], own_gallery=name == "validation"))
-        blocks += [_queries(found["market1501"]), _discarded(found, filters_junk)]
-        blocks += pictures(
-            plots,
-            {
-                f"rank_lists_{name}": "Queries from the worst to the best average precision, nearest image first "
-                "(Figure 7 of the paper; Market-1501 protocol). Under each image: camera and distance.",
-                f"cmc_{name}": "Share of the queries with a right image among the first k.",
-                f"ap_{name}": "How the average precision is spread over the queries.",
-            },
-        )
+    for name, caption in _SETS.items():
+        if name in metrics:
+            found, own = metrics[name], name == "validation"
+            blocks.append(retrieval_table(found, metrics["baselines"] if own else {}, caption, own_gallery=own))
+            blocks += [_queries(found["market1501"]), _discarded(found, filters_junk)]
+            blocks += pictures.get(name, [])
     blocks.append(
         Note(
             "The course protocol counts same-camera images too, and on the validation identities the query itself: its "
@@ -71,11 +66,9 @@ def retrieval_table(
         rows["Bruna without the junk filter"] = found["unfiltered"]
     rows |= {f"Bruna {words}": found["variants"][key] for key, words in _VARIANTS.items() if key in found["variants"]}
     rows |= {words: baselines[key] for key, words in _BASELINES.items() if key in baselines}
-    titles = {
-        "market1501": "Market-1501 protocol",
-        # The query is at distance 0 from itself: no network can miss it.
-        "course": "course protocol" + (": rank-1 says nothing, the query finds itself" if own_gallery else ""),
-    }
+    titles = dict(PROTOCOLS)
+    if own_gallery:  # the query is at distance 0 from itself: no network can miss it
+        titles["course"] += ": rank-1 tells nothing, the query finds itself"
     frame = pd.DataFrame(
         [
             {"what": name}
@@ -111,9 +104,3 @@ def _discarded(found: Mapping[str, Any], filters_junk: bool) -> str:
     kinds = {"people": "of labelled people, which it should have kept", "distractors": "distractors", "junk": "junk"}
     parts = [f"{lost[kind]:,} {words}" for kind, words in kinds.items() if lost[kind]]
     return f"{images}The junk filter left out {found['left_out_as_junk']:,}: {'; '.join(parts) or 'unlabelled'}.{known}"
-
-
-def pictures(plots: Path, captions: Mapping[str, str]) -> list[Block]:
-    """The pictures that exist: a data set without masks has no overlays."""
-    found = [(plots / f"{name}.png", caption) for name, caption in captions.items()]
-    return [Picture(path.read_bytes(), caption) for path, caption in found if path.exists()]

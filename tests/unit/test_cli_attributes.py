@@ -9,11 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from bruna import cli
+from bruna.cli.attributes import PROBABILITY_COLUMNS
+from bruna.cli.main import main
 from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
 from bruna.errors import BrunaError
 from bruna.evaluation.submission import CLASSIFICATION_COLUMNS
-from bruna.inference.image_files import PROBABILITY_COLUMNS, find_images
+from bruna.inference.images import files_by_id
 from bruna.inference.saved_models import save_models
 from bruna.models.attributes import AttributeNetwork
 from bruna.models.bruna import Bruna
@@ -44,7 +45,7 @@ def _says_junk_to_white(folder: Path) -> AttributeNetwork:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project's top folder with a network; `crops` holds two people, a white image and two broken files."""
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    text = text.replace("attributes_by: both", "attributes_by: task1").replace("_sightings: 6", "_sightings: 1")
+    text = text.replace("attributes_from: both", "attributes_from: task1")
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     _says_junk_to_white(tmp_path / "artifacts" / "attributes")
     crops = tmp_path / "crops"
@@ -63,7 +64,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     monkeypatch.setattr(sys, "argv", ["bruna", "attributes", *arguments])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main()
     printed = capsys.readouterr()
     return int(end.value.code or 0), printed.out, printed.err
 
@@ -124,32 +125,32 @@ def test_the_codes_are_those_of_the_network(
     assert [row[11:20].index("2"), row[20:30].index("2")] == expected[10:]
 
 
-def test_bruna_is_asked_where_the_answer_needs_it(
+def test_bruna_predicts_where_it_is_asked_for(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Bruna's head says no hat, with more certainty than Task 1 says hat; without Bruna's files it is said so."""
     everything = ("crops", "--keep-junk", "--device", "cpu")
-    status, _, err = _run(monkeypatch, capsys, *everything, "--by", "both")
-    assert status == 1 and "unet/settings.json is missing" in err and "`--by task1 --sightings 1` needs" in err
+    status, _, err = _run(monkeypatch, capsys, *everything, "--from", "both")
+    assert status == 1 and "unet/settings.json is missing" in err and "`--from task1 --neighbors 1` needs" in err
     torch.manual_seed(1)
     network = {
         "backbone": "mobilenet_v3_small", "features": 16, "mask": "none", "bottleneck": 0, "dropout": 0.0,
-        "last_stride": 2, "pool": "average", "neck": "none", "encoder": None,
+        "last_stride": 2, "neck": "none",
     }  # fmt: skip
     bruna = Bruna(**network)
-    monkeypatch.setattr("bruna.evaluation.load_unet", lambda folder, device: None)
+    save_models(project / "artifacts" / "unet", {}, {"trained": False})
     with torch.no_grad():
-        bruna.task1[-1].weight[logit_slices()["hat"]] = 0
-        bruna.task1[-1].bias[logit_slices()["hat"]] = -6.0
+        bruna.attribute_head[-1].weight[logit_slices()["hat"]] = 0
+        bruna.attribute_head[-1].bias[logit_slices()["hat"]] = -6.0
     save_models(project / "artifacts" / "bruna", {"bruna": bruna}, {"network": network, "image_size": list(SIZE)})
     told = {}
-    for by, sightings in (("task1", "1"), ("task1", "3"), ("bruna", "1"), ("both", "1"), ("both", "2")):
-        options = ("--by", by, "--sightings", sightings, "--probabilities", "p.csv")
+    for source, neighbors in (("task1", "1"), ("task1", "3"), ("bruna", "1"), ("both", "1"), ("both", "2")):
+        options = ("--from", source, "--neighbors", neighbors, "--probabilities", "p.csv")
         assert _run(monkeypatch, capsys, *everything, *options)[0] == 0
         _, *rows = _rows(Path("p.csv"))
-        told[by, sightings] = np.array([[float(value) for value in row[1:]] for row in rows])
+        told[source, neighbors] = np.array([[float(value) for value in row[1:]] for row in rows])
         codes, hat = _rows(Path("attributes.csv")), CLASSIFICATION_COLUMNS.index("hat")
-        assert [row[hat] for row in codes[1:]] == ["2" if by == "task1" else "1"] * 3
+        assert [row[hat] for row in codes[1:]] == ["2" if source == "task1" else "1"] * 3
     alone = told["task1", "1"]
     np.testing.assert_allclose(told["task1", "3"][:, :-1], np.tile(alone[:, :-1].mean(0), (3, 1)), atol=1e-4)
     np.testing.assert_array_equal(told["task1", "3"][:, -1], alone[:, -1])  # junk is Task 1's and an image's own
@@ -180,11 +181,11 @@ def test_ids_are_names_then_relative_paths_then_paths(tmp_path: Path) -> None:
     one, two, three = (tmp_path / name for name in ("one", "two", "three"))
 
     def ids(*given: Path) -> list[str]:
-        return [found.id for found in find_images(given)]
+        return list(files_by_id(given))
 
     assert ids(one) == ["z.jpg", "x.jpg", "y.jpg"]
     assert ids(one, one / "x.jpg") == ["z.jpg", "x.jpg", "y.jpg"]  # reached twice, counted once
     assert ids(one, three) == ["sub/z.jpg", "x.jpg", "y.jpg", "sub/x.jpg"]
     assert ids(two, one / "x.jpg") == [(two / "x.jpg").as_posix(), (one / "x.jpg").as_posix()]
     with pytest.raises(BrunaError, match="nothing does not exist"):
-        find_images([tmp_path / "nothing"])
+        files_by_id([tmp_path / "nothing"])

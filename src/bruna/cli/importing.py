@@ -1,0 +1,54 @@
+"""The command `bruna import`."""
+# ruff: noqa: PLC0415
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bruna.cli.shared import DATA, say_next_after_data
+from bruna.errors import BrunaError
+
+
+def import_(
+    sources: Annotated[
+        list[Path], typer.Argument(help="Zip archives, folders, or a single market_attribute.mat.", show_default=False)
+    ],
+    to: Annotated[Path, typer.Option(help="The data set folder to write.")] = DATA,
+    masks: Annotated[
+        Path | None, typer.Option(help="Mask pairs: images/ with photos, masks/ with PNG files of the same names.")
+    ] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Keep what the folder holds and add to it.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Remove images of the folder that the sources do not have.")
+    ] = False,
+) -> None:
+    """Bring a data set into the layout of the pipeline.
+
+    Recognised, in archives and folders: the course edition of Market-1501, its
+    unlabelled part, the official release with market_attribute.mat, person
+    masks, and a folder that this command wrote. Several sources become one data
+    set. The folder is replaced as a whole, when the new one is complete.
+
+    \b
+      bruna import market1501-course.zip --masks person-masks.zip
+      bruna import Market-1501-v15.09.15.zip market_attribute.mat --replace
+      bruna import person-masks.zip --merge
+    """
+    if merge and replace:
+        raise BrunaError("--merge keeps what the folder holds and --replace removes it. Give one of them.")
+    from bruna.dataset.importers import import_dataset
+    from bruna.progress import table
+
+    summary = import_dataset(sources, to, masks, merge=merge, replace=replace)
+    table(
+        f"Imported into {to}",
+        ("folder", "images", "identities", "cameras", "annotated identities"),
+        summary.rows(),
+    )
+    if summary.ignored:
+        places = Counter(f"{Path(name).parent}/" if "/" in name else name for name in summary.ignored)
+        shown = ", ".join(f"{place} ({count:,})" for place, count in places.most_common(5))
+        typer.echo(f"Left out, being no part of a data set: {shown}{', ...' if len(places) > 5 else ''}")
+    say_next_after_data(to)

@@ -1,0 +1,49 @@
+"""The command `bruna sample`."""
+# ruff: noqa: PLC0415
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bruna.cli.shared import DATA, say_next_after_data
+from bruna.errors import BrunaError
+
+
+def sample(
+    to: Annotated[Path, typer.Option(help="The data set folder to write.")] = DATA,
+    if_missing: Annotated[
+        bool, typer.Option("--if-missing", help="Do nothing where there is a data set; for scripts.")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the data set that is there.")] = False,
+    seed: Annotated[int, typer.Option(help="Which people are drawn.")] = 0,
+) -> None:
+    """Render a small data set of drawn people, with attributes, queries, a gallery and mask pairs.
+
+    It needs no download and shows the whole pipeline in minutes. The same seed
+    gives the same bytes.
+
+    \b
+      bruna sample
+      bruna sample --to /tmp/people --seed 7
+    """
+    if (to / "train").exists():
+        if if_missing:
+            typer.echo(f"{to} holds a data set already; nothing was rendered.")
+            return
+        if not replace:
+            raise BrunaError(
+                f"{to} holds a data set already, which rendering would replace. Use --replace to replace it, "
+                "--if-missing to keep it, or --to to render into another folder."
+            )
+    from bruna.dataset.importers import check_target
+    from bruna.progress import table, track
+    from bruna.sample import render_sample
+
+    check_target(to)
+    render_sample(to, seed=seed, progress=track)
+    folders = sorted(path for path in to.iterdir() if path.is_dir())
+    rows = [(folder.name, sum(1 for _ in folder.rglob("*.jpg"))) for folder in folders]
+    table(f"Rendered into {to}", ("folder", "images"), rows)
+    if not if_missing:  # a script asks so: `make run` goes on by itself
+        say_next_after_data(to)

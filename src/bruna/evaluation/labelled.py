@@ -1,0 +1,58 @@
+"""Image tables as the networks see them, beside what is known of their images."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from bruna.dataset.tables import attribute_codes
+from bruna.errors import BrunaError
+from bruna.inference.described import Described
+from bruna.inference.describer import Describer
+from bruna.retrieval.gallery import Gallery
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """The N images of a table.
+
+    Attributes:
+        found: what the networks make of them.
+        gallery: their embeddings with identities and cameras.
+        plain: the same without the mirror images; the same object where none were embedded.
+        codes: N x 12 true attribute codes, -1 where not annotated.
+    """
+
+    found: Described
+    gallery: Gallery
+    plain: Gallery
+    codes: npt.NDArray[np.int64]
+
+
+def describe_table(people: Describer, table: pd.DataFrame, segments: pd.DataFrame | None, name: str) -> LabelledImages:
+    """Run the networks over an image table.
+
+    Args:
+        people: the networks, Bruna among them.
+        table: an image table (`bruna.dataset.tables`).
+        segments: its masks and bottlenecks of the stage `segment`; made by the U-Net if None and needed.
+        name: of the table, for the progress bar.
+    """
+    paths = list(table["path"])
+    found = people.describe(
+        list(table["image"]), names=paths, segments=segments, masks=False, progress=f"describe {name}"
+    )
+    return labelled(found, table)
+
+
+def labelled(found: Described, table: pd.DataFrame) -> LabelledImages:
+    """Put the labels of a table beside what was found of its images."""
+    if found.gallery is None or found.plain is None:
+        raise BrunaError("this needs Bruna's network, which was not loaded")
+    identities, cameras = (torch.tensor(table[column].to_numpy(np.int64)) for column in ("identity", "camera"))
+    gallery = replace(found.gallery, identities=identities, cameras=cameras)
+    same = found.plain is found.gallery
+    plain = gallery if same else replace(found.plain, identities=identities, cameras=cameras)
+    return LabelledImages(found, gallery, plain, attribute_codes(table))

@@ -1,0 +1,206 @@
+"""Images in whatever form somebody has them, opened one by one, and their pixels at the size of every network."""
+
+import io
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bruna.errors import BrunaError
+
+OneImage = str | Path | bytes | Image.Image | npt.NDArray[np.uint8] | Tensor
+Images = OneImage | Sequence[OneImage]
+"""A path, a folder, the bytes of an image file, a Pillow image, an N x 3 x H x W uint8 array or tensor; or several."""
+Size = tuple[int, int]
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+"""Endings, in any case, of what is taken for an image in a folder."""
+
+
+class Source(NamedTuple):
+    """An image under its name; `open` gives it as a Pillow image, or raises whatever Pillow's decoders raise."""
+
+    name: str
+    open: Callable[[], Image.Image]
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The name of an image that is not described, and why."""
+
+    name: str
+    reason: str
+
+
+class Decoded(NamedTuple):
+    """Images of a block.
+
+    `names`: of the N that could be read; `pixels`: for each size, N x 3 x H x W uint8; `rejected`: the others.
+    """
+
+    names: list[str]
+    pixels: dict[Size, Tensor]
+    rejected: list[Rejected]
+
+
+def sources(images: Images, names: Sequence[str] | None = None) -> list[Source]:
+    """List images one by one, under the names that they have in results.
+
+    Args:
+        images: see `Images`. A folder stands for all images in it, to any depth, in the order of their names. An array
+            may also be 3 x H x W, one image.
+        names: one an image; by default a file's path, and the number of any other image, from 0.
+
+    Returns:
+        The images, none of them opened yet.
+
+    Raises:
+        BrunaError: a folder holds no image.
+        ValueError: something is not an image, an array has another shape or type, or names are missing or too many.
+    """
+    each = images if isinstance(images, Sequence) and not isinstance(images, str | bytes) else [images]
+    found: list[Source] = []
+    for image in each:
+        name = str(len(found))
+        if isinstance(image, str | Path):
+            path = Path(image)
+            files = _images_in(path) if path.is_dir() else [path]
+            if not files:
+                raise _no_image(path)
+            found += [Source(str(file), partial(_open_file, file)) for file in files]
+        elif isinstance(image, bytes):
+            found.append(Source(name, partial(_open, image)))
+        elif isinstance(image, Image.Image):
+            found.append(Source(name, partial(image.convert, "RGB")))
+        elif isinstance(image, np.ndarray | Tensor):
+            pixels = _checked(image, name)
+            found += [Source(str(len(found) + i), partial(_of_pixels, one)) for i, one in enumerate(pixels)]
+        else:
+            raise ValueError(
+                f"image {name} is {type(image).__name__}: give a path, bytes, a Pillow image, or an N x 3 x H x W "
+                "uint8 array or tensor"
+            )
+    if names is None:
+        return found
+    if len(names) != len(found):
+        raise ValueError(f"{len(names)} names for {len(found)} images")
+    return [Source(name, source.open) for name, source in zip(names, found, strict=True)]
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def _no_image(*given: Path) -> BrunaError:
+    return BrunaError(
+        f"no image in {', '.join(map(str, given))}: folders are searched for {', '.join(SUFFIXES)}. Give an image file "
+        "itself if it ends otherwise."
+    )
+
+
+def files_by_id(given: Sequence[Path]) -> dict[str, Path]:
+    """The image files of what a user gave, under short ids.
+
+    A file that is named is taken whatever its ending; folders are searched. An image that is reached twice counts
+    once. Its id is its file name; where two images share a name every id is the path relative to the folder that was
+    given, and where these are shared too the path as it was given.
+
+    Raises:
+        BrunaError: a path does not exist, or there is no image at all.
+    """
+    missing = [str(path) for path in given if not path.exists()]
+    if missing:
+        raise BrunaError(
+            f"{', '.join(missing)} {'does' if len(missing) == 1 else 'do'} not exist (looked in {Path.cwd()}). Give "
+            "image files, or folders that hold some."
+        )
+    reached: dict[Path, tuple[Path, Path]] = {}
+    for path in given:
+        for image in _images_in(path) if path.is_dir() else [path]:
+            reached.setdefault(image.resolve(), (image, path))
+    if not reached:
+        raise _no_image(*given)
+    pairs = list(reached.values())
+    ids = [image.name for image, _ in pairs]
+    if max(Counter(ids).values()) > 1:
+        ids = [image.relative_to(top).as_posix() if top.is_dir() else image.name for image, top in pairs]
+    if max(Counter(ids).values()) > 1:
+        ids = [image.as_posix() for image, _ in pairs]
+    return {id_: image for id_, (image, _) in zip(ids, pairs, strict=True)}
+
+
+def decode(block: Sequence[Source], sizes: Collection[Size], pool: Executor) -> Decoded:
+    """Open every image of a block once and resize it to each of the sizes, as `ImageStore.decode` does."""
+    names: list[str] = []
+    pixels: dict[Size, list[npt.NDArray[np.uint8]]] = {size: [] for size in sizes}
+    rejected: list[Rejected] = []
+    for source, found in zip(block, pool.map(partial(_pixels, sizes=sizes), block), strict=True):
+        if isinstance(found, str):
+            rejected.append(Rejected(source.name, found))
+            continue
+        names.append(source.name)
+        for size, one in zip(sizes, found, strict=True):
+            pixels[size].append(one)
+    stacked = {
+        size: torch.from_numpy(np.stack(each) if each else np.zeros((0, 3, *size), np.uint8))
+        for size, each in pixels.items()
+    }
+    return Decoded(names, stacked, rejected)
+
+
+def resized(image: Image.Image, size: Size) -> npt.NDArray[np.uint8]:
+    """The pixels of an RGB or L image at a height and width: H x W x 3 or H x W.
+
+    Those of an image that has this size already are kept exactly; others are resized by Pillow's antialiased bilinear
+    filter.
+    """
+    height, width = size
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def _pixels(source: Source, sizes: Collection[Size]) -> list[npt.NDArray[np.uint8]] | str:
+    """3 x H x W of each size, or why there are none."""
+    try:
+        image = source.open()
+        return [resized(image, size).transpose(2, 0, 1) for size in sizes]
+    except OSError as error:
+        return f"cannot be read: {error.strerror or _first_line(error)}"
+    except Exception as error:  # Pillow's decoders raise a dozen types, from SyntaxError to struct.error
+        return f"cannot be read: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split(" <_io")[0].splitlines()[0] if str(error) else type(error).__name__
+
+
+def _open(encoded: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(encoded)) as opened:
+        return opened.convert("RGB")
+
+
+def _open_file(path: Path) -> Image.Image:
+    return _open(path.read_bytes())
+
+
+def _checked(pixels: npt.NDArray[np.uint8] | Tensor, name: str) -> npt.NDArray[np.uint8]:
+    array = pixels.numpy(force=True) if isinstance(pixels, Tensor) else pixels
+    found = array[None] if array.ndim == 3 else array
+    if found.dtype != np.uint8 or found.ndim != 4 or found.shape[1] != 3 or 0 in found.shape[2:]:
+        raise ValueError(
+            f"image {name} is an array of shape {array.shape} and type {array.dtype}: give N x 3 x H x W, uint8"
+        )
+    return found
+
+
+def _of_pixels(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))

@@ -1,0 +1,50 @@
+"""Which runs wrote what a run reads: found by the MD5 of the files, linked to the run of the execution."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bruna.tracking.mlflow_tracker import SUMMARY, existing_run, log_metrics
+
+
+def producers_of(client: Any, experiment: str, parent: str, inputs: Mapping[str, str]) -> dict[str, str]:
+    """The run that wrote each input, by the input's path; inputs no finished run wrote are absent.
+
+    Of several that wrote the same bytes it is the one of this execution, otherwise the latest.
+    """
+    producers = {}
+    for path, md5 in inputs.items():
+        query = f"attributes.status = 'FINISHED' and tags.`bruna.output.{path}` = '{md5}'"
+        found = client.search_runs([experiment], query, order_by=["attributes.start_time DESC"], max_results=100)
+        own = [run for run in found if run.data.tags["mlflow.parentRunId"] == parent]
+        if found:
+            producers[path] = str((own or found)[0].info.run_id)
+    return producers
+
+
+def link_producers(client: Any, parent: str, direct: Iterable[str]) -> None:
+    """Put the given runs, and every run that they stand on, on the parent: its id and its summary.
+
+    A run that is on the parent already is passed over: its own stage has put there what it stands on. For a stage
+    that has a run on the parent, only a direct producer takes that run's place.
+    """
+    tags = client.get_run(parent).data.tags
+    linked = {name: run_id for name, run_id in tags.items() if name.startswith("bruna.stage.")}
+    waiting = dict.fromkeys(direct, True)
+    while waiting:
+        run_id = next(iter(waiting))
+        is_direct = waiting.pop(run_id)
+        if run_id in linked.values() or not (run := existing_run(client, run_id)):
+            continue
+        stage = run.data.tags["dvc.stage"]
+        if f"bruna.stage.{stage}" in linked and not is_direct:
+            continue
+        linked[f"bruna.stage.{stage}"] = run_id
+        client.set_tag(parent, f"bruna.stage.{stage}", run_id)
+        if any(file.path == SUMMARY for file in client.list_artifacts(run_id)):
+            summary = json.loads(Path(client.download_artifacts(run_id, SUMMARY)).read_text(encoding="utf-8"))
+            log_metrics(client, parent, {f"{stage}/{name}": value for name, value in summary.items()})
+        for name, producer in run.data.tags.items():
+            if name.startswith("bruna.producer."):
+                waiting.setdefault(producer, False)

@@ -1,0 +1,114 @@
+"""The tracker of a stage's MLflow run. MLflow is imported when it is used, not with this module."""
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bruna.nested import numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUMMARY = "summary.json"
+"""Artifact of a run: the numbers that its stage ended with."""
+_METRICS_A_BATCH = 1000  # MLflow's own limit
+_TAG_LENGTH = 5000
+
+
+class MlflowTracker:
+    """Logs to one MLflow run; see `Tracker` for what the methods mean."""
+
+    def __init__(self, client: Any, run_id: str, parent_id: str, stage: str) -> None:
+        self.run_id = run_id
+        self.parent_id = parent_id
+        self._client = client
+        self._stage = stage
+
+    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers in as few transactions as MLflow allows."""
+        if step is None:  # a run that goes on may have some of the closing numbers already
+            there = self._client.get_run(self.run_id).data.metrics
+            values = {name: value for name, value in values.items() if there.get(name) != value}
+        log_metrics(self._client, self.run_id, values, step)
+
+    def last_step(self, name: str) -> int:
+        """The last step of a metric of this run; 0 where there is none."""
+        return max((int(metric.step) for metric in self._client.get_metric_history(self.run_id, name)), default=0)
+
+    def file(self, path: Path, folder: str | None = None) -> None:
+        """Log a file, or a folder with all that is in it."""
+        log = self._client.log_artifacts if Path(path).is_dir() else self._client.log_artifact
+        log(self.run_id, str(path), folder)
+
+    def table(self, table: "pd.DataFrame", name: str) -> None:
+        """Log a table as JSON, which MLflow's pages show as a table; one of this name is replaced."""
+        there = {file.path for file in self._client.list_artifacts(self.run_id, str(Path(name).parent))}
+        if name in there:  # log_table would append its rows
+            self._client.log_text(self.run_id, table.to_json(orient="split", index=False), name)
+        else:
+            self._client.log_table(self.run_id, table, name)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Set tags of the run."""
+        set_tags(self._client, self.run_id, values)
+
+    def producer(self, path: str) -> "MlflowTracker | None":
+        """The tracker of the run that wrote an input; None where no run of the store did, or it was deleted."""
+        run_id = self._client.get_run(self.run_id).data.tags.get(f"bruna.producer.{path}")
+        run = existing_run(self._client, run_id) if run_id else None
+        if run is None:
+            return None
+        tags = run.data.tags
+        return MlflowTracker(self._client, run.info.run_id, tags["mlflow.parentRunId"], tags["dvc.stage"])
+
+    def summary(self, values: Mapping[str, Any]) -> dict[str, float]:
+        """Log the numbers the stage ends with, on its run and, as `<stage>/<metric>`, on the parent.
+
+        Args:
+            values: may be nested (`{"market1501": {"map": 0.5}}` is `market1501/map`); what is not a number
+                is left out.
+
+        Returns:
+            The numbers by the names they were logged under.
+        """
+        found = {_metric_name(name): float(value) for name, value in numbers(values).items()}
+        self.metrics(found)
+        self._client.log_dict(self.run_id, found, SUMMARY)
+        log_metrics(self._client, self.parent_id, {f"{self._stage}/{k}": v for k, v in found.items()})
+        return found
+
+
+def existing_run(client: Any, run_id: str) -> Any | None:
+    """The run of an id; None where it was deleted."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException:
+        return None
+    return run if run.info.lifecycle_stage == "active" else None
+
+
+def log_metrics(client: Any, run: str, values: Mapping[str, float], step: int | None = None) -> None:
+    """Log numbers in as few transactions as MLflow allows."""
+    from mlflow.entities import Metric  # noqa: PLC0415
+
+    now = int(time.time() * 1000)
+    metrics = [Metric(name, float(value), now, step or 0) for name, value in values.items()]
+    for start in range(0, len(metrics), _METRICS_A_BATCH):
+        client.log_batch(run, metrics=metrics[start : start + _METRICS_A_BATCH], synchronous=True)
+
+
+def set_tags(client: Any, run: str, values: Mapping[str, str]) -> None:
+    """Set tags in one transaction; a text that is too long for MLflow is cut."""
+    from mlflow.entities import RunTag  # noqa: PLC0415
+
+    tags = [RunTag(name, value[:_TAG_LENGTH]) for name, value in values.items()]
+    client.log_batch(run, tags=tags, synchronous=True)
+
+
+def _metric_name(name: str) -> str:
+    """The name in the characters MLflow takes (`recall@1` is `recall_1`)."""
+    return re.sub(r"[^\w\-. /:]", "_", name)

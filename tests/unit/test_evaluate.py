@@ -1,0 +1,140 @@
+"""What the stage `evaluate` writes, and what it runs for it, on small untrained networks."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from bruna.batches.persons import PersonStore
+from bruna.dataset.attributes import LOGITS, TASKS
+from bruna.dataset.identities import UNLABELLED
+from bruna.dataset.predictions import prediction_frame
+from bruna.dataset.tables import read_table, write_table
+from bruna.files import read_json
+from bruna.inference.attributes import AttributePredictor
+from bruna.inference.bruna import BrunaEmbedder
+from bruna.inference.described import Settings
+from bruna.inference.describer import load
+from bruna.inference.unet import UNetSegmenter, segment_table
+from bruna.models.bruna import Embedding
+from bruna.params import Evaluate
+from bruna.pipeline.evaluate import evaluate_and_save
+from bruna.tracking.protocol import NullTracker
+from person_table import person_table
+from tiny_models import save_tiny_models
+
+CPU = torch.device("cpu")
+PARAMS = Evaluate(
+    batch_size=8,
+    attribute_offset=2.0,
+    flip=True,
+    rerank=False,
+    rerank_k1=5,
+    rerank_k2=2,
+    rerank_lambda=0.3,
+    filter_junk=False,
+    junk_threshold=0.5,
+    reid_test_length=3,
+    attributes_from="both",
+    attribute_neighbors=2,
+)
+TABLES = {
+    "validation": person_table([1, 2, 3, 4], 4),
+    "test/query": person_table([5, 6], 1, seed=1),
+    "test/gallery": person_table([5, 6], 4, seed=2),
+    "test/test": person_table([7, 8], 3, seed=3).assign(identity=UNLABELLED),
+    "test/queries": person_table([7, 8], 1, seed=4).assign(identity=UNLABELLED),
+}
+
+
+def _predictions(count: int, seed: int) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    values = [len(task.values) for task in TASKS]
+    true, predicted = (random.integers(0, values, (count, len(TASKS))) for _ in range(2))
+    logits = random.standard_normal((count, LOGITS + 3)).astype(np.float32)
+    return prediction_frame([str(i) for i in range(count)], np.zeros(count, dtype=bool), true, predicted, logits)
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the earlier stages leave; the untrained Bruna is another than the trained one."""
+    folder = save_tiny_models(tmp_path_factory.mktemp("evaluate") / "artifacts")
+    save_tiny_models(folder / "other", seed=1)
+    (folder / "train_bruna").mkdir()
+    (folder / "other" / "bruna").rename(folder / "train_bruna" / "untrained")
+    unet = UNetSegmenter.load(folder / "unet", CPU)
+    for name, table in TABLES.items():
+        write_table(table, folder / "split" / f"{name}.parquet")
+        write_table(segment_table(table, unet, 8, name), folder / "segment" / f"{name}.parquet")
+    for seed, side in enumerate(("train", "validation")):
+        write_table(_predictions(40, seed), folder / "train_attributes" / f"predictions_{side}.parquet")
+    return folder
+
+
+def _run(artifacts: Path) -> dict[str, Any]:
+    people = load(artifacts, CPU, settings=Settings.of(PARAMS.model_dump()))
+    untrained = BrunaEmbedder.load(artifacts / "train_bruna" / "untrained", CPU)
+    return evaluate_and_save(people, untrained, PARAMS, artifacts=artifacts, tracker=NullTracker())
+
+
+def test_the_records_of_the_stage(artifacts: Path) -> None:
+    metrics = _run(artifacts)
+    folder = artifacts / "evaluate"
+    sets = {"validation": (16, 16), "test": (2, 8)}
+    tables = [f"{part}_{name}" for name in sets for part in ("queries", "cmc", "ranked")]
+    texts = ["table1.csv", "operating_points.csv", "classification_test.csv", "reid_test.txt"]
+    found = [f"{table}.{'parquet' if 'ranked' in table else 'csv'}" for table in tables]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["settings.json", *texts, *found])
+    assert read_json(folder / "settings.json") == PARAMS.model_dump(mode="json")
+    assert load(artifacts, CPU).settings == Settings.of(PARAMS.model_dump())
+    assert set(metrics) == {*sets, "baselines"}
+    for name, (queries, gallery) in sets.items():
+        assert metrics[name]["gallery"] == gallery and metrics[name]["market1501"]["queries"] == queries
+        ranked = read_table(folder / f"ranked_{name}.parquet")
+        assert list(ranked) == ["query", "query_camera", "rank", "path", "camera", "distance", "match"]
+        first = ranked[ranked["match"]].groupby("query")["rank"].min()
+        by_query = pd.read_csv(folder / f"queries_{name}.csv").set_index("path")["market1501_first_hit"]
+        assert first.to_dict() == by_query.to_dict()
+        cmc = pd.read_csv(folder / f"cmc_{name}.csv")
+        assert list(cmc) == ["rank", "course", "market1501"] and len(cmc) == min(20, gallery)
+        assert cmc["market1501"][4] == pytest.approx(metrics[name]["market1501"]["rank5"])
+    baselines = metrics["baselines"]
+    assert {name: set(found) for name, found in baselines["untrained"].items()} == {
+        name: set(found) for name, found in baselines["histogram"].items()
+    }
+    assert baselines["untrained"]["market1501"]["map"] != metrics["validation"]["market1501"]["map"]
+    assert len((folder / "classification_test.csv").read_text().splitlines()) == 1 + 6
+    lines = (folder / "reid_test.txt").read_text().splitlines()
+    assert len(lines) == 2 and all(line.count(",") == 2 for line in lines)
+    assert {"task", "train/acc", "validation/rec"} <= set(pd.read_csv(folder / "table1.csv"))
+    assert pd.read_csv(folder / "operating_points.csv")["shift"].min() == -0.3
+
+
+def test_no_network_sees_an_image_twice(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But Bruna its mirror image, and the untrained one the validation images; the U-Net none: its masks are kept."""
+    seen: Counter[str] = Counter()
+    logits, embed = AttributePredictor.logits, BrunaEmbedder.embed
+
+    def counted_logits(self: AttributePredictor, pixels: Tensor, batch_size: int) -> Tensor:
+        seen["attributes"] += len(pixels)
+        return logits(self, pixels, batch_size)
+
+    def counted_embed(self: BrunaEmbedder, store: PersonStore, batch_size: int, *, mirrored: bool = False) -> Embedding:
+        seen["mirrored" if mirrored else "straight"] += len(store)
+        return embed(self, store, batch_size, mirrored=mirrored)
+
+    def no_unet(self: UNetSegmenter, pixels: Tensor, batch_size: int) -> None:
+        raise AssertionError("the U-Net was run")
+
+    monkeypatch.setattr(AttributePredictor, "logits", counted_logits)
+    monkeypatch.setattr(BrunaEmbedder, "embed", counted_embed)
+    monkeypatch.setattr(UNetSegmenter, "segment", no_unet)
+    _run(artifacts)
+    images = sum(map(len, TABLES.values()))
+    again = len(TABLES["validation"])
+    assert seen == {"attributes": images, "straight": images + again, "mirrored": images + again}

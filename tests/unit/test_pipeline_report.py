@@ -1,0 +1,166 @@
+"""The stage `report`: every picture is drawn, kept, shown on the page and logged, and what is missing is an error."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bruna.batches.attribute_items import MEASURED_JUNK_EVERY, zoom_junk
+from bruna.batches.seeds import step_generator
+from bruna.batches.store import ImageStore
+from bruna.dataset.attributes import TASKS
+from bruna.dataset.tables import read_table
+from bruna.errors import BrunaError
+from bruna.files import write_json
+from bruna.params import Params, read_params
+from bruna.pipeline import report
+from bruna.pipeline.attribute_drawings import MeasuredImages
+from bruna.pipeline.records import Records
+from bruna.report.drawing import Drawing
+from bruna.report.style import new_figure, save
+from bruna.tracking.protocol import NullTracker
+from tiny_records import PROJECT, SIZE, tiny, write_records, write_test_set
+
+
+class _Log(NullTracker):
+    """Remembers what is logged to it and to the producers of its inputs."""
+
+    def __init__(self, gone: str = "") -> None:
+        self.gone = gone
+        self.files: list[tuple[str, str | None]] = []
+        self.producers: dict[str, _Log] = {}
+
+    def file(self, path: Path, folder: str | None = None) -> None:
+        self.files.append((path.name, folder))
+
+    def producer(self, path: str) -> "_Log | None":
+        return None if path == self.gone else self.producers.setdefault(path, _Log())
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return tiny(read_params(PROJECT / "params.yaml"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, params: Params) -> tuple[Path, dict[str, Any]]:
+    """The artifacts folder of a tiny data set, and the metrics of `evaluate`."""
+    artifacts = tmp_path_factory.mktemp("artifacts")
+    return artifacts, write_records(artifacts, params)
+
+
+def _names(drawings: list[Drawing]) -> set[str]:
+    return {drawing.file for drawing in drawings}
+
+
+def test_every_picture_is_drawn_shown_and_logged(made: tuple[Path, dict[str, Any]], params: Params) -> None:
+    artifacts, metrics = made
+    log = _Log(gone="artifacts/train_bruna")
+    counts = report.write_report(artifacts, metrics, params, log)
+    folder = artifacts / "report"
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
+    assert files == _names(report.all_drawings(Records(artifacts), metrics, params))
+    assert {f"train_attributes/confident_{task.name}.png" for task in TASKS} <= files
+    assert counts == {
+        "evaluate": 3,
+        "train_attributes": 6 + len(TASKS),
+        "train_bruna": 3,
+        "train_unet": 3,
+        "validate": 6,
+    }
+    for path in folder.rglob("*.png"):
+        with Image.open(path) as image:
+            assert min(image.size) > 250
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("<img ") == len(files) == sum(counts.values())
+    captions = re.findall("<figcaption>(.*?)</figcaption>", page)
+    assert len(set(captions)) == len(files)
+    assert log.files == [("report.html", None), *((stage, f"figures/{stage}") for stage in sorted(counts))]
+    assert {path: found.files for path, found in log.producers.items()} == {
+        "artifacts/evaluate": [("evaluate", "figures")],
+        "artifacts/train_attributes": [("train_attributes", "figures")],
+        "artifacts/train_unet": [("train_unet", "figures")],
+        "artifacts/validate/manifest.parquet": [("validate", "figures")],
+    }
+
+
+def test_the_page_shows_the_groups_of_params_yaml(made: tuple[Path, dict[str, Any]], params: Params) -> None:
+    artifacts, metrics = made
+    report._write_page(artifacts / "pageonly", Records(artifacts), metrics, params, [])
+    page = (artifacts / "pageonly" / "report.html").read_text(encoding="utf-8")
+    groups = re.findall('<div class="settings"><h3>(.*?)</h3>', page)
+    assert groups == [name for name in params.model_dump(by_alias=True) if name != "runtime"]
+
+
+def test_a_picture_that_is_missing_is_an_error_and_the_report_of_before_stays(
+    made: tuple[Path, dict[str, Any]], params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, metrics = made
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(made[0], artifacts)
+    write_json({}, artifacts / "report" / "before.json")
+    kept = [Drawing("train_unet", "training", name, name, lambda: new_figure()[0]) for name in ("drawn", "lost")]
+    monkeypatch.setattr(report, "all_drawings", lambda *_: kept)
+    monkeypatch.setattr(report, "save", lambda figure, path: None if path.stem == "lost" else save(figure, path))
+    with pytest.raises(BrunaError, match=r"shows train_unet/lost\.png, which is missing"):
+        report.write_report(artifacts, metrics, params, NullTracker())
+    assert "before.json" in [path.name for path in (artifacts / "report").iterdir()]
+
+
+def test_facts_decide_which_pictures_there_are(
+    made: tuple[Path, dict[str, Any]], params: Params, tmp_path: Path
+) -> None:
+    artifacts, metrics = made
+    everything = _names(report.all_drawings(Records(artifacts), metrics, params))
+    write_test_set(artifacts)
+    with_test = _names(report.all_drawings(Records(artifacts), metrics | {"test": metrics["validation"]}, params))
+    assert with_test - everything == {f"evaluate/{name}_test.png" for name in ("rank_lists", "cmc", "ap")}
+
+    none = params.model_copy(update={"report": params.report.model_copy(update={"rank_list_queries": 0})})
+    without_lists = _names(report.all_drawings(Records(artifacts), metrics, none))
+    assert everything - without_lists == {"evaluate/rank_lists_validation.png"}
+
+    settings = artifacts / "unet" / "settings.json"
+    there = settings.read_bytes()
+    write_json({"trained": False}, settings)
+    without_masks = _names(report.all_drawings(Records(artifacts), metrics, params))
+    settings.write_bytes(there)
+    assert everything - without_masks == {f"train_unet/{name}.png" for name in ("overlays", "curves", "augmentation")}
+
+
+def test_a_record_that_is_missing_is_an_error(made: tuple[Path, dict[str, Any]], params: Params) -> None:
+    artifacts, metrics = made
+    epochs = artifacts / "train_unet" / "epochs.csv"
+    epochs.rename(epochs.with_suffix(".away"))
+    with pytest.raises(BrunaError, match=r"train_unet/epochs\.csv is missing"):
+        report.all_drawings(Records(artifacts), metrics, params)
+    epochs.with_suffix(".away").rename(epochs)
+
+
+def test_rank_lists_of_a_test_set_take_each_side_from_its_own_table(
+    made: tuple[Path, dict[str, Any]], params: Params
+) -> None:
+    artifacts, metrics = made
+    write_test_set(artifacts)
+    drawings = report.all_drawings(Records(artifacts), metrics | {"test": metrics["validation"]}, params)
+    figure = next(d for d in drawings if d.name == "rank_lists_test").draw()
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts.count("✓") == texts.count("✗") == 3  # of two queries one has a match: the other is in no mean
+    assert "c1 · AP 100%" in texts and "c1 · AP 0%" not in texts
+
+
+def test_the_measured_images_are_those_that_task_1_was_measured_on(made: tuple[Path, dict[str, Any]]) -> None:
+    records = Records(made[0])
+    table = read_table(made[0] / "split" / "validation.parquet")
+    store = ImageStore.decode(list(table["image"]), list(table["path"]), SIZE)
+    seed = records.settings("attributes")["params"]["seed"]
+    junk = zoom_junk(store.pixels[::MEASURED_JUNK_EVERY], step_generator(seed, "measured_junk"))
+    seen = torch.cat([store.pixels, junk]).permute(0, 2, 3, 1).numpy()
+    measured = MeasuredImages(records)
+    for row in (0, 11, 12, 13):
+        np.testing.assert_array_equal(measured.pixels(row), seen[row])
