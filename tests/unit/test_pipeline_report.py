@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -14,7 +15,7 @@ from bruna.batches.attribute_items import MEASURED_JUNK_EVERY, zoom_junk
 from bruna.batches.seeds import step_generator
 from bruna.batches.store import ImageStore
 from bruna.dataset.attributes import TASKS
-from bruna.dataset.tables import read_table
+from bruna.dataset.tables import read_table, write_table
 from bruna.errors import BrunaError
 from bruna.files import write_json
 from bruna.params import Params, read_params
@@ -152,6 +153,26 @@ def test_rank_lists_of_a_test_set_take_each_side_from_its_own_table(
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts.count("✓") == texts.count("✗") == 3  # of two queries one has a match: the other is in no mean
     assert "c1 · AP 100%" in texts and "c1 · AP 0%" not in texts
+
+
+def test_a_query_whose_whole_gallery_is_junk_has_an_empty_row(
+    made: tuple[Path, dict[str, Any]], params: Params, tmp_path: Path
+) -> None:
+    artifacts, metrics = tmp_path / "artifacts", made[1]
+    shutil.copytree(made[0], artifacts)
+    worst = (
+        pd.read_csv(artifacts / "evaluate" / "queries_validation.csv").dropna(subset="market1501_ap")["path"].iloc[0]
+    )
+    ranked = read_table(artifacts / "evaluate" / "ranked_validation.parquet")
+    write_table(ranked[ranked["query"] != worst], artifacts / "evaluate" / "ranked_validation.parquet")
+    before, after = (
+        next(
+            d for d in report.all_drawings(Records(folder), metrics, params) if d.name == "rank_lists_validation"
+        ).draw()
+        for folder in (made[0], artifacts)
+    )
+    marks = [sum(text.get_text() in "✓✗" for text in figure.axes[0].texts) for figure in (before, after)]
+    assert marks[0] - marks[1] == min((ranked["query"] == worst).sum(), params.report.rank_list_length) > 0
 
 
 def test_the_measured_images_are_those_that_task_1_was_measured_on(made: tuple[Path, dict[str, Any]]) -> None:

@@ -167,11 +167,12 @@ def _rank_lists(records: Records, name: Place, queries: pd.DataFrame, params: Re
     known = queries.dropna(subset="market1501_ap").sort_values(["market1501_ap", "path"])
     chosen = known.iloc[np.unique(np.linspace(0, len(known) - 1, params.rank_list_queries).round().astype(int))]
     ranked = records.table(f"evaluate/ranked_{name}")
-    by_query = ranked[ranked["rank"] <= params.rank_list_length].sort_values("rank").groupby("query")
+    shown = ranked[ranked["rank"] <= params.rank_list_length].sort_values("rank")
+    cameras = records.table(sides[0]).set_index("path")["camera"]
     rows = []
     for path, precision in zip(chosen["path"], chosen["market1501_ap"], strict=True):
-        near = by_query.get_group(path)
+        near = shown[shown["query"] == path]  # nothing where the junk filter has left nothing
         found = zip(near["path"], near["distance"], near["match"], near["camera"], strict=True)
         hits = [Hit(image_of(hit), distance, match, camera) for hit, distance, match, camera in found]
-        rows.append(RankRow(query_of(path), hits, near["query_camera"].iloc[0], f"AP {precision:.0%}"))
+        rows.append(RankRow(query_of(path), hits, int(cameras[path]), f"AP {precision:.0%}"))
     return rank_lists(rows, params.rank_list_length, f"Rank lists, {name}")
