@@ -5,9 +5,9 @@ Packs the images of each side, the test images and the mask pairs into tables, a
 
 import harness  # isort: split
 
-from bruna.dataset.division import split_dataset
 from bruna.dataset.tables import read_table
 from bruna.files import whole_file
+from bruna.pipeline.split import split_dataset
 
 
 def run(stage: harness.Stage) -> None:

@@ -6,7 +6,7 @@ Writes the network, the metrics of every epoch, and its predictions for the imag
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table
-from bruna.pipeline.attributes import train_and_save
+from bruna.pipeline.train_attributes import train_and_save
 
 
 def run(stage: harness.Stage) -> None:

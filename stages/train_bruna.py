@@ -6,7 +6,7 @@ Writes both networks and Bruna before its training, the metrics of every epoch, 
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table
-from bruna.pipeline.bruna import train_and_save
+from bruna.pipeline.train_bruna import train_and_save
 
 
 def run(stage: harness.Stage) -> None:

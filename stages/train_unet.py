@@ -7,7 +7,7 @@ pairs gets settings.json with `trained: false`, and Bruna goes without masks.
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table
-from bruna.pipeline.unet import train_and_save
+from bruna.pipeline.train_unet import train_and_save
 
 
 def run(stage: harness.Stage) -> None:

@@ -11,9 +11,9 @@ from bruna.dataset.attributes import ATTRIBUTES
 from bruna.dataset.tables import write_table
 from bruna.files import write_json
 from bruna.params import Params
-from bruna.pipeline.attributes import train_and_save as train_attributes
-from bruna.pipeline.bruna import train_and_save as train_bruna
-from bruna.pipeline.unet import train_and_save as train_unet
+from bruna.pipeline.train_attributes import train_and_save as train_attributes
+from bruna.pipeline.train_bruna import train_and_save as train_bruna
+from bruna.pipeline.train_unet import train_and_save as train_unet
 from bruna.tracking.protocol import NullTracker, Tracker
 from person_table import encoded, person_table
 

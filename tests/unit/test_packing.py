@@ -13,13 +13,13 @@ from PIL import Image
 from bruna.dataset import packing
 from bruna.dataset.annotations import Annotations, read_annotations
 from bruna.dataset.attributes import ATTRIBUTES, NAMES
-from bruna.dataset.division import split_dataset
 from bruna.dataset.facts import image_facts, manifest_of
 from bruna.dataset.packing import mask_parts, pack_tables
 from bruna.dataset.tables import attribute_codes, read_table
 from bruna.errors import BrunaError
 from bruna.files import fingerprint
 from bruna.params import Split
+from bruna.pipeline.split import split_dataset
 from tiny_dataset import write_dataset, write_image
 
 SPLIT = Split(seed=0, train_share=0.5, mask_train_share=0.5)

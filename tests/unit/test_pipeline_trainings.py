@@ -17,9 +17,9 @@ from bruna.dataset.predictions import codes_of
 from bruna.dataset.tables import attribute_codes
 from bruna.files import read_json
 from bruna.params import Params, read_params
-from bruna.pipeline.attributes import train_and_save as train_attributes
-from bruna.pipeline.bruna import train_and_save as train_bruna
-from bruna.pipeline.unet import train_and_save as train_unet
+from bruna.pipeline.train_attributes import train_and_save as train_attributes
+from bruna.pipeline.train_bruna import train_and_save as train_bruna
+from bruna.pipeline.train_unet import train_and_save as train_unet
 from bruna.tracking.protocol import NullTracker
 from person_table import person_table
 from tiny_records import PROJECT, SIZE, mask_pairs, places, tiny
