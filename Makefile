@@ -7,11 +7,15 @@ ORACLES := $(wildcard tests/oracle-requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help env run test lint deps lock ui bench soak
+# What `make experiments` shows beside the settings that differ: at most eight headline metrics (src/bruna/headlines.py).
+SHOWN := unet_iou|task1_balanced_accuracy|map|rank1|course_map|attribute_accuracy|test_map
+GROUPS := runtime|validate|split|train_unet|segment|train_attributes|train_bruna|evaluate|report
+
+.PHONY: help env repository run experiments ui test lint deps docs lock bench soak
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' Makefile | expand -t 20
 
 env: .venv/.installed  ## the environment in .venv, as requirements.lock pins it
 
@@ -31,9 +35,22 @@ data: | env
 	@$(BIN)/dvc checkout --quiet data.dvc 2>/dev/null && test -d data || \
 	    { $(BIN)/bruna sample --if-missing && $(BIN)/dvc add --quiet data; }
 
-run: env | data  ## everything: the environment, the sample where there is no data set, the pipeline, its main figures
+repository:
+	@git rev-parse --git-dir >/dev/null 2>&1 || { \
+	    echo "error: DVC needs a Git repository, and this folder is none (a download as ZIP has none). Make it one:" >&2; \
+	    echo '  git init && git add --all && git commit -m "Start"' >&2; exit 1; }
+
+run: | repository env data  ## everything: the environment, the sample where there is no data set, the pipeline, its main figures
+	@$(BIN)/bruna check
 	$(BIN)/dvc repro
 	@$(BIN)/bruna summary
+
+experiments: env  ## experiments side by side, the best mAP first: the settings that differ, the main figures
+	@$(BIN)/dvc exp show --only-changed --hide-failed --hide-queued --sort-by map --sort-order desc \
+	    --drop '^(?!Experiment$$|($(SHOWN))$$|($(GROUPS))\.)'
+
+ui: env  ## MLflow's pages of all runs, in the browser; PORT=5001 where 5000 is taken
+	@$(BIN)/bruna ui --port $(or $(PORT),5000)
 
 test: env  ## all tests; two processes, one core each
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -47,13 +64,13 @@ lint: env  ## style, types, and who may import whom
 deps: env  ## write into dvc.yaml what each stage really imports
 	$(BIN)/python tests/stage_dependencies.py
 
-lock: env  ## requirements.lock after a change to pyproject.toml; what it pins stays unless the change forbids it
-	$(BIN)/uv pip compile --quiet --universal --no-header --extra pipeline --extra dev pyproject.toml \
-	    -o requirements.lock
+docs: env  ## the docs as a site, without network: docs/_build/html/index.html
+	$(BIN)/sphinx-build --quiet --fail-on-warning docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
-ui: env  ## MLflow's pages of all runs, at http://127.0.0.1:5000
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --port $(or $(PORT),5000) \
-	    --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db" --default-artifact-root "file://$(CURDIR)/mlartifacts"
+lock: env  ## requirements.lock after a change to pyproject.toml; what it pins stays unless the change forbids it
+	$(BIN)/uv pip compile --quiet --universal --no-header --extra pipeline --extra dev --extra docs \
+	    pyproject.toml -o requirements.lock
 
 bench: env  ## the benchmarks, each against a named peer; their tables go to docs/benchmarks
 	@for script in $(filter-out benchmarks/measure.py,$(wildcard benchmarks/*.py)); do \

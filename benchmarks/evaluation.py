@@ -108,7 +108,7 @@ def agreement(query: Gallery, gallery: Gallery, peer: Torchreid) -> tuple[list[l
     """MAP and CMC of both sides on the same distances; the rows, and whether they agree.
 
     The last row goes the whole way on both sides, from embeddings to mAP. There a rounded distance may turn two
-    neighbours round, so it is shown and not demanded.
+    neighbors round, so it is shown and not demanded.
     """
     rows: list[list[Cell]] = []
     agree = True

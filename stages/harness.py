@@ -19,9 +19,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,7 @@ from filelock import FileLock, Timeout  # noqa: E402
 
 from bruna.errors import BrunaError  # noqa: E402
 from bruna.files import fingerprint, remove_unfinished, whole_file, write_json  # noqa: E402
-from bruna.params import read_params  # noqa: E402
+from bruna.headlines import FIGURES_FILE, HEADLINES, headline_metrics  # noqa: E402
 from bruna.progress import table  # noqa: E402
 from bruna.tracking.execution import Execution, Terminated  # noqa: E402
 from bruna.tracking.mlflow_run import stage_run  # noqa: E402
@@ -62,11 +62,12 @@ class Stage:
     """What a stage script works with.
 
     Attributes:
-        name: of the stage, of its group in params.yaml and of its MLflow run.
+        name: of the stage and of its group in params.yaml.
         params: the checked group of params.yaml.
         runtime: the group `runtime`.
         checkpoints: folder of this very work (parameters, inputs and code); emptied when the stage has ended well.
         tracker: the stage's MLflow run.
+        inputs: path -> MD5 of what dvc.yaml says that the stage reads, but for code.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Stage:
     runtime: "Runtime"
     checkpoints: Path
     tracker: "MlflowTracker"
+    inputs: Mapping[str, str]
     project: Path = PROJECT
 
     @property
@@ -93,18 +95,21 @@ class Stage:
         self.tracker.tags({"machine.device": str(device), "machine.instructions": instruction_set()})
         return device
 
-    def finish(self, metrics: Mapping[str, Any], show: Sequence[str] | None = None) -> None:
-        """Write metrics/<stage>.json, log the same numbers, and print them as the closing table.
+    @property
+    def figures_file(self) -> Path:
+        """Where the stage's script writes all its figures."""
+        return self.artifacts / self.name / FIGURES_FILE
+
+    def finish(self, figures: Mapping[str, Any]) -> None:
+        """Log the figures that the stage's script has written; keep its headline metrics, and print them.
 
         Args:
-            metrics: reproducible numbers only, may be nested; times and machine facts go to the tracker.
-            show: the names to print, nested ones as `outer/inner`; None prints all.
+            figures: reproducible ones only, may be nested; times and machine facts go to the tracker.
         """
-        write_json(metrics, self.project / "metrics" / f"{self.name}.json")
-        numbers = self.tracker.summary(metrics)
-        names = list(numbers) if show is None else [name for name in show if name in numbers]
-        rows = [(name, int(value) if value.is_integer() else value) for name in names for value in [numbers[name]]]
-        table(self.name, ("measure", "value"), rows)
+        self.tracker.figures(figures)
+        found = headline_metrics(self.name, figures)
+        write_json(found, self.project / "metrics" / f"{self.name}.json", sort_keys=False)  # as DVC shows them
+        table(self.name, ("metric", "value", "meaning"), [(k, v, HEADLINES[k].meaning) for k, v in found.items()])
 
 
 def main(script: str, purpose: str | None, run: Callable[[Stage], None]) -> None:
@@ -127,7 +132,7 @@ def main(script: str, purpose: str | None, run: Callable[[Stage], None]) -> None
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.getLogger().handlers[0].setLevel(logging.WARNING)  # some libraries set their own loggers to INFO
     try:
-        _run(name, run)
+        _run(name, purpose or "", run)
     except BrunaError as error:
         sys.exit(f"error: {error}")
     except Terminated:
@@ -147,9 +152,9 @@ def _interrupted(name: str, status: int) -> None:
     sys.exit(status)
 
 
-def _run(name: str, run: Callable[[Stage], None]) -> None:
+def _run(name: str, purpose: str, run: Callable[[Stage], None]) -> None:
     started = time.monotonic()
-    params = _read_params()
+    params = _checked(name)
     group = params.group(name)
     root = Path(os.environ.get("DVC_ROOT") or PROJECT)  # of a queued run: the repository it was copied from
     values = group.model_dump(mode="json")
@@ -163,30 +168,35 @@ def _run(name: str, run: Callable[[Stage], None]) -> None:
         stage_run(
             root,
             name,
-            Execution.find(os.environ),
+            _execution(),
             params=values,
             inputs=inputs,
             outputs=written,
-            tags={"bruna.fingerprint": work, **_facts(name)},
+            tags={"bruna.fingerprint": work, "mlflow.source.name": f"stages/{name}.py", **_machine()},
+            description=purpose,
             continue_run=_interrupted_run(checkpoints),
         ) as tracker,
     ):
         with whole_file(checkpoints / _RUN_FILE) as beside:
             beside.write_text(tracker.run_id, encoding="utf-8")
-        run(Stage(name, group, params.runtime, checkpoints, tracker))
+        run(Stage(name, group, params.runtime, checkpoints, tracker, inputs))
         written.update((path, fingerprint(PROJECT / path)) for path in outputs if (PROJECT / path).exists())
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         tracker.metrics({"machine/seconds": time.monotonic() - started, "machine/peak_memory_mb": peak})
 
 
-def _read_params() -> "Params":
-    """The checked params.yaml.
+def _checked(name: str) -> "Params":
+    """The settings, checked as `bruna check` does; the data set too, which only `validate` cannot do without.
 
     Raises:
-        BrunaError: it is not usable. DVC has removed the stage's outputs by now: the message says what becomes of them.
+        BrunaError: something would stop the pipeline. DVC has removed the stage's outputs by now: the message says what
+            becomes of them.
     """
+    from bruna.pipeline.check import check  # noqa: PLC0415 - pandas, which `--help` does not need
+
+    data = PROJECT / "data"
     try:
-        return read_params(PROJECT / "params.yaml")
+        return check(PROJECT / "params.yaml", data if name == "validate" or data.exists() else None)
     except BrunaError as error:
         if "DVC_STAGE" not in os.environ:
             raise
@@ -229,18 +239,27 @@ def checkpoint_key(name: str, params: Mapping[str, Any], inputs: Mapping[str, st
     return hashlib.md5(identity.encode(), usedforsecurity=False).hexdigest()
 
 
-def _facts(name: str) -> dict[str, str]:
-    """Tags that say what ran, from which commit and experiment, and on which machine."""
+def _execution() -> Execution:
+    """The execution that this stage is part of, with what its run in MLflow tells of it."""
     git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False)
-    facts = {
+    tags = {
         "mlflow.user": psutil.Process().username(),
-        "mlflow.source.name": f"stages/{name}.py",
+        "mlflow.source.name": "dvc.yaml",
         "mlflow.source.git.commit": git.stdout.strip() if git.returncode == 0 else "",
         "dvc.exp": os.environ.get("DVC_EXP_NAME", ""),
         "dvc.baseline": os.environ.get("DVC_EXP_BASELINE_REV", ""),
-        "machine.system": f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} CPUs",
     }
-    return {key: value for key, value in facts.items() if value}
+    pointer = PROJECT / "data.dvc"
+    return replace(
+        Execution.find(os.environ),
+        params=yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8")),
+        tags={name: value for name, value in tags.items() if value},
+        data=yaml.safe_load(pointer.read_text(encoding="utf-8"))["outs"][0]["md5"] if pointer.exists() else None,
+    )
+
+
+def _machine() -> dict[str, str]:
+    return {"machine.system": f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} CPUs"}
 
 
 @contextmanager

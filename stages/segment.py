@@ -3,6 +3,7 @@
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table, write_table
+from bruna.files import write_json
 from bruna.inference.unet import UNetSegmenter, segment_table
 
 
@@ -17,7 +18,9 @@ def run(stage: harness.Stage) -> None:
         found = segment_table(table, unet, stage.params.batch_size, path.stem)
         write_table(found, segment / path.relative_to(split))
         images += len(found)
-    stage.finish({"images": images, "segmented": images if unet else 0})
+    figures = {"images": images, "segmented": images if unet else 0}
+    write_json(figures, stage.figures_file)
+    stage.finish(figures)
 
 
 if __name__ == "__main__":

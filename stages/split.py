@@ -6,17 +6,18 @@ Packs the images of each side, the test images and the mask pairs into tables, a
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table
-from bruna.files import whole_file
+from bruna.files import whole_file, write_json
 from bruna.pipeline.split import split_dataset
 
 
 def run(stage: harness.Stage) -> None:
     manifest = read_table(stage.artifacts / "validate" / "manifest.parquet")
-    balance, summary = split_dataset(stage.data, manifest, stage.params, stage.artifacts / "split")
+    balance, figures = split_dataset(stage.data, manifest, stage.params, stage.artifacts / "split")
     with whole_file(stage.artifacts / "split" / "balance.csv") as beside:
         balance.to_csv(beside, index=False)
     stage.tracker.table(balance, "tables/balance.json")
-    stage.finish(summary, show=("train_identities", "validation_identities", "train_images", "validation_images"))
+    write_json(figures, stage.figures_file)
+    stage.finish(figures)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ Writes the network, the metrics of every epoch, and its predictions for the imag
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table
+from bruna.files import write_json
 from bruna.pipeline.train_attributes import train_and_save
 
 
 def run(stage: harness.Stage) -> None:
     split = stage.artifacts / "split"
-    metrics = train_and_save(
+    figures = train_and_save(
         read_table(split / "train.parquet"),
         read_table(split / "validation.parquet"),
         stage.params,
@@ -21,10 +22,8 @@ def run(stage: harness.Stage) -> None:
         tracker=stage.tracker,
         device=stage.device,
     )
-    shown = ("accuracy", "precision", "recall", "majority")
-    stage.finish(
-        metrics, show=[f"{side}/{part}/{m}" for side in metrics for part in ("attributes", "overall") for m in shown]
-    )
+    write_json(figures, stage.figures_file)
+    stage.finish(figures)
 
 
 if __name__ == "__main__":

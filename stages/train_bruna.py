@@ -6,12 +6,13 @@ Writes both networks and Bruna before its training, the metrics of every epoch, 
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table
+from bruna.files import write_json
 from bruna.pipeline.train_bruna import train_and_save
 
 
 def run(stage: harness.Stage) -> None:
     split, segment = stage.artifacts / "split", stage.artifacts / "segment"
-    metrics = train_and_save(
+    figures = train_and_save(
         (read_table(split / "train.parquet"), read_table(split / "validation.parquet")),
         (read_table(segment / "train.parquet"), read_table(segment / "validation.parquet")),
         stage.params,
@@ -21,7 +22,8 @@ def run(stage: harness.Stage) -> None:
         tracker=stage.tracker,
         device=stage.device,
     )
-    stage.finish(metrics)
+    write_json(figures, stage.figures_file)
+    stage.finish(figures)
 
 
 if __name__ == "__main__":

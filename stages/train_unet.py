@@ -7,11 +7,12 @@ pairs gets settings.json with `trained: false`, and Bruna goes without masks.
 import harness  # isort: split
 
 from bruna.dataset.tables import read_table
+from bruna.files import write_json
 from bruna.pipeline.train_unet import train_and_save
 
 
 def run(stage: harness.Stage) -> None:
-    metrics = train_and_save(
+    figures = train_and_save(
         read_table(stage.artifacts / "split" / "masks.parquet"),
         stage.params,
         folder=stage.artifacts / "unet",
@@ -20,7 +21,8 @@ def run(stage: harness.Stage) -> None:
         tracker=stage.tracker,
         device=stage.device,
     )
-    stage.finish(metrics)
+    write_json(figures, stage.figures_file)
+    stage.finish(figures)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import harness  # isort: split
 
 from bruna.dataset.tables import write_table
 from bruna.dataset.validation import validate_dataset
+from bruna.files import write_json
 
 
 def run(stage: harness.Stage) -> None:
@@ -23,8 +24,8 @@ def run(stage: harness.Stage) -> None:
     write_table(result.manifest, stage.artifacts / "validate" / "manifest.parquet")
     for problem in result.problems:
         print(f"note: {problem}")
-    shown = [f"subsets/{part}/{what}" for part in ("train", "query", "gallery") for what in ("images", "identities")]
-    stage.finish(result.summary, show=[*shown, "annotated_train", "checks_passed", "checks_failed"])
+    write_json(result.summary, stage.figures_file)
+    stage.finish(result.summary)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""An image table of noise, as the stage `split` writes tables: for tests of what is trained and measured on one."""
+"""Tables of noise, as the stage `split` writes them: for tests of what is trained and measured on them."""
 
 import io
 from collections.abc import Iterable
@@ -38,3 +38,16 @@ def person_table(identities: Iterable[int], each: int, size: tuple[int, int] = (
     table["camera"] = table["path"].str[12].astype(np.int8)
     values = np.array([len(attribute.values) for attribute in ATTRIBUTES])
     return table.assign(**attribute_columns(np.array([[i % n for n in values] for i in table["identity"]])))
+
+
+def mask_pairs(size: tuple[int, int] = (32, 16)) -> pd.DataFrame:
+    """Ten pairs of image and mask, the last two held out; height and width in pixels."""
+    random = np.random.default_rng(1)
+    return pd.DataFrame(
+        {
+            "path": [f"{i}.jpg" for i in range(10)],
+            "image": [encoded(random.integers(0, 255, (*size, 3), np.uint8)) for _ in range(10)],
+            "mask": [encoded((random.random(size) > 0.5).astype(np.uint8) * 255, "PNG") for _ in range(10)],
+            "part": ["train"] * 8 + ["held_out"] * 2,
+        }
+    )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from bruna.inference.saved_models import save_models
+from bruna.inference.saving import save_models
 from bruna.models.attributes import AttributeNetwork
 from bruna.models.bruna import Bruna
 from bruna.models.unet import UNet

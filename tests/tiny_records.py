@@ -9,13 +9,15 @@ import torch
 
 from bruna.dataset.attributes import ATTRIBUTES
 from bruna.dataset.tables import write_table
-from bruna.files import write_json
+from bruna.files import read_json, write_json
+from bruna.metrics.attributes import METRICS
 from bruna.params import Params
 from bruna.pipeline.train_attributes import train_and_save as train_attributes
 from bruna.pipeline.train_bruna import train_and_save as train_bruna
 from bruna.pipeline.train_unet import train_and_save as train_unet
+from bruna.retrieval.protocols import FIGURES
 from bruna.tracking.protocol import NullTracker, Tracker
-from person_table import encoded, person_table
+from person_table import mask_pairs, person_table
 
 PROJECT = Path(__file__).resolve().parents[1]
 SIZE = (32, 16)
@@ -51,36 +53,36 @@ def places(artifacts: Path, model: str, tracker: Tracker) -> dict[str, Any]:
     }
 
 
-def mask_pairs() -> pd.DataFrame:
-    """Ten pairs of noise, the last two held out."""
-    random = np.random.default_rng(1)
-    return pd.DataFrame(
-        {
-            "path": [f"{i}.jpg" for i in range(10)],
-            "image": [encoded(random.integers(0, 255, (*SIZE, 3), np.uint8)) for _ in range(10)],
-            "mask": [encoded((random.random(SIZE) > 0.5).astype(np.uint8) * 255, "PNG") for _ in range(10)],
-            "part": ["train"] * 8 + ["held_out"] * 2,
-        }
-    )
-
-
 def write_records(artifacts: Path, params: Params) -> dict[str, Any]:
-    """Everything that `report` reads, from tiny trainings and made-up measurements; the metrics of `evaluate`."""
+    """Everything that `report` reads, from tiny trainings and made-up measurements; the figures of `evaluate`."""
     train, validation = person_table(range(1, 7), 4, SIZE), person_table(range(7, 10), 4, SIZE, seed=1)
     write_table(train, artifacts / "split" / "train.parquet")
     write_table(validation, artifacts / "split" / "validation.parquet")
-    write_table(mask_pairs(), artifacts / "split" / "masks.parquet")
+    write_table(mask_pairs(SIZE), artifacts / "split" / "masks.parquet")
     people = pd.concat([train, validation], ignore_index=True)
     manifest = people[["path", "identity", "camera"]].assign(subset="train", brightness=0.5, sharpness=range(36))
     write_table(manifest, artifacts / "validate" / "manifest.parquet")
-    train_unet(mask_pairs(), params.train_unet, **places(artifacts, "unet", NullTracker()))
+    train_unet(mask_pairs(SIZE), params.train_unet, **places(artifacts, "unet", NullTracker()))
     train_attributes(train, validation, params.train_attributes, **places(artifacts, "attributes", NullTracker()))
     nothing = (pd.DataFrame(), pd.DataFrame())
     train_bruna((train, validation), nothing, params.train_bruna, **places(artifacts, "bruna", NullTracker()))
     write_json(params.evaluate.model_dump(mode="json"), artifacts / "evaluate" / "settings.json")
     _write_tables(artifacts)
     write_ranking(artifacts, "validation", validation, validation)
-    return {"validation": figures(), "baselines": {"histogram": figures(), "untrained": figures()}}
+    write_json(checked(), artifacts / "validate" / "figures.json")
+    measured = {"validation": figures(), "baselines": {"histogram": figures(), "untrained": figures()}}
+    write_json(measured, artifacts / "evaluate" / "figures.json")
+    return measured
+
+
+def checked() -> dict[str, Any]:
+    """What `validate` found in a data set without mistakes."""
+    return {
+        "subsets": {"train": {"images": 36, "identities": 9, "cameras": {"1": 18, "2": 18}}},
+        "checks": [{"check": "every image decodes fully", "passed": True, "findings": 0}],
+        "same_content_twice": 0,
+        "quarantined": [],
+    }
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
@@ -90,11 +92,11 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def _write_tables(artifacts: Path) -> None:
-    shares = {f"{side}/{key}": 0.5 for side in ("train", "validation") for key in ("acc", "prec", "rec", "majority")}
+    shares = {f"{side}/{key}": 0.5 for side in ("train", "validation") for key in METRICS}
     tasks = ["Hat", "Overall", "Mean of the 12 attributes"]
     write_csv(pd.DataFrame([{"task": task, **shares} for task in tasks]), artifacts / "evaluate" / "table1.csv")
     points = [
-        {"task": task, "shift": shift, "train/acc": 0.5, "train/rec": 0.5, "validation/acc": 0.5, "validation/rec": 0.5}
+        {"task": task, "shift": shift, "validation/accuracy": 0.5, "validation/balanced_accuracy": 0.5}
         for task in tasks[::2]
         for shift in (0.0, 0.1)
     ]
@@ -123,16 +125,21 @@ def write_ranking(artifacts: Path, name: str, queries: pd.DataFrame, gallery: pd
 
 
 def write_test_set(artifacts: Path) -> None:
-    """A labelled test set and its ranking."""
+    """A labelled test set, its ranking and its figures."""
     query, gallery = person_table((20, 21), 1, SIZE, seed=2), person_table((20, 21), 3, SIZE, seed=3)
     write_table(query, artifacts / "split" / "test" / "query.parquet")
     write_table(gallery, artifacts / "split" / "test" / "gallery.parquet")
     write_ranking(artifacts, "test", query, gallery)
+    measured = read_json(artifacts / "evaluate" / "figures.json")
+    write_json({**measured, "test": figures()}, artifacts / "evaluate" / "figures.json")
 
 
 def figures() -> dict[str, Any]:
     """Measurements of a set as `evaluate` writes them."""
-    protocol = dict.fromkeys(("map", "rank1", "rank5", "rank10", "minp"), 0.5) | {"queries": 11, "left_out": 1}
+    protocol = dict.fromkeys(FIGURES, 0.5) | {"queries": 11, "left_out": 1}
+    predicted = dict.fromkeys(("accuracy", "precision", "balanced_accuracy", "majority", "chance"), 0.5)
+    attributes = {attribute.name: predicted for attribute in ATTRIBUTES}
+    sources = ("attributes_task1", "attributes_bruna", "attributes_both", "attributes_predicted")
     nobody = {"people": 0, "distractors": 0, "junk": 0}
     return {
         "course": protocol,
@@ -143,4 +150,6 @@ def figures() -> dict[str, Any]:
         "gallery_holds": nobody | {"people": 12},
         "left_out_as_junk": 0,
         "left_out_holds": nobody,
+        **dict.fromkeys(sources, attributes),
+        "attribute_means": dict.fromkeys(sources, predicted),
     }

@@ -103,8 +103,11 @@ def _import_harness() -> None:
 
 STUBS: dict[str, Callable[[], None]] = {
     "src/bruna/__init__.py": lambda: _module("bruna", __path__=[str(PROJECT / "src/bruna")]),
-    "src/bruna/errors.py": lambda: _module("bruna.errors", BrunaError=type("BrunaError", (Exception,), {})),
+    "src/bruna/errors.py": lambda: _module(
+        "bruna.errors", BrunaError=type("BrunaError", (Exception,), {}), counted=lambda *_: ""
+    ),
     "src/bruna/progress.py": lambda: _module("bruna.progress", track=_Track),
+    "src/bruna/pipeline/check.py": lambda: _module("bruna.pipeline.check"),
     "src/bruna/params.py": _stub_params,
     "src/bruna/tracking": _stub_tracking,
     "stages/harness.py": _import_harness,
@@ -113,8 +116,6 @@ STUBS: dict[str, Callable[[], None]] = {
 
 def trained(params: Any) -> dict[str, Any]:
     """What the three trainings leave, networks first."""
-    import numpy as np
-    import pandas as pd
     import torch
 
     from bruna.tracking.protocol import NullTracker
@@ -122,24 +123,15 @@ def trained(params: Any) -> dict[str, Any]:
     from bruna.training.bruna import train_bruna
     from bruna.training.checkpoint import Checkpoints
     from bruna.training.unet import train_unet
-    from person_table import encoded, person_table
+    from person_table import mask_pairs, person_table
 
     shared: dict[str, Any] = {
         "tracker": NullTracker(),
         "checkpoints": Checkpoints(None),
         "device": torch.device("cpu"),
     }
-    random = np.random.default_rng(0)
-    pairs = pd.DataFrame(
-        {
-            "path": [f"{i}.jpg" for i in range(10)],
-            "image": [encoded(random.integers(0, 255, (*SIZE, 3), np.uint8)) for _ in range(10)],
-            "mask": [encoded(random.integers(0, 2, SIZE, np.uint8) * np.uint8(255), "PNG") for _ in range(10)],
-            "part": ["train"] * 8 + ["held_out"] * 2,
-        }
-    )
     sides = person_table(range(1, 7), 4, SIZE), person_table(range(7, 10), 4, SIZE)
-    unet = train_unet(pairs, params.train_unet, **shared)
+    unet = train_unet(mask_pairs(SIZE), params.train_unet, **shared)
     attributes = train_attributes(*sides, params.train_attributes, **shared)
     bruna = train_bruna(*sides, None, params.train_bruna, **shared)
     return {"unet": unet.model, "attributes": attributes.model, "bruna": bruna.bruna, "adversary": bruna.adversary}

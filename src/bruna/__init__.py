@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from bruna.errors import BrunaError
     from bruna.inference.described import Described
     from bruna.inference.describer import Describer, load
+    from bruna.inference.settings import Settings
 
     __version__: str
 
-__all__ = ["BrunaError", "Described", "Describer", "__version__", "load"]
+__all__ = ["BrunaError", "Described", "Describer", "Settings", "__version__", "load"]
 
 _MODULES = {
     "BrunaError": "bruna.errors",
     "Described": "bruna.inference.described",
     "Describer": "bruna.inference.describer",
+    "Settings": "bruna.inference.settings",
     "load": "bruna.inference.describer",
 }
 

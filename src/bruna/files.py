@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import psutil
 
 from bruna.errors import BrunaError
 
-_BLOCK = 1 << 20
+IGNORED = ("__pycache__", "*.pyc", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db", "*.part", "*.old")
+"""Names that .dvcignore leaves out of folders."""
 _UNFINISHED = ".part"
 
 
@@ -78,40 +80,43 @@ def remove_unfinished(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_json(value: Any, path: Path) -> None:
-    """Write canonical JSON (sorted keys, two spaces, final newline), so that equal content is equal bytes."""
+def write_json(value: Any, path: Path, *, sort_keys: bool = True) -> None:
+    """Write canonical JSON (two spaces, final newline, sorted keys but for a mapping whose own order is to be kept)."""
     with whole_file(path) as beside:
-        beside.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+        beside.write_text(json.dumps(value, indent=2, sort_keys=sort_keys, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        BrunaError: the file is missing or is not JSON.
+        BrunaError: the file is missing, cannot be read or is not JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BrunaError(f"{path} is missing. `dvc repro` makes it.") from None
-    except json.JSONDecodeError as error:
+    except OSError as error:
+        raise BrunaError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except ValueError as error:  # of json, or of the decoder of UTF-8
         raise BrunaError(f"{path} is not valid JSON ({error}). Delete it and run `dvc repro`.") from error
 
 
 def fingerprint(path: Path) -> str:
-    """MD5 of a file's bytes, or of the sorted names and contents of a folder; 32 hex digits.
+    """MD5 of a file's bytes, or of a folder's names and contents, as DVC writes them into dvc.lock and data.dvc.
 
-    What a killed process left unfinished in a folder does not count.
+    A folder's is that of the JSON list of its files and their MD5, and ends with `.dir`. What .dvcignore names counts
+    for neither.
     """
     path = Path(path)
-    digest = hashlib.md5(usedforsecurity=False)
-    members = [path]
-    if path.is_dir():
-        members = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.endswith(_UNFINISHED))
-    for member in members:
-        if path.is_dir():
-            digest.update(member.relative_to(path).as_posix().encode() + b"\0")
-        with member.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    return digest.hexdigest()
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    members = {member.relative_to(path).as_posix(): member for member in path.rglob("*") if member.is_file()}
+    listed = [
+        {"md5": fingerprint(member), "relpath": name}
+        for name, member in sorted(members.items())
+        if not any(fnmatch(part, pattern) for part in name.split("/") for pattern in IGNORED)
+    ]
+    digest = hashlib.md5(json.dumps(listed, sort_keys=True).encode(), usedforsecurity=False)
+    return f"{digest.hexdigest()}.dir"

@@ -31,7 +31,7 @@ def adjusted_logits(logits: Tensor, log_priors: Tensor, strength: float) -> Tens
     """The logits that a loss judges, so that the plain ones lean to rare values.
 
     z_k + tau log(share of k): the network has to outbid what the loss adds for a common value, so the argmax of the
-    plain z answers for balanced values where tau is 1 (Menon et al., Long-tail learning via logit adjustment, 2021,
+    plain z predicts for balanced values where tau is 1 (Menon et al., Long-tail learning via logit adjustment, 2021,
     equation 10). Camera and junk stay as they are: their shares are no property of people.
 
     Args:

@@ -3,6 +3,8 @@
 The comments in params.yaml explain each setting to its user; the bounds stand here.
 """
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -10,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from bruna.errors import BrunaError
+from bruna.errors import BrunaError, counted
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -33,30 +35,38 @@ NetworkName = Literal[
     "mobilenet_v3_small",
     "mobilenet_v3_large",
 ]
+_UNPUBLISHED_NETWORKS = ("simple_cnn", "lenet5")
+"""Networks without ImageNet weights."""
 _VECTOR_NETWORKS = ("lenet5", "alexnet")
 """Networks that end in a vector: they have no last feature map to enlarge or to halve."""
 _ALEXNET_SMALLEST = 63
 """Pixels a side that AlexNet's three poolings need."""
 
 
-_REMOVED = "it gained nothing where it was measured, and was removed (docs/ablations.md)"
+_REMOVED = "was removed: delete its line (docs/explanation/ablations.md says why)"
 _FORMER = {
-    "train_attributes.average": "is now train_attributes.ema_decay",
+    "train_attributes.average": "is now called train_attributes.ema_decay",
     "train_attributes.half_size_epochs": _REMOVED,
     "train_attributes.mixup": _REMOVED,
     "train_attributes.class_weights": _REMOVED,
-    "train_bruna.strangers": "is now train_bruna.negatives, with `in_batch` for `shared`",
-    "train_bruna.picks": "is now train_bruna.mining",
+    "train_bruna.strangers": "is now called train_bruna.negatives, and its value `shared` is now `in_batch`",
+    "train_bruna.picks": "is now called train_bruna.mining",
     "train_bruna.positives": _REMOVED,
     "train_bruna.pool": _REMOVED,
     "train_bruna.average": _REMOVED,
     "train_bruna.finetune_unet": _REMOVED,
-    "evaluate.attributes_by": "is now evaluate.attributes_from",
-    "evaluate.attributes_sightings": "is now evaluate.attribute_neighbors",
-    "evaluate.rank_list_queries": "is now report.rank_list_queries",
-    "evaluate.rank_list_length": "is now report.rank_list_length",
+    "evaluate.attributes_by": "is now called evaluate.attributes_from",
+    "evaluate.attributes_sightings": "is now called evaluate.attribute_neighbors",
+    "evaluate.rank_list_queries": "is now called report.rank_list_queries",
+    "evaluate.rank_list_length": "is now called report.rank_list_length",
 }
 """Settings of earlier versions and what became of them."""
+_FORMER_VALUES = {
+    ("train_attributes.task_weights", "raise_worst_normalised"),
+    ("train_attributes.task_weights", "recall"),
+    ("train_bruna.adversary_loss", "regression"),
+}
+"""Values that a setting had in earlier versions."""
 
 
 class _Group(BaseModel):
@@ -109,8 +119,8 @@ class TrainUNet(_Group):
         step = 2**self.depth
         if any(side % step for side in self.image_size):
             raise ValueError(
-                f"image_size {list(self.image_size)} is halved {self.depth} times: each side must be a multiple "
-                f"of {step}"
+                f"image_size {list(self.image_size)} is halved {counted(self.depth, 'times')}: each side must be a "
+                f"multiple of {step}"
             )
         return self
 
@@ -158,11 +168,13 @@ class TrainAttributes(_Group):
     @model_validator(mode="after")
     def _warmup(self) -> Self:
         if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warmup_epochs {self.warmup_epochs:g} leaves nothing of {self.epochs} epochs")
+            raise ValueError(f"warmup_epochs {self.warmup_epochs:g} leaves nothing of {counted(self.epochs, 'epochs')}")
         return self
 
     @model_validator(mode="after")
     def _suits_network(self) -> Self:
+        if self.network in _UNPUBLISHED_NETWORKS and self.pretrained == "imagenet":
+            raise ValueError(f"pretrained: imagenet has no weights for network {self.network}: set pretrained to none")
         if self.network in _VECTOR_NETWORKS and (self.last_stride, self.pool) != (2, "whole"):
             raise ValueError(
                 f"network {self.network} ends in a vector, not in a feature map: last_stride must be 2 and pool whole"
@@ -287,22 +299,41 @@ def parse_params(raw: Any, source: str) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"]) or "the file"
-            found = problem["input"] if not isinstance(problem["input"], dict) else "a group"
-            if problem["type"] == "value_error":  # of a group's own check, which says what it found
-                lines.append(f"  {key}: {problem['ctx']['error']}")
-            elif problem["type"] == "extra_forbidden":
-                lines.append(f"  {key}: {_FORMER.get(key, 'unknown setting')} (value {found!r})")
-            elif problem["type"] == "missing":
-                lines.append(f"  {key}: missing")
-            else:
-                lines.append(f"  {key}: found {found!r}; {problem['msg']}")
+        lines = "\n".join(f"  {_problem(details)}" for details in error.errors())
         raise BrunaError(
-            f"{source} is not usable:\n" + "\n".join(lines) + "\nEach setting is explained where it stands in "
-            "params.yaml; `git diff params.yaml` shows what was changed."
+            f"{source} is not usable:\n{lines}\nEach setting is explained where it stands in params.yaml; "
+            "`git diff params.yaml` shows what was changed."
         ) from None
+
+
+def _problem(details: Any) -> str:
+    """One of pydantic's findings in words: the key, what was found, what to do."""
+    key = ".".join(str(part) for part in details["loc"]) or "the file"
+    found = "a group" if isinstance(details["input"], dict) else repr(details["input"])
+    if details["type"] == "value_error":  # of a group's own check, which says what it found
+        return f"{key}: {details['ctx']['error']}"
+    if details["type"] == "missing":
+        return f"{key}: missing"
+    if details["type"] == "extra_forbidden":
+        return f"{key}: found {found}; this setting {_FORMER.get(key) or _unknown(details['loc'])}"
+    if (key, details["input"]) in _FORMER_VALUES:
+        return f"{key}: found {found}, which was removed (docs/explanation/ablations.md says why); {details['msg']}"
+    return f"{key}: found {found}; {details['msg']}"
+
+
+def _unknown(location: Sequence[Any]) -> str:
+    """`is unknown`, and the known name beside it that is spelled nearest."""
+    *groups, name = location
+    known = _names(Params)
+    for group in groups:
+        known = _names(known[group])
+    near = get_close_matches(str(name), known, n=1)
+    return f"is unknown: did you mean {near[0]}?" if near else "is unknown"
+
+
+def _names(group: Any) -> dict[str, Any]:
+    """The names in a group, as params.yaml has them, and the type of each."""
+    return {field.alias or name: field.annotation for name, field in group.model_fields.items()}
 
 
 def read_params(path: Path) -> Params:
@@ -311,11 +342,58 @@ def read_params(path: Path) -> Params:
     Raises:
         BrunaError: the file is missing, not YAML, or says something that is not allowed.
     """
+    return parse_params(_read(path), str(path))
+
+
+def read_groups(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Read params.yaml as far as it can be used.
+
+    Returns:
+        The groups without a mistake by name, and a line for each mistake in the others.
+
+    Raises:
+        BrunaError: the file is missing or not YAML.
+    """
+    raw = _read(path)
+    try:
+        params = Params.model_validate(raw)
+    except ValidationError as error:
+        wrong = {details["loc"][0] if details["loc"] else None for details in error.errors()}
+        right = set() if None in wrong else set(_names(Params)) - wrong
+        groups = {name: group.model_validate(raw[name]) for name, group in _names(Params).items() if name in right}
+        return groups, [_problem(details) for details in error.errors()]
+    return {name: params.group(name) for name in _names(Params)}, []
+
+
+def read_runtime(path: Path) -> Runtime:
+    """The group `runtime` of a params.yaml of this project, whatever stands in its other groups.
+
+    A file that is missing, or another project's (it lacks one of our groups), says nothing: torch then chooses.
+
+    Raises:
+        BrunaError: the group says something that is not allowed.
+    """
+    anywhere = Runtime(device="auto", threads=0, instructions="avx2")
+    try:
+        raw = _read(path)
+    except BrunaError:
+        return anywhere
+    if not isinstance(raw, dict) or not set(_names(Params)) <= set(raw):
+        return anywhere
+    groups, problems = read_groups(path)
+    if "runtime" not in groups:
+        raise BrunaError(f"{path}: {'; '.join(each for each in problems if each.startswith('runtime'))}")
+    runtime: Runtime = groups["runtime"]
+    return runtime
+
+
+def _read(path: Path) -> Any:
     try:
         # YAML 1.2: PyYAML takes 1e-05, which is what DVC writes for `-S train_bruna.lr=1e-5`, for text.
-        raw = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+        return YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BrunaError(f"{path} is missing. Run this from the top folder of the project.") from None
+    except UnicodeDecodeError as error:
+        raise BrunaError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from None
     except YAMLError as error:
         raise BrunaError(f"{path} is not valid YAML: {error}") from None
-    return parse_params(raw, str(path))

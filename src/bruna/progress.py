@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from bruna.errors import counted
+
 T = TypeVar("T")
 
 _LINE_EVERY = 10.0
@@ -64,8 +66,6 @@ class Track(Generic[T]):
             progress.update(task, completed=done, total=done, status=self.status)
 
     def _lines(self) -> Iterator[T]:
-        total = "" if self._total is None else f"{self._total:,} {self._unit}"
-        _say(f"{self._description}: {total or 'started'}")
         start = last = time.monotonic()
         done = 0
         for item in self._iterable:
@@ -79,13 +79,15 @@ class Track(Generic[T]):
 
     def _line(self, done: int, seconds: float, *, end: bool = False) -> str:
         rate = done / max(seconds, 1e-9)
-        parts = [f"{self._description}: {done:,} {self._unit}", f"{rate:,.0f} {self._unit}/s"]
+        total = self._total if not end else None
+        parts = [f"{done:,} of {counted(total, self._unit)}" if total else counted(done, self._unit)]
         if end:
             parts[0] += f" in {seconds:.1f} s"
-        elif self._total:
-            parts[0] = f"{self._description}: {done:,} of {self._total:,} {self._unit}"
-            parts.append(f"{max(self._total - done, 0) / max(rate, 1e-9):.0f} s left")
-        return ", ".join([*parts, *([self.status] if self.status else [])])
+        else:
+            parts.append(f"{rate:,.0f} {self._unit}/s")
+        if total:
+            parts.append(f"{max(total - done, 0) / max(rate, 1e-9):.0f} s left")
+        return f"{self._description}: " + ", ".join([*parts, *([self.status] if self.status else [])])
 
 
 def track(
@@ -97,8 +99,7 @@ def track(
 ) -> Track[T]:
     """Iterate with a progress bar, its rate and the time left.
 
-    Where stderr is not a terminal, plain lines come instead: at the start, at the end and at most every ten
-    seconds between.
+    Where stderr is not a terminal there is one line when all is done, and one every ten seconds before that.
 
     Args:
         iterable: what to go through.

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bruna.errors import BrunaError
+from bruna.errors import BrunaError, counted
 
 if TYPE_CHECKING:
     import torch
@@ -60,12 +60,13 @@ def limit_instructions(instructions: str) -> None:
             os.environ.setdefault(name, value)
 
 
-def prepare_torch(device: str, threads: int) -> "torch.device":
+def prepare_torch(device: str, threads: int, setting: str = "runtime.device") -> "torch.device":
     """Set torch up for reproducible work and return the device to use. Call it before torch does anything.
 
     Args:
         device: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads; 0 leaves torch's own choice.
+        setting: where the device was named, for the message.
 
     Raises:
         BrunaError: there is no such device on this machine.
@@ -77,24 +78,39 @@ def prepare_torch(device: str, threads: int) -> "torch.device":
         torch.set_num_threads(threads)
     _keep_freed_memory()
     torch.set_flush_denormal(True)  # dying channels would make a CPU run ten times slower
-    gpus = torch.cuda.device_count()
-    if device == "auto":
-        device = "cuda" if gpus else "cpu"
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        raise BrunaError(f"runtime.device: found {device!r}; give auto, cpu, cuda or cuda:N") from None
+    chosen = find_device(device, setting)
     if chosen.type == "cuda":
-        if (chosen.index or 0) >= gpus:
-            raise BrunaError(
-                f"runtime.device: found {device!r}, but torch {torch.__version__} sees {gpus} GPUs on this machine. "
-                "Set `runtime.device: auto` in params.yaml, or check the driver with nvidia-smi."
-            )
         torch.backends.cudnn.deterministic = True
         torch.use_deterministic_algorithms(True, warn_only=True)
         warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
-    elif chosen.type != "cpu":
-        raise BrunaError(f"runtime.device: found {device!r}; give auto, cpu, cuda or cuda:N")
+    return chosen
+
+
+def find_device(name: "str | torch.device", setting: str) -> "torch.device":
+    """The device of a name, with torch's settings left as they are.
+
+    Args:
+        name: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`, or one of these as torch's object.
+        setting: where it was named, for the message.
+
+    Raises:
+        BrunaError: there is no such device on this machine.
+    """
+    import torch  # noqa: PLC0415
+
+    gpus, found = torch.cuda.device_count(), str(name)
+    try:
+        chosen = torch.device(("cuda" if gpus else "cpu") if name == "auto" else name)
+    except (RuntimeError, TypeError):
+        chosen = None
+    if chosen is None or chosen.type not in ("cpu", "cuda") or (chosen.type == "cpu" and chosen.index):
+        raise BrunaError(f"{setting}: found {found!r}; give auto, cpu, cuda or cuda:N")
+    if chosen.type == "cuda" and (chosen.index or 0) >= gpus:
+        where = "Set `runtime.device: auto` in params.yaml" if setting == "runtime.device" else "Give auto"
+        raise BrunaError(
+            f"{setting}: found {found!r}, but torch {torch.__version__} sees {counted(gpus, 'GPUs')} on this machine. "
+            f"{where}, or check the driver with nvidia-smi."
+        )
     return chosen
 
 

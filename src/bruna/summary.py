@@ -1,52 +1,48 @@
-"""The figures in metrics/*.json, picked and ordered for the closing summary."""
+"""What the last run has measured, read for `bruna summary`: the headline metrics, or every figure."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from bruna.files import read_json
-from bruna.nested import numbers
+from bruna.headlines import FIGURES_FILE, HEADLINES
+from bruna.nested import flatten
 
-HEADLINES: Mapping[str, tuple[str, ...]] = {
-    "validate": ("subsets/train/images", "subsets/train/identities", "checks_passed", "checks_failed"),
-    "split": ("train_identities", "validation_identities", "worst_deviation_people"),
-    "train_unet": ("iou", "dice"),
-    "segment": ("images",),
-    "train_attributes": (
-        "validation/attributes/accuracy",
-        "validation/attributes/recall",
-        "validation/attributes/majority",
-        "train/attributes/recall",
-    ),
-    "train_bruna": ("untrained/market1501/map", "trained/market1501/map"),
-    "evaluate": (
-        "validation/market1501/map",
-        "validation/market1501/rank1",
-        "validation/course/map",
-        "validation/attribute_means/attributes_answered/accuracy",
-        "validation/attribute_means/attributes_answered/recall",
-        "baselines/histogram/market1501/map",
-        "test/market1501/map",
-        "test/market1501/rank1",
-    ),
-}
-"""The figures that are shown of each stage, stages in the order of the pipeline."""
+STAGES = tuple(dict.fromkeys(headline.stage for headline in HEADLINES.values()))
+"""The stages that measure, in the order of the pipeline."""
 
 
-def headlines(folder: Path) -> list[tuple[str, str, int | float | None]]:
-    """Rows (stage, measure, value): the main figures of every stage that has a metrics file, in pipeline order.
+def headline_rows(metrics: Path) -> list[tuple[str, str, int | float, str]]:
+    """Rows (stage, metric, value, meaning), a stage named in its first row only.
+
+    Args:
+        metrics: the folder of metrics/<stage>.json; a stage that has no file has no row.
 
     Raises:
         BrunaError: a metrics file is not JSON.
     """
-    rows: list[tuple[str, str, int | float | None]] = []
-    for stage, names in HEADLINES.items():
-        path = Path(folder) / f"{stage}.json"
-        if not path.exists():
-            continue
-        figures = numbers(read_json(path))
-        shown = [name for name in names if name in figures]
-        for i, name in enumerate(shown):
-            rows.append((stage if i == 0 else "", name, figures[name]))
-        if len(figures) > len(shown):
-            rows.append(("" if shown else stage, f"... {len(figures) - len(shown)} more in {path}", None))
+    rows = []
+    for stage in STAGES:
+        path = metrics / f"{stage}.json"
+        found = read_json(path) if path.exists() else {}
+        names = [name for name in HEADLINES if name in found]
+        for i, name in enumerate(names):
+            rows.append((stage if i == 0 else "", name, found[name], HEADLINES[name].meaning))
+    return rows
+
+
+def all_rows(artifacts: Path) -> list[tuple[str, str, int | float | str]]:
+    """Rows (stage, figure, value) of every number and text in the stages' figures, a stage named in its first row only.
+
+    Args:
+        artifacts: the folder of all stages' outputs.
+
+    Raises:
+        BrunaError: a file of figures is not JSON.
+    """
+    rows = []
+    for stage in STAGES:
+        path = artifacts / stage / FIGURES_FILE
+        figures = flatten(read_json(path)) if path.exists() else {}
+        shown = {name: value for name, value in figures.items() if isinstance(value, int | float | str)}
+        for i, (name, value) in enumerate(shown.items()):
+            rows.append((stage if i == 0 else "", name, value))
     return rows

@@ -1,5 +1,6 @@
 """The whole pipeline, as a user runs it, on a tiny rendered data set in a copy of the working tree."""
 
+import ast
 import csv
 import json
 import shutil
@@ -8,12 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from bruna.files import fingerprint
-from bruna.nested import numbers
+from bruna.files import fingerprint, read_json
+from bruna.headlines import HEADLINES, headline_metrics
+from bruna.nested import flatten, numbers
 from bruna.sample import render_sample
 from project_copy import STAGES, TINY, Project, add_knob
 
@@ -37,31 +40,56 @@ def test_everything_is_there_and_nothing_is_stale(project: Project) -> None:
     assert "up to date" in project.run("dvc", "status")
     assert not project.run("git", "status", "--short")  # what the stages write is ignored or committed
     for stage in MEASURING:
-        assert project.metrics(stage), stage
-    assert 0 < project.metrics("evaluate")["validation"]["market1501"]["map"] <= 1
+        figures = read_json(project.folder / "artifacts" / stage / "figures.json")
+        assert project.metrics(stage) == headline_metrics(stage, figures), stage
+    assert {name: stage for stage in MEASURING for name in project.metrics(stage)} == {
+        name: headline.stage for name, headline in HEADLINES.items()
+    }
+    assert 0 < project.metrics("evaluate")["map"] <= 1
     assert "<html" in (project.folder / "artifacts" / "report" / "report.html").read_text().lower()
     made = {path.name for path in (project.folder / "artifacts").iterdir()}
     assert made == {*STAGES, "unet", "attributes", "bruna"}
 
 
+def _stages(runs: list[Any]) -> dict[str, Any]:
+    return {run.data.tags["dvc.stage"]: run for run in runs}
+
+
 def test_one_parent_with_a_finished_child_a_stage(project: Project) -> None:
     parent, *children = next(iter(project.parents().values()))
     assert parent.info.run_name.startswith("repro ") and parent.info.status == "FINISHED"
-    assert sorted(run.info.run_name for run in children) == sorted(STAGES)
-    assert {run.info.status for run in children} == {"FINISHED"}
-    tags = {run.info.run_name: run.data.tags for run in children}
-    ids = {run.info.run_name: run.info.run_id for run in children}
-    assert tags["split"]["bruna.producer.artifacts/validate/manifest.parquet"] == ids["validate"]
-    assert tags["evaluate"]["bruna.producer.artifacts/bruna"] == ids["train_bruna"]
-    assert tags["report"]["bruna.producer.artifacts/evaluate"] == ids["evaluate"]
-    metric = project.metrics("evaluate")["validation"]["market1501"]["map"]
-    assert parent.data.metrics["evaluate/validation/market1501/map"] == pytest.approx(metric)
+    assert len(children) == len(STAGES)
+    runs = _stages(children)
+    for stage in STAGES:
+        assert runs[stage].info.status == "FINISHED"
+        assert runs[stage].info.run_name == f"{stage} · {parent.info.run_name}"
+        assert len(runs[stage].data.tags["mlflow.note.content"]) > 40
+    tags = {stage: run.data.tags for stage, run in runs.items()}
+    assert tags["split"]["bruna.producer.artifacts/validate/manifest.parquet"] == runs["validate"].info.run_id
+    assert tags["evaluate"]["bruna.producer.artifacts/bruna"] == runs["train_bruna"].info.run_id
+    assert tags["report"]["bruna.producer.artifacts/evaluate"] == runs["evaluate"].info.run_id
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
+def test_a_parent_has_all_settings_the_headline_metrics_and_the_data_set(project: Project) -> None:
+    parent = next(iter(project.parents().values()))[0]
+    written = flatten(yaml.safe_load((project.folder / "params.yaml").read_text()), ".")
+    assert {name: _value(text) for name, text in parent.data.params.items()} == written
+    measured = {name: value for stage in MEASURING for name, value in project.metrics(stage).items()}
+    assert parent.data.metrics == pytest.approx(measured)
+    md5 = yaml.safe_load((project.folder / "data.dvc").read_text())["outs"][0]["md5"]
+    assert [(d.dataset.name, d.dataset.digest) for d in parent.inputs.dataset_inputs] == [("data", md5)]
 
 
 def test_a_picture_is_in_the_run_of_the_report_and_in_that_of_its_stage(project: Project) -> None:
     _, *children = next(iter(project.parents().values()))
-    ids = {run.info.run_name: run.info.run_id for run in children}
-    pictures = {stage: _pictures(project, ids[stage], "figures") for stage in STAGES}
+    pictures = {stage: _pictures(project, run.info.run_id, "figures") for stage, run in _stages(children).items()}
     shown = [path for stage in MEASURING for path in pictures[stage]]
     drawn = [path.name for path in (project.folder / "artifacts" / "report").rglob("*.png")]
     assert all(pictures[stage] for stage in (*TRAININGS, "validate", "evaluate", "report"))
@@ -85,12 +113,19 @@ def test_no_stage_uses_instructions_that_other_processors_lack(project: Project)
     assert found and "V4" not in found and "512" not in found
 
 
-def test_metrics_files_hold_what_mlflow_holds(project: Project) -> None:
+def test_children_have_all_figures(project: Project) -> None:
     _, *children = next(iter(project.parents().values()))
-    logged = {run.info.run_name: run.data.metrics for run in children}
-    for stage in MEASURING:
-        figures = numbers(project.metrics(stage))
-        assert figures and {name: logged[stage][name] for name in figures} == pytest.approx(figures)
+    for stage, run in _stages(children).items():
+        if stage in MEASURING:
+            figures = numbers(read_json(project.folder / "artifacts" / stage / "figures.json"))
+            logged = {name: run.data.metrics[name] for name in figures}
+            assert figures and logged == pytest.approx(figures)
+
+
+def test_a_closing_table_shows_the_headline_metrics_and_nothing_else(project: Project) -> None:
+    printed = project.run(sys.executable, "stages/split.py")
+    rows = [line.split()[0] for line in printed.partition("metric ")[2].splitlines()[2:] if line.split()]
+    assert rows == list(project.metrics("split"))
 
 
 def test_a_second_repro_does_nothing(project: Project) -> None:
@@ -120,7 +155,10 @@ def _stale(project: Project) -> set[str]:
     return set(json.loads(project.run("dvc", "status", "--json")))
 
 
-def test_plots_are_drawn(project: Project) -> None:
+def test_plots_are_drawn_and_leave_nothing_for_git(project: Project) -> None:
+    project.run("dvc", "plots", "show")
+    assert (project.folder / "dvc_plots" / "index.html").exists()
+    assert not project.run("git", "status", "--short")
     shown = json.loads(project.run("dvc", "plots", "show", "--json"))
     assert not shown.get("errors"), shown["errors"]
     for plot in yaml.safe_load((project.folder / "dvc.yaml").read_text())["plots"]:
@@ -132,6 +170,7 @@ def test_plots_are_drawn(project: Project) -> None:
 def test_other_people_are_measured_and_known_images_are_counted(project: Project) -> None:
     others = project.folder.parent / "others"
     render_sample(others, seed=7, identities=8, images_per_identity=4, test_identities=0, mask_pairs=0)
+    trained_on = read_json(project.folder / "artifacts" / "split" / "figures.json")["train_images"]
     warned = {}
     for name, folder in {"others": others, "own": project.folder / "data"}.items():
         file = project.folder.parent / f"{name}.json"
@@ -140,7 +179,7 @@ def test_other_people_are_measured_and_known_images_are_counted(project: Project
         )
         found = json.loads(file.read_text())
         assert 0 < found["retrieval"]["market1501"]["map"] <= 1
-        assert found["images_trained_on"] == (project.metrics("split")["train_images"] if name == "own" else 0)
+        assert found["images_trained_on"] == (trained_on if name == "own" else 0)
     assert warned == {"others": False, "own": True}
 
 
@@ -167,21 +206,26 @@ def test_a_killed_training_goes_on_to_the_same_weights(project: Project) -> None
 
 def test_an_experiment_runs_what_it_changes(project: Project) -> None:
     before = list(project.parents())
+    baseline_commit = project.run("git", "rev-parse", "HEAD").strip()
     project.run("dvc", "exp", "run", "--name", "short", "-S", "train_bruna.epochs=2")
     rows = list(csv.DictReader(project.run("dvc", "exp", "show", "--csv").splitlines()))
     row = next(row for row in rows if row["Experiment"] == "short")
     baseline = next(row for row in rows if row["rev"] == "main")
     assert (row["train_bruna.epochs"], baseline["train_bruna.epochs"]) == ("2", "3")
-    columns = [column for column in row if column.endswith("validation.market1501.map")]
-    assert columns and all(float(row[column]) > 0 and float(baseline[column]) > 0 for column in columns)
+    assert all(
+        float(row[name]) > 0 and float(baseline[name]) > 0 for name in HEADLINES
+    )  # DVC puts no file's name before
     new = [runs for parent, runs in project.parents().items() if parent not in before]
     assert len(new) == 1
     parent, *children = new[0]
     assert parent.info.run_name == "short" and parent.info.status == "FINISHED"
-    assert sorted(run.info.run_name for run in children) == ["evaluate", "report", "train_bruna"]
-    # The stages that DVC did not run again are on the parent too, with their figures.
+    assert (parent.data.params["train_bruna.epochs"], parent.data.tags["dvc.exp"]) == ("2", "short")
+    assert parent.data.tags["mlflow.source.git.commit"] == parent.data.tags["dvc.baseline"] == baseline_commit
+    assert sorted(_stages(children)) == ["evaluate", "report", "train_bruna"]
+    # The stages that DVC did not run again are on the parent too, with their headline metrics.
     assert {name for name in STAGES if f"bruna.stage.{name}" in parent.data.tags} == set(STAGES)
-    assert parent.data.metrics["train_unet/iou"] == pytest.approx(project.metrics("train_unet")["iou"])
+    measured = {name: value for stage in MEASURING for name, value in project.metrics(stage).items()}
+    assert parent.data.metrics == pytest.approx(measured)
 
 
 def test_a_mistake_in_the_parameters_is_named(project: Project) -> None:
@@ -221,4 +265,5 @@ def test_a_data_set_with_nothing_but_labelled_training_images(tmp_path: Path) ->
     project.run("dvc", "add", "--quiet", "data")
     project.run("dvc", "repro")
     assert "up to date" in project.run("dvc", "status")
-    assert "market1501" in project.metrics("evaluate")["validation"]
+    assert "map" in project.metrics("evaluate") and "test_map" not in project.metrics("evaluate")
+    assert project.metrics("train_unet") == {} and project.metrics("segment") == {"segmented_images": 0}

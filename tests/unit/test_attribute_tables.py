@@ -54,11 +54,11 @@ def test_table1_has_the_papers_rows_and_the_two_means() -> None:
     table = table1(frames)
     paper = "Camera4 Camera6 Junk Backpack Bag Handbag Clothes Down Up Hair Hat Gender Up-color Down-color Age"
     assert table["task"].tolist() == [*paper.split(), OVERALL, MEAN]
-    kinds = ("acc", "prec", "rec", "majority")
+    kinds = ("accuracy", "precision", "balanced_accuracy", "majority")
     assert list(table.columns) == ["task", *(f"{p}/{k}" for p in ("train", "validation") for k in kinds)]
     table = table.set_index("task")
-    assert table.loc["Bag", "validation/rec"] == validation[TASK_NAMES.index("bag")].recall
-    column = table["train/acc"]
+    assert table.loc["Bag", "validation/balanced_accuracy"] == validation[TASK_NAMES.index("bag")].balanced_accuracy
+    column = table["train/accuracy"]
     assert column[OVERALL] == pytest.approx(column.iloc[:15].mean())
     assert column[MEAN] == pytest.approx(column.iloc[3:15].mean())
     assert scores(train)["overall/accuracy"] == pytest.approx(column[OVERALL])
@@ -83,15 +83,15 @@ def test_a_shift_by_hand() -> None:
     points = operating_points({"train": frame, "validation": frame}, 0.0)
     hats = points[points["task"] == "Hat"].set_index("shift").loc[[0.0, 0.5, 1.0]]
     # log(1 / 9) is -2.2: t = 0 finds nobody, 0.5 the bearer alone (-1 + 1.1 > 0 > -2 + 1.1), 1 also the three at -2.
-    assert hats["validation/acc"].tolist() == pytest.approx([0.9, 1.0, 0.7])
-    assert hats["validation/rec"].tolist() == pytest.approx([0.5, 1.0, (1 + 6 / 9) / 2])
+    assert hats["validation/accuracy"].tolist() == pytest.approx([0.9, 1.0, 0.7])
+    assert hats["validation/balanced_accuracy"].tolist() == pytest.approx([0.5, 1.0, (1 + 6 / 9) / 2])
 
 
 def test_shares_are_those_of_the_training_images_alone() -> None:
     frames = {"train": _random(50, 3), "validation": _random(20, 4)}
     zooms = frames["train"].head(10).assign(junk=True)  # annotated, so that they would change the shares
     with_zooms = {**frames, "train": pd.concat([frames["train"], zooms], ignore_index=True)}
-    columns = ["task", "shift", "validation/acc", "validation/rec"]
+    columns = ["task", "shift", "validation/accuracy", "validation/balanced_accuracy"]
     expected = operating_points(frames, 0.5)[columns]
     pd.testing.assert_frame_equal(operating_points(with_zooms, 0.5)[columns], expected)
     other = operating_points({**frames, "train": _random(50, 5)}, 0.5)[columns]
@@ -109,11 +109,11 @@ def test_no_shift_is_the_networks_own_score_and_the_mean_comes_last() -> None:
         part = logits[:, where]
         predicted = (part[:, 0] > 0).astype(int) if attribute.binary else part.argmax(axis=1)
         found = task_metrics(true[:, [i]], predicted[:, None], [attribute])[0]
-        assert (own.loc[attribute.title, "train/acc"], own.loc[attribute.title, "train/rec"]) == (
+        assert (own.loc[attribute.title, "train/accuracy"], own.loc[attribute.title, "train/balanced_accuracy"]) == (
             found.accuracy,
-            found.recall,
+            found.balanced_accuracy,
         )
-    assert own.loc[MEAN, "train/acc"] == pytest.approx(own["train/acc"].iloc[:-1].mean())
+    assert own.loc[MEAN, "train/accuracy"] == pytest.approx(own["train/accuracy"].iloc[:-1].mean())
 
 
 _WITH_GLASSES = """
@@ -138,19 +138,19 @@ from bruna.evaluation.operating_points import operating_points
 from bruna.metrics.attributes import task_metrics
 from bruna.report.confidence import confidences
 from bruna.report.confusion import confusion_grid
-from bruna.report.operating_points import operating_curves
+from bruna.report.operating_points import operating_chart
 
 random = np.random.default_rng(0)
 codes = [np.stack([random.integers(0, len(task.values), 60) for task in TASKS], axis=1) for _ in range(2)]
 logits = random.normal(size=(60, sum(task.width for task in TASKS))).astype(np.float32)
 frame = prediction_frame(["a"] * 60, np.zeros(60, dtype=bool), *codes, logits)
-table, points = table1({"validation": frame}), operating_points({"train": frame}, 0.0)
-shares = table.set_index("task")["validation/acc"]
+table, points = table1({"validation": frame}), operating_points(dict.fromkeys(("train", "validation"), frame), 0.0)
+shares = table.set_index("task")["validation/accuracy"]
 print(*table["task"], *points["task"].unique()[-2:], sep="|")
 print(np.isclose(shares.iloc[-1], shares.iloc[3:-2].mean()), np.isclose(shares.iloc[-2], shares.iloc[:-2].mean()))
 figure = confusion_grid(task_metrics(*codes_of(frame)[:2]), "Confusion")
 print("Glasses" in [axes.get_title(loc="left") for axes in figure.axes], len(figure.axes))
-print("Glasses" in [axes.get_title(loc="left") for axes in operating_curves(points, "train").axes])
+print("Glasses" in [axes.get_title(loc="left") for axes in operating_chart(points).axes])
 print(confidences(logits).shape)
 """
 

@@ -4,11 +4,13 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from bruna.batches.store import ImageStore
+from bruna.batches.persons import PersonStore
+from bruna.batches.store import ImageStore, Kind, decode_image, in_8_bits
 from bruna.errors import BrunaError
 
 SIZE = (16, 8)
@@ -50,10 +52,57 @@ def test_another_size_is_resized_with_antialiasing() -> None:
     assert (pixels[:, :, 2:-2] - 100).abs().max() <= 2
 
 
+@pytest.mark.parametrize("kind", ["rgb", "gray"])
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "PPM"])
+def test_16_bit_grey_is_its_8_bit_twin(kind: Kind, file_format: str) -> None:
+    every = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    wanted = decode_image(encode((every >> 8).astype(np.uint8), "PNG"), (256, 256), kind).astype(int)
+    found = decode_image(encode(every, file_format), (256, 256), kind).astype(int)
+    assert abs(found - wanted).max() <= 1 and (found.min(), found.max()) == (0, 255)
+    twins = noise(0, *SIZE)
+    exact = decode_image(encode(twins.astype(np.uint16) * 257, file_format), SIZE, kind)
+    np.testing.assert_array_equal(exact, decode_image(encode(twins, "PNG"), SIZE, kind))
+
+
+def test_images_without_a_known_white_are_refused() -> None:
+    floats = np.random.default_rng(0).random(SIZE, dtype=np.float32)
+    for pixels, reason in ((floats, "floating-point"), (np.full(SIZE, 1 << 20, np.int32), "more than 16 bits")):
+        with pytest.raises(BrunaError, match=rf"x\.jpg cannot be decoded as an image \(its pixels .*{reason}"):
+            ImageStore.decode([encode(pixels, "TIFF")], ["x.jpg"], SIZE)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV"])
+def test_other_modes_are_converted_as_pillow_does(mode: str) -> None:
+    image = Image.fromarray(noise(0, *SIZE, 3)).convert(mode)
+    for wanted in ("RGB", "L"):
+        np.testing.assert_array_equal(np.asarray(in_8_bits(image, wanted)), np.asarray(image.convert(wanted)))
+
+
+def test_persons_find_their_masks_by_path() -> None:
+    masks = noise(2, 2, *SIZE)
+    table = pd.DataFrame({"path": ["a", "b"], "image": [encode(noise(i, *SIZE, 3), "PNG") for i in range(2)]})
+    kept = {"path": ["b", "a"], "mask": [encode(each, "PNG") for each in masks], "bottleneck": [[1.0], [2.0]]}
+    segments = pd.DataFrame(kept)
+    found = PersonStore.decode(table, segments, SIZE, masks=True, bottleneck=True)
+    assert found.masks is not None and found.bottlenecks is not None
+    assert torch.equal(found.masks.pixels[:, 0], torch.from_numpy(masks[::-1].copy()))
+    assert found.bottlenecks.tolist() == [[2.0], [1.0]] and found.bottlenecks.dtype == torch.float32
+    for wrong, message in (
+        (None, "Bruna needs the U-Net, and there is none"),
+        (segments.assign(mask=None), "Bruna needs the U-Net, and there is none"),
+        (segments[:1], r"there is no mask of a\. `dvc repro segment`"),
+    ):
+        assert PersonStore.decode(table, wrong, SIZE, masks=False, bottleneck=False).masks is None
+        with pytest.raises(BrunaError, match=message):
+            PersonStore.decode(table, wrong, SIZE, masks=False, bottleneck=True)
+
+
 def test_masks_of_two_values_become_0_and_255() -> None:
     half = np.zeros(SIZE, dtype=np.uint8)
     half[:, 4:] = 1
-    for encoded in (encode(half, "PNG"), encode(half * 255, "PNG"), encode(half.astype(bool), "PNG")):
+    wide = half.astype(np.uint16)
+    for pixels in (half, half * 255, half.astype(bool), wide, wide * 255, wide * 65535):
+        encoded = encode(pixels, "PNG")
         store = ImageStore.decode([encoded], ["m"], SIZE, kind="binary")
         assert torch.equal(store.pixels[0, 0], torch.from_numpy(half * 255))
     probabilities = noise(1, *SIZE)

@@ -1,4 +1,3 @@
-import json
 import os
 import re
 import signal
@@ -16,7 +15,9 @@ from packaging.utils import canonicalize_name
 
 from bruna.cli.main import PIPELINE_MODULES, main
 from bruna.dataset.attributes import ANNOTATION_COLUMNS
-from bruna.summary import headlines
+from bruna.files import fingerprint, write_json
+from bruna.tracking.execution import Execution
+from bruna.tracking.mlflow_run import stage_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,6 +89,8 @@ def test_mistakes_end_with_one_message_and_status_1(project, bruna):
         assert message in err
         assert "Traceback" not in err
     assert bruna("imprt")[0] == 2
+    status, _, err = bruna("sample", "--seed", "-3")
+    assert status == 2 and "--seed" in err and "Traceback" not in err
     assert sorted(path.name for path in project.iterdir()) == ["params.yaml", "presets"]
 
 
@@ -119,23 +122,43 @@ def test_sample_never_replaces_a_data_set_unasked(project, bruna):
     assert kept.read_bytes() == b"mine"
 
 
-def test_summary_shows_the_main_figures_in_pipeline_order(project, bruna):
-    Path("metrics").mkdir()
-    values = {"validation": {"market1501": {"map": 0.5, "rank1": 0.75}, "left_out": 1}, "note": "text", "filter": True}
-    Path("metrics/evaluate.json").write_text(json.dumps(values))
-    Path("metrics/segment.json").write_text(json.dumps({"images": 1234}))
+def test_summary_shows_the_headline_metrics_in_pipeline_order(project, bruna):
+    write_json({"map": 0.5, "rank1": 0.75}, Path("metrics/evaluate.json"))
+    write_json({"segmented_images": 1234}, Path("metrics/segment.json"))
     status, out, _ = bruna("summary")
     assert status == 0
-    assert out.index("segment") < out.index("evaluate") < out.index("validation/market1501/map")
-    assert re.search(r"images +1,234", out)
-    assert re.search(r"market1501/map +0\.500", out)
-    assert "... 1 more in metrics/evaluate.json" in out
+    assert out.index("segmented_images") < out.index("map ") < out.index("rank1")
+    assert re.search(r"segment +segmented_images +1,234 +images", out)
+    assert re.search(r"evaluate +map +0\.500 +mAP", out)
     assert "artifacts/report/report.html (not there" in out
-    assert [row[1] for row in headlines(Path("metrics"))][:3] == [
-        "images",
-        "validation/market1501/map",
-        "validation/market1501/rank1",
-    ]
+    assert max(map(len, out.splitlines())) <= 110
+
+
+def test_summary_of_all_shows_every_figure(project, bruna):
+    status, _, err = bruna("summary", "--all")
+    assert status == 1 and "not the top folder" in err
+    figures = {"worst_deviation_value": "hat=yes", "rows": {"train": 4321}, "values_on_one_side": []}
+    write_json(figures, Path("artifacts/split/figures.json"))
+    status, out, _ = bruna("summary", "--all")
+    assert status == 0
+    assert re.search(r"split +rows/train +4,321", out) and re.search(r"worst_deviation_value +hat=yes", out)
+    assert "values_on_one_side" not in out
+
+
+def test_summary_tells_which_execution_made_the_page(project, bruna):
+    write_json({"map": 0.5}, Path("metrics/evaluate.json"))
+    page = Path("artifacts/report/report.html")
+    page.parent.mkdir(parents=True)
+    page.write_text("<html>")
+    execution = Execution("e", "short", tags={"dvc.exp": "short", "mlflow.source.git.commit": "0123abc"})
+    outputs = {"artifacts/report": fingerprint(page.parent)}
+    with stage_run(project, "report", execution, params={}, inputs={}, outputs=outputs, tags={}):
+        pass
+    out = bruna("summary")[1]
+    assert re.search(r"MLflow run +short \([0-9a-f]{32}\)\n", out)
+    assert re.search(r"Experiment +short\n", out) and re.search(r"Commit +0123abc\n", out)
+    page.write_text("<html> of somebody else")
+    assert "MLflow run" not in bruna("summary")[1]
 
 
 def test_summary_before_the_first_run_says_what_to_run(project, bruna):

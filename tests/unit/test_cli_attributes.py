@@ -1,6 +1,7 @@
 """`bruna attributes`: which files are predicted, under which ids, and what becomes of the others."""
 
 import csv
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from bruna.cli.main import main
 from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
 from bruna.errors import BrunaError
 from bruna.evaluation.submission import CLASSIFICATION_COLUMNS
+from bruna.files import write_json
 from bruna.inference.images import files_by_id
-from bruna.inference.saved_models import save_models
+from bruna.inference.saving import save_models
 from bruna.models.attributes import AttributeNetwork
 from bruna.models.bruna import Bruna
+from bruna.runtime import find_device
 from tiny_dataset import write_image
 
 ROOT = Path(__file__).parents[2]
@@ -44,9 +47,7 @@ def _says_junk_to_white(folder: Path) -> AttributeNetwork:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project's top folder with a network; `crops` holds two people, a white image and two broken files."""
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    text = text.replace("attributes_from: both", "attributes_from: task1")
-    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     _says_junk_to_white(tmp_path / "artifacts" / "attributes")
     crops = tmp_path / "crops"
     write_image(crops / "a.jpg", 1)
@@ -57,7 +58,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (crops / "notes.txt").write_text("not looked at")
     monkeypatch.chdir(tmp_path)
     # It flushes denormals for the rest of the process, in which hypothesis' floats would then fail.
-    monkeypatch.setattr("bruna.runtime.prepare_torch", lambda device, threads: torch.device("cpu"))
+    monkeypatch.setattr("bruna.runtime.prepare_torch", lambda device, threads, setting: find_device(device, setting))
     return tmp_path
 
 
@@ -166,13 +167,32 @@ def test_mistakes_end_with_one_message(
     for arguments, message in [
         (("crops", "nowhere"), "nowhere does not exist"),
         (("empty",), "no image in empty"),
-        (("crops/broken.jpg", "crops/white.png"), "none of the 2 images could be predicted"),
-        (("crops", "--models", "other"), "other/attributes/settings.json is missing"),
+        (("crops/broken.jpg", "crops/white.png"), "none of 2 images could be predicted"),
+        (("crops", "--models", "other"), "other is no folder"),
+        (("crops", "--models", "crops", "--from", "both"), "crops/attributes/settings.json is missing"),
+        (("crops", "--device", "mps"), "--device: found 'mps'; give auto, cpu, cuda or cuda:N"),
     ]:
-        status, _, err = _run(monkeypatch, capsys, *arguments, "--device", "cpu")
+        status, _, err = _run(monkeypatch, capsys, *arguments)
         assert status == 1
         assert message in err.splitlines()[-1] and err.splitlines()[-1].startswith("error: ")
         assert not Path("attributes.csv").exists()
+    status, _, err = _run(monkeypatch, capsys, "crops", "")
+    assert status == 2 and "a path is empty" in err
+
+
+def test_the_settings_are_those_recorded_beside_the_models(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever the command runs: with or without a params.yaml in the current folder."""
+    for _ in ("with", "without"):
+        write_json({"junk_threshold": 1.0}, project / "artifacts" / "evaluate" / "settings.json")
+        assert _run(monkeypatch, capsys, "crops")[0] == 0
+        assert [row[0] for row in _rows(Path("attributes.csv"))[1:]] == ["a.jpg", "b, c.PNG", "white.png"]
+        write_json({"attributes_from": "bruna"}, project / "artifacts" / "evaluate" / "settings.json")
+        status, _, err = _run(monkeypatch, capsys, "crops")
+        assert status == 1 and "Attributes by bruna over 1 image need Bruna too" in err
+        assert _run(monkeypatch, capsys, "crops", "--from", "task1")[0] == 0
+        (project / "params.yaml").unlink(missing_ok=True)
 
 
 def test_ids_are_names_then_relative_paths_then_paths(tmp_path: Path) -> None:

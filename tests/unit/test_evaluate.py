@@ -18,8 +18,8 @@ from bruna.dataset.tables import read_table, write_table
 from bruna.files import read_json
 from bruna.inference.attributes import AttributePredictor
 from bruna.inference.bruna import BrunaEmbedder
-from bruna.inference.described import Settings
 from bruna.inference.describer import load
+from bruna.inference.settings import Settings
 from bruna.inference.unet import UNetSegmenter, segment_table
 from bruna.models.bruna import Embedding
 from bruna.params import Evaluate
@@ -111,7 +111,7 @@ def test_the_records_of_the_stage(artifacts: Path) -> None:
     assert len((folder / "classification_test.csv").read_text().splitlines()) == 1 + 6
     lines = (folder / "reid_test.txt").read_text().splitlines()
     assert len(lines) == 2 and all(line.count(",") == 2 for line in lines)
-    assert {"task", "train/acc", "validation/rec"} <= set(pd.read_csv(folder / "table1.csv"))
+    assert {"task", "train/accuracy", "validation/balanced_accuracy"} <= set(pd.read_csv(folder / "table1.csv"))
     assert pd.read_csv(folder / "operating_points.csv")["shift"].min() == -0.3
 
 

@@ -57,7 +57,7 @@ def _check_names(file: Path, names: set[str]) -> None:
 
     from bruna import params
 
-    readers = {"read_params", "parse_params"}
+    readers = {"read_params", "read_groups", "read_runtime", "parse_params"}
     assert all(issubclass(getattr(params, name), BaseModel) for name in names - readers), file
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bruna.errors import BrunaError
-from bruna.files import fingerprint, remove_unfinished, whole_file, whole_folder
+from bruna.files import IGNORED, fingerprint, remove_unfinished, whole_file, whole_folder
 
 
 def test_an_interrupted_write_leaves_what_was_there(tmp_path: Path) -> None:
@@ -38,3 +38,18 @@ def test_what_a_killed_process_left_does_not_count_and_is_removed(tmp_path: Path
     assert fingerprint(tmp_path / "out") == before
     remove_unfinished(tmp_path)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [living.name, "model.bin"]
+
+
+def test_fingerprints_are_those_of_dvc(tmp_path: Path) -> None:
+    """The constants are what `dvc add` wrote for this folder and this file."""
+    folder = tmp_path / "data"
+    (folder / "b").mkdir(parents=True)
+    (folder / "a.txt").write_text("one")
+    (folder / "b" / "é.txt").write_text("two")
+    expected = "94e575b20d128dd2320f6bea9cb4b227.dir"
+    assert fingerprint(folder) == expected
+    assert fingerprint(folder / "a.txt") == "f97c5d29941bfb1b2fdab0874906ab82"
+    (folder / "b" / ".DS_Store").write_text("a trace of a file browser")
+    assert fingerprint(folder) == expected
+    listed = (Path(__file__).parents[2] / ".dvcignore").read_text(encoding="utf-8").splitlines()
+    assert {line.rstrip("/") for line in listed if not line.startswith("#")} == set(IGNORED)

@@ -15,7 +15,8 @@ _PRINT_KEY = """
 import sys
 sys.path.insert(0, "stages")
 import harness
-params = harness.read_params(harness.PROJECT / "params.yaml").group(sys.argv[1]).model_dump(mode="json")
+from bruna.params import read_params
+params = read_params(harness.PROJECT / "params.yaml").group(sys.argv[1]).model_dump(mode="json")
 inputs, code, _ = harness.declared(sys.argv[1])
 print(harness.checkpoint_key(sys.argv[1], params, inputs, code))
 """

@@ -52,13 +52,13 @@ def refused(tmp_path, sources, *messages, target=None, **options):
     """The import is refused with these words, and leaves neither a data set nor a temporary folder."""
     target = target or tmp_path / "data"
     before = content(target) if target.is_dir() else None
-    neighbours = sorted(target.parent.iterdir())
+    neighbors = sorted(target.parent.iterdir())
     with pytest.raises(BrunaError) as error:
         import_dataset(sources, target, **options)
     for message in messages:
         assert message in str(error.value)
     assert (content(target) if target.is_dir() else None) == before
-    assert sorted(target.parent.iterdir()) == neighbours
+    assert sorted(target.parent.iterdir()) == neighbors
 
 
 @pytest.mark.parametrize("prefix", ["", "market1501/"])
@@ -158,7 +158,7 @@ def test_unusable_attribute_files(tmp_path):
     save_mat(mat, {"train": (["0002", "0007"], {"age": [1]}), "test": (["0003"], {})})
     refused(tmp_path, [market, mat], "age has 1 values for 2 identities")
     save_mat(mat, {"train": (["0002"], {}), "test": (["0003"], {})})
-    refused(tmp_path, [market, mat], "1 training identities have no row", "0007")
+    refused(tmp_path, [market, mat], "1 training identity without a row", "0007")
     course = write_zip(tmp_path / "course.zip", {n: d for n, d in COURSE.items() if "csv" not in n})
     refused(tmp_path, [course, mat], "numbered differently")
 

@@ -37,7 +37,7 @@ def test_hand_worked_task() -> None:
     assert found.confusion.tolist() == [[0, 0, 0, 0], [0, 2, 1, 0], [0, 0, 1, 0], [0, 1, 0, 0]]
     assert found.count == 5
     assert found.accuracy == pytest.approx(3 / 5)
-    assert found.recall == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert found.balanced_accuracy == pytest.approx((2 / 3 + 1 + 0) / 3)
     assert found.precision == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
     assert found.majority == pytest.approx(3 / 5)
     assert found.chance == pytest.approx(1 / 3)
@@ -58,7 +58,7 @@ def test_equals_shares_of_counts_to_the_bit(pairs: list[tuple[int, int]], dtype:
         return
     right, occurs = np.diag(counts), counts.any(axis=1)
     assert found.accuracy == right.sum() / counts.sum()
-    assert found.recall == (right / np.maximum(counts.sum(axis=1), 1))[occurs].mean()
+    assert found.balanced_accuracy == (right / np.maximum(counts.sum(axis=1), 1))[occurs].mean()
     assert found.precision == (right / np.maximum(counts.sum(axis=0), 1))[occurs].mean()
     assert found.majority == counts.sum(axis=1).max() / counts.sum()
     assert found.chance == 1 / occurs.sum()
@@ -75,7 +75,7 @@ def test_unannotated_task_is_undefined_and_left_out_of_means() -> None:
     assert "junk/accuracy" not in flat
     assert not any(math.isnan(value) for value in flat.values())
     attributes = task_metrics(truth[:, : len(ATTRIBUTES)], predicted[:, : len(ATTRIBUTES)], ATTRIBUTES)
-    assert flat["attributes/recall"] == mean_metrics(attributes)["recall"] == scores(attributes)["overall/recall"]
+    assert flat["attributes/balanced_accuracy"] == mean_metrics(attributes)["balanced_accuracy"]
 
 
 def test_impossible_codes_and_shapes_are_refused() -> None:

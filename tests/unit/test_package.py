@@ -6,6 +6,8 @@ import pytest
 
 import bruna
 
+CLASSES = ["BrunaError", "Described", "Describer", "Settings"]
+
 
 def test_importing_the_package_loads_no_library_that_takes_time():
     code = "import sys, json; before = set(sys.modules); import bruna; print(json.dumps([*set(sys.modules) - before]))"
@@ -16,9 +18,9 @@ def test_importing_the_package_loads_no_library_that_takes_time():
 
 
 def test_every_public_name_is_there_and_listed():
-    assert {"load", "Describer", "Described", "BrunaError", "__version__"} == set(bruna.__all__) == set(dir(bruna))
+    assert set(bruna.__all__) == set(dir(bruna)) == {"load", *CLASSES, "__version__"}
     classes = [name for name in bruna.__all__ if isinstance(getattr(bruna, name), type)]
-    assert classes == ["BrunaError", "Described", "Describer"]
+    assert classes == CLASSES
     assert callable(bruna.load)
     with pytest.raises(AttributeError, match="'bruna' has no attribute 'laod'"):
         _ = bruna.laod

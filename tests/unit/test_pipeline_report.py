@@ -3,7 +3,6 @@
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +17,14 @@ from bruna.dataset.attributes import TASKS
 from bruna.dataset.tables import read_table, write_table
 from bruna.errors import BrunaError
 from bruna.files import write_json
+from bruna.headlines import HEADLINES
 from bruna.params import Params, read_params
 from bruna.pipeline import report
 from bruna.pipeline.attribute_drawings import MeasuredImages
 from bruna.pipeline.records import Records
 from bruna.report.drawing import Drawing
 from bruna.report.style import new_figure, save
+from bruna.report.tiles import shown
 from bruna.tracking.protocol import NullTracker
 from tiny_records import PROJECT, SIZE, tiny, write_records, write_test_set
 
@@ -33,11 +34,17 @@ class _Log(NullTracker):
 
     def __init__(self, gone: str = "") -> None:
         self.gone = gone
+        self.page = ""
         self.files: list[tuple[str, str | None]] = []
         self.producers: dict[str, _Log] = {}
 
     def file(self, path: Path, folder: str | None = None) -> None:
         self.files.append((path.name, folder))
+        if path.name == report.PAGE:
+            self.page = path.read_text(encoding="utf-8")
+
+    def origin(self) -> dict[str, str]:
+        return {"Commit": "0a1b2c3"}
 
     def producer(self, path: str) -> "_Log | None":
         return None if path == self.gone else self.producers.setdefault(path, _Log())
@@ -49,27 +56,32 @@ def params() -> Params:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, params: Params) -> tuple[Path, dict[str, Any]]:
-    """The artifacts folder of a tiny data set, and the metrics of `evaluate`."""
+def made(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
+    """The artifacts folder of a tiny data set."""
     artifacts = tmp_path_factory.mktemp("artifacts")
-    return artifacts, write_records(artifacts, params)
+    write_records(artifacts, params)
+    return artifacts
+
+
+METRICS = {name: 0.001 * number for number, name in enumerate(HEADLINES, start=1)}
+INPUTS = {"data": "0123.dir", "artifacts/evaluate": "4567.dir"}
 
 
 def _names(drawings: list[Drawing]) -> set[str]:
     return {drawing.file for drawing in drawings}
 
 
-def test_every_picture_is_drawn_shown_and_logged(made: tuple[Path, dict[str, Any]], params: Params) -> None:
-    artifacts, metrics = made
+def test_every_picture_is_drawn_shown_and_logged(made: Path, params: Params) -> None:
+    artifacts = made
     log = _Log(gone="artifacts/train_bruna")
-    counts = report.write_report(artifacts, metrics, params, log)
+    counts = report.write_report(artifacts, METRICS, params, INPUTS, log)
     folder = artifacts / "report"
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
-    assert files == _names(report.all_drawings(Records(artifacts), metrics, params))
+    assert files == _names(report.all_drawings(Records(artifacts), params))
     assert {f"train_attributes/confident_{task.name}.png" for task in TASKS} <= files
     assert counts == {
-        "evaluate": 3,
-        "train_attributes": 6 + len(TASKS),
+        "evaluate": 4,
+        "train_attributes": 5 + len(TASKS),
         "train_bruna": 3,
         "train_unet": 3,
         "validate": 6,
@@ -81,6 +93,9 @@ def test_every_picture_is_drawn_shown_and_logged(made: tuple[Path, dict[str, Any
     assert page.count("<img ") == len(files) == sum(counts.values())
     captions = re.findall("<figcaption>(.*?)</figcaption>", page)
     assert len(set(captions)) == len(files)
+    assert all(len(alt) > 15 for alt in re.findall(' alt="(.*?)"', page))
+    assert "0a1b2c3" not in page
+    assert "Commit <code>0a1b2c3</code>" in log.page
     assert log.files == [("report.html", None), *((stage, f"figures/{stage}") for stage in sorted(counts))]
     assert {path: found.files for path, found in log.producers.items()} == {
         "artifacts/evaluate": [("evaluate", "figures")],
@@ -90,94 +105,90 @@ def test_every_picture_is_drawn_shown_and_logged(made: tuple[Path, dict[str, Any
     }
 
 
-def test_the_page_shows_the_groups_of_params_yaml(made: tuple[Path, dict[str, Any]], params: Params) -> None:
-    artifacts, metrics = made
-    report._write_page(artifacts / "pageonly", Records(artifacts), metrics, params, [])
-    page = (artifacts / "pageonly" / "report.html").read_text(encoding="utf-8")
-    groups = re.findall('<div class="settings"><h3>(.*?)</h3>', page)
+def test_the_page_shows_the_metrics_the_settings_and_the_inputs(made: Path, params: Params, tmp_path: Path) -> None:
+    report._write_page(tmp_path, [], report._findings(Records(made), METRICS, params, INPUTS))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    tiles = dict(re.findall('data-metric="(.*?)".*?class="value">(.*?)<', page))
+    assert tiles == {name: shown(name, value) for name, value in METRICS.items()}
+    labels = re.findall('class="label">(.*?)<', page)
+    assert len(set(labels)) == len(labels)
+    groups = re.findall('<div class="settings"><h4>(.*?)</h4>', page)
     assert groups == [name for name in params.model_dump(by_alias=True) if name != "runtime"]
+    for path, md5 in INPUTS.items():
+        assert f'<th scope="row">{path}</th><td class="">{md5}</td>' in page
 
 
 def test_a_picture_that_is_missing_is_an_error_and_the_report_of_before_stays(
-    made: tuple[Path, dict[str, Any]], params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, metrics = made
     artifacts = tmp_path / "artifacts"
-    shutil.copytree(made[0], artifacts)
+    shutil.copytree(made, artifacts)
     write_json({}, artifacts / "report" / "before.json")
-    kept = [Drawing("train_unet", "training", name, name, lambda: new_figure()[0]) for name in ("drawn", "lost")]
+    kept = [Drawing("train_unet", "training", name, name, name, lambda: new_figure()[0]) for name in ("drawn", "lost")]
     monkeypatch.setattr(report, "all_drawings", lambda *_: kept)
     monkeypatch.setattr(report, "save", lambda figure, path: None if path.stem == "lost" else save(figure, path))
     with pytest.raises(BrunaError, match=r"shows train_unet/lost\.png, which is missing"):
-        report.write_report(artifacts, metrics, params, NullTracker())
+        report.write_report(artifacts, METRICS, params, INPUTS, NullTracker())
     assert "before.json" in [path.name for path in (artifacts / "report").iterdir()]
 
 
-def test_facts_decide_which_pictures_there_are(
-    made: tuple[Path, dict[str, Any]], params: Params, tmp_path: Path
-) -> None:
-    artifacts, metrics = made
-    everything = _names(report.all_drawings(Records(artifacts), metrics, params))
+def test_facts_decide_which_pictures_there_are(made: Path, params: Params, tmp_path: Path) -> None:
+    artifacts = made
+    everything = _names(report.all_drawings(Records(artifacts), params))
     write_test_set(artifacts)
-    with_test = _names(report.all_drawings(Records(artifacts), metrics | {"test": metrics["validation"]}, params))
-    assert with_test - everything == {f"evaluate/{name}_test.png" for name in ("rank_lists", "cmc", "ap")}
+    with_test = _names(report.all_drawings(Records(artifacts), params))
+    assert with_test - everything == {f"evaluate/{name}_test.png" for name in ("rank_lists", "cmc", "ap", "attributes")}
 
     none = params.model_copy(update={"report": params.report.model_copy(update={"rank_list_queries": 0})})
-    without_lists = _names(report.all_drawings(Records(artifacts), metrics, none))
+    without_lists = _names(report.all_drawings(Records(artifacts), none))
     assert everything - without_lists == {"evaluate/rank_lists_validation.png"}
 
     settings = artifacts / "unet" / "settings.json"
     there = settings.read_bytes()
     write_json({"trained": False}, settings)
-    without_masks = _names(report.all_drawings(Records(artifacts), metrics, params))
+    without_masks = _names(report.all_drawings(Records(artifacts), params))
     settings.write_bytes(there)
     assert everything - without_masks == {f"train_unet/{name}.png" for name in ("overlays", "curves", "augmentation")}
 
 
-def test_a_record_that_is_missing_is_an_error(made: tuple[Path, dict[str, Any]], params: Params) -> None:
-    artifacts, metrics = made
+def test_a_record_that_is_missing_is_an_error(made: Path, params: Params) -> None:
+    artifacts = made
     epochs = artifacts / "train_unet" / "epochs.csv"
     epochs.rename(epochs.with_suffix(".away"))
     with pytest.raises(BrunaError, match=r"train_unet/epochs\.csv is missing"):
-        report.all_drawings(Records(artifacts), metrics, params)
+        report.all_drawings(Records(artifacts), params)
     epochs.with_suffix(".away").rename(epochs)
 
 
-def test_rank_lists_of_a_test_set_take_each_side_from_its_own_table(
-    made: tuple[Path, dict[str, Any]], params: Params
-) -> None:
-    artifacts, metrics = made
+def test_rank_lists_of_a_test_set_take_each_side_from_its_own_table(made: Path, params: Params) -> None:
+    artifacts = made
     write_test_set(artifacts)
-    drawings = report.all_drawings(Records(artifacts), metrics | {"test": metrics["validation"]}, params)
+    drawings = report.all_drawings(Records(artifacts), params)
     figure = next(d for d in drawings if d.name == "rank_lists_test").draw()
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts.count("✓") == texts.count("✗") == 3  # of two queries one has a match: the other is in no mean
-    assert "c1 · AP 100%" in texts and "c1 · AP 0%" not in texts
+    assert "c1 AP 100%" in texts and "c1 AP 0%" not in texts
 
 
-def test_a_query_whose_whole_gallery_is_junk_has_an_empty_row(
-    made: tuple[Path, dict[str, Any]], params: Params, tmp_path: Path
-) -> None:
-    artifacts, metrics = tmp_path / "artifacts", made[1]
-    shutil.copytree(made[0], artifacts)
+def test_a_query_whose_whole_gallery_is_junk_has_an_empty_row(made: Path, params: Params, tmp_path: Path) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(made, artifacts)
     worst = (
         pd.read_csv(artifacts / "evaluate" / "queries_validation.csv").dropna(subset="market1501_ap")["path"].iloc[0]
     )
     ranked = read_table(artifacts / "evaluate" / "ranked_validation.parquet")
     write_table(ranked[ranked["query"] != worst], artifacts / "evaluate" / "ranked_validation.parquet")
     before, after = (
-        next(
-            d for d in report.all_drawings(Records(folder), metrics, params) if d.name == "rank_lists_validation"
-        ).draw()
-        for folder in (made[0], artifacts)
+        next(d for d in report.all_drawings(Records(folder), params) if d.name == "rank_lists_validation").draw()
+        for folder in (made, artifacts)
     )
     marks = [sum(text.get_text() in "✓✗" for text in figure.axes[0].texts) for figure in (before, after)]
     assert marks[0] - marks[1] == min((ranked["query"] == worst).sum(), params.report.rank_list_length) > 0
 
 
-def test_the_measured_images_are_those_that_task_1_was_measured_on(made: tuple[Path, dict[str, Any]]) -> None:
-    records = Records(made[0])
-    table = read_table(made[0] / "split" / "validation.parquet")
+def test_the_measured_images_are_those_that_task_1_was_measured_on(made: Path) -> None:
+    records = Records(made)
+    table = read_table(made / "split" / "validation.parquet")
     store = ImageStore.decode(list(table["image"]), list(table["path"]), SIZE)
     seed = records.settings("attributes")["params"]["seed"]
     junk = zoom_junk(store.pixels[::MEASURED_JUNK_EVERY], step_generator(seed, "measured_junk"))

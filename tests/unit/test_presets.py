@@ -94,10 +94,10 @@ def test_diff_writes_nothing(params):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("train_unet:\n  wdith: 64\n", "train_unet.wdith: unknown setting"),
+        ("train_unet:\n  wdith: 64\n", "train_unet.wdith: found 64; this setting is unknown"),
         ("train_unet:\n  width: wide\n", "train_unet.width: found 'wide'"),
         ("train_unet:\n  width: 64\n  depth: 8\n", "must be a multiple of 256"),
-        ("unet:\n  width: 64\n", "unet: unknown setting"),
+        ("unet:\n  width: 64\n", "unet: found a group; this setting is unknown"),
         ("train_unet: 64\n", "train_unet"),
         ("train_unet:\n  width:\n    deep: 1\n", "train_unet.width holds 8 where a group"),
         ("- width\n", "holds no settings"),

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from bruna.dataset.attributes import TASKS
 from bruna.metrics.attributes import TaskMetrics, task_metrics
 from bruna.report.confusion import confusion_grid, row_shares
-from bruna.report.figures import BRUNA_CURVES, ap_histogram, attribute_bars, cmc_curves, curves
+from bruna.report.figures import BRUNA_CURVES, ap_profile, attribute_bars, cmc_curves, curves
+from bruna.report.operating_points import operating_chart
 from bruna.report.style import png_bytes
 
 
@@ -33,7 +34,7 @@ def _titles(figure: Figure) -> list[str]:
 def test_curves_draw_every_quantity_of_figure_8() -> None:
     figure = curves(_epochs(), BRUNA_CURVES)
     assert _titles(figure) == list(BRUNA_CURVES.values())
-    last = figure.axes[-1].lines[-1]
+    last = figure.axes[list(BRUNA_CURVES).index("market1501/rank1")].lines[-1]
     assert last.get_xdata().tolist() == [2, 5]  # epochs without a measurement leave no point
     assert last.get_ydata().tolist() == [0.2, 0.5]
 
@@ -80,38 +81,57 @@ def test_unannotated_task_says_so() -> None:
     results = task_metrics(truth, np.zeros_like(truth))
     junk = confusion_grid(results, "t").axes[2]
     assert [text.get_text() for text in junk.texts] == ["not annotated"]
-    assert len(attribute_bars(results).axes[0].patches) == 14
 
 
-def test_attribute_bars_have_the_values_and_their_marks() -> None:
-    results = _results()
-    accuracy, balanced = attribute_bars(results).axes
-    by_title = {result.task.title: result for result in results}
-    for row, label in enumerate(accuracy.get_yticklabels()):
-        result = by_title[label.get_text()]
-        assert accuracy.patches[row].get_width() == pytest.approx(result.accuracy)
-        assert balanced.patches[row].get_width() == pytest.approx(result.recall)
-        assert accuracy.collections[0].get_segments()[row][0][0] == pytest.approx(result.majority)
-        assert balanced.collections[0].get_segments()[row][0][0] == pytest.approx(1 / len(result.task.values))
+def _table() -> pd.DataFrame:
+    columns = ("accuracy", "majority", "balanced_accuracy", "chance")
+    rows = [{"task": task, **{c: 0.1 * i for i, c in enumerate(columns, start=row)}} for row, task in enumerate("AB")]
+    return pd.DataFrame(rows).assign(**{"dot/accuracy": 0.9, "dot/balanced_accuracy": 0.8})
+
+
+def test_attribute_bars_have_the_values_their_marks_and_dots() -> None:
+    table = _table()
+    panels = attribute_bars(table, dot="Task 1 alone").axes
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == ["A", "B"]
+    for place, metric, mark in zip(panels, ("accuracy", "balanced_accuracy"), ("majority", "chance"), strict=True):
+        assert [bar.get_width() for bar in place.patches] == pytest.approx(table[metric].tolist())
+        assert [line[0][0] for line in place.collections[0].get_segments()] == pytest.approx(table[mark].tolist())
+        assert place.lines[0].get_xdata().tolist() == table[f"dot/{metric}"].tolist()
+    assert not attribute_bars(table).axes[0].lines
 
 
 def test_retrieval_charts() -> None:
     figure = cmc_curves({"Market-1501": np.array([0.5, 0.75, 1.0]), "course": np.array([0.9, 1.0])})
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend == ["Market-1501: 50.0% at rank 1", "course: 90.0% at rank 1"]
-    panels = ap_histogram({"a": np.array([0.0, 0.5, 1.0, 1.0]), "b": np.array([1.0])}).axes
-    assert [axes.get_title(loc="left") for axes in panels] == ["a, 4 queries", "b, 1 queries"]
-    assert sum(patch.get_height() for patch in panels[0].patches) == 4
-    assert panels[0].texts[0].get_text() == "mAP 62.5%"
+    place = ap_profile({"a": np.array([0.0, 1.0, 0.5, 1.0]), "b": np.array([1.0])}).axes[0]
+    legend = [text.get_text() for text in place.get_legend().get_texts()]
+    assert legend == ["a: mAP 62.5%, 4 queries", "b: mAP 100.0%, 1 query"]
+    values, edges, _ = place.patches[0].get_data()
+    assert values.tolist() == [1.0, 1.0, 0.5, 0.0]
+    assert edges.tolist() == [0, 0.25, 0.5, 0.75, 1]
+
+
+@pytest.mark.parametrize("value", [0.01, 0.99])
+def test_axes_of_shares_are_the_same_whatever_is_drawn(value: float) -> None:
+    shares = np.full(4, value)
+    epochs = pd.DataFrame({"epoch": range(4), "validation/market1501/map": shares})
+    points = pd.DataFrame({"task": "Hat", "shift": [-1.0, 0.0], "validation/accuracy": value}).assign(
+        **{"validation/balanced_accuracy": value}
+    )
+    drawn = [cmc_curves({"a": shares}), ap_profile({"a": shares}), curves(epochs), operating_chart(points)]
+    assert [figure.axes[0].get_ylim() for figure in drawn] == [(-0.02, 1.02)] * 4
+    assert [figure.axes[0].get_xlim() for figure in drawn[:2]] == [(0.5, 20.5), (-0.02, 1.02)]
+    assert attribute_bars(_table().assign(accuracy=value)).axes[0].get_xlim() == (0, 1.12)
 
 
 @pytest.mark.parametrize(
     "draw",
     [
         lambda: curves(_epochs(), BRUNA_CURVES),
-        lambda: attribute_bars(_results()),
+        lambda: attribute_bars(_table(), dot="d"),
         lambda: confusion_grid(_results(), "Confusion"),
-        lambda: ap_histogram({"a": np.linspace(0, 1, 9)}),
+        lambda: ap_profile({"a": np.linspace(0, 1, 9)}),
     ],
 )
 def test_equal_input_gives_equal_bytes(draw: Callable[[], Figure]) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from bruna.report.blocks import Folded, Note, Picture, Settings, Table
+from bruna.report.blocks import Folded, Heading, Note, Picture, Settings, Table
 from bruna.report.figures import cmc_curves
-from bruna.report.page import Section, Tile, render, write_report
+from bruna.report.page import Page, Section, Tile, TileGroup, render, with_origin, write_html
 from bruna.report.style import png_bytes
+from person_table import encoded
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -52,26 +53,35 @@ def _page() -> str:
     frame = pd.DataFrame({"task": ["Bag", "Overall"], "train/acc": [0.5, np.nan], "train/n": [12345, 2]})
     png = png_bytes(cmc_curves({"market": np.array([0.5, 1.0])}))
     return render(
-        "Bruna <1>",
-        "Lead & more",
-        [Tile("mAP", "61.2%", "on <validation>")],
-        [
-            Section(
-                "Re-identification",
-                ["Text", Note("Tuned & measured"), Table(frame, "Cap", {"acc": "{:.1%}"}, ["Overall"])],
-            ),
-            Section("Re-identification", [Picture(png, 'A "curve"')]),
-            Section("Settings", [Folded("All", [Settings({"a": {"x": {"lr": 1e-4}, "on": True}, "b": [128, 64]})])]),
-        ],
-        footer="data 0123",
+        Page(
+            "Bruna <1>",
+            "Lead & more",
+            [TileGroup("On <validation>", [Tile("map", "mAP", "61.2%", "a <note>")])],
+            [
+                Section(
+                    "Re-identification",
+                    [
+                        "Text",
+                        Heading("A <part>"),
+                        Note("Tuned & measured"),
+                        Table(frame, "Cap", {"acc": "{:.1%}"}, ["Overall"]),
+                    ],
+                ),
+                Section("Re-identification", [Picture(png, 'A "curve"', "Rises <steeply>")]),
+                Section(
+                    "Settings", [Folded("All", [Settings({"a": {"x": {"lr": 1e-4}, "on": True}, "b": [128, 64]})])]
+                ),
+            ],
+            footer="data 0123",
+        )
     )
 
 
 def test_page_says_what_it_was_given() -> None:
     text = " | ".join(_Reader(_page()).text)
-    for part in ("Bruna <1>", "Lead & more", "61.2%", "on <validation>", "Tuned & measured", "50.0%", "12,345", "–"):
+    for part in ("Bruna <1>", "Lead & more", "61.2%", "a <note>", "Tuned & measured", "50.0%", "12,345", "–"):
         assert part in text
-    for part in ("Cap", "x.lr", "0.0001", "yes", "128 × 64", "data 0123"):
+    for part in ("On <validation>", "A <part>", "Cap", "x.lr", "0.0001", "yes", "128 × 64", "data 0123"):
         assert part in text
 
 
@@ -86,8 +96,10 @@ def test_text_is_escaped_everywhere() -> None:
     bad = "<script>alert('x')</script>\"&"
     frame = pd.DataFrame({bad: [bad], f"{bad}/n": [1.0]})
     png = png_bytes(cmc_curves({"a": np.array([1.0])}))
-    blocks = [bad, Note(bad), Table(frame, bad), Picture(png, bad), Folded(bad, [bad]), Settings({bad: {bad: bad}})]
-    reader = _Reader(render(bad, bad, [Tile(bad, bad, bad)], [Section(bad, blocks)], footer=bad))
+    blocks = [bad, Heading(bad), Note(bad), Table(frame, bad), Picture(png, bad, bad), Folded(bad, [bad])]
+    sections = [Section(bad, [*blocks, Settings({bad: {bad: bad}})])]
+    page = Page(bad, bad, [TileGroup(bad, [Tile(bad, bad, bad, bad)])], sections, footer=bad)
+    reader = _Reader(with_origin(render(page), {bad: bad}))
     assert "script" not in reader.tags
 
 
@@ -104,19 +116,30 @@ def test_nothing_is_loaded_from_outside() -> None:
 
 def test_pictures_are_embedded_whole_and_large_ones_shrunk() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (500, 400, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).save(buffer, format="PNG")
+    png = encoded(noise, "PNG")
     small = png_bytes(cmc_curves({"a": np.array([1.0])}))
-    large, kept = _Reader(
-        render("t", "l", [], [Section("s", [Picture(buffer.getvalue(), ""), Picture(small, "")])])
-    ).sources
+    page = Page("t", "l", [], [Section("s", [Picture(png, ""), Picture(small, "")])])
+    large, kept = _Reader(render(page)).sources
     assert base64.b64decode(kept.split(",")[1]) == small
     image = Image.open(io.BytesIO(base64.b64decode(large.split(",")[1])))
     assert (image.format, image.size) == ("WEBP", (400, 500))
-    assert len(large) < len(buffer.getvalue())
+    assert len(large) < len(png)
 
 
 def test_equal_input_gives_an_equal_file(tmp_path: Path) -> None:
     assert _page() == _page()
-    write_report(tmp_path / "a" / "report.html", "t", "l", [], [])
-    assert (tmp_path / "a" / "report.html").read_text(encoding="utf-8") == render("t", "l", [], [])
+    write_html(tmp_path / "a" / "report.html", _page())
+    assert (tmp_path / "a" / "report.html").read_text(encoding="utf-8") == _page()
+
+
+def test_the_origin_stands_under_the_lead() -> None:
+    assert with_origin(_page(), {}) == _page()
+    page = with_origin(_page(), {"Commit": "0a1b2c3", "MLflow run": "<run>"})
+    text = "".join(_Reader(page).text)
+    assert "Lead & moreCommit 0a1b2c3MLflow run <run>On <validation>" in text
+    assert re.sub('<p class="origin">.*?</p>', "", page) == _page()
+
+
+def test_pictures_have_alternative_texts() -> None:
+    assert re.search(r'alt="Rises &lt;steeply&gt;"', _page())
+    assert "A &quot;curve&quot;</figcaption>" in _page()

@@ -32,7 +32,7 @@ def images(identities, cameras):
 
 def naive(matrix, query, gallery, *, market, kept, own):
     """Per query: AP, first hit, INP, valid images, matches in all, the returned gallery indices in order."""
-    answers = []
+    expected = []
     for q, (identity, camera) in enumerate(query):
         counted = []
         for g, (other, other_camera) in enumerate(gallery):
@@ -51,8 +51,8 @@ def naive(matrix, query, gallery, *, market, kept, own):
                 first, last = first or place, place
         ap = total / len(true) if true else math.nan
         inp = math.nan if not true else (len(true) / last if hits == len(true) else 0.0)
-        answers.append((ap, first, inp, len(returned), len(true), returned))
-    return answers
+        expected.append((ap, first, inp, len(returned), len(true), returned))
+    return expected
 
 
 @st.composite
@@ -80,18 +80,18 @@ def close(found, wanted):
 @given(searches())
 def test_equals_the_naive_oracle(search):
     matrix, query, gallery, kept, own, block, market = search
-    answers = naive(matrix, query, gallery, market=market, kept=kept, own=own)
+    expected = naive(matrix, query, gallery, market=market, kept=kept, own=own)
     sets = [images([i for i, _ in s], [c for _, c in s]) for s in (query, gallery)]
     protocol = MARKET1501 if market else COURSE
     options = {"kept": torch.tensor(kept), "self_index": torch.tensor(own), "block": block}
     results = evaluate_retrieval(*sets, Table(matrix), protocol, **options)
-    for q, (ap, first, _, valid, total, returned) in enumerate(answers):
+    for q, (ap, first, _, valid, total, returned) in enumerate(expected):
         assert close(float(results.average_precisions[q]), ap)
         assert (int(results.first_hits[q]), int(results.valid[q]), int(results.totals[q])) == (first, valid, total)
         part = slice(*results.offsets[q : q + 2].tolist())
         assert [returned[r - 1] for r in results.ranks[part].tolist()] == results.matches[part].tolist()
-    scored = [answer for answer in answers if answer[4]]
-    assert results.left_out == len(answers) - len(scored)
+    scored = [row for row in expected if row[4]]
+    assert results.left_out == len(expected) - len(scored)
     if scored:
         assert close(results.mean_average_precision, sum(a[0] for a in scored) / len(scored))
         assert close(results.mean_inverse_negative_penalty, sum(a[2] for a in scored) / len(scored))
@@ -103,9 +103,9 @@ def test_equals_the_naive_oracle(search):
 
     k = 5
     nearest = top_k(*sets, Table(matrix), protocol, k, **options)
-    for q, answer in enumerate(answers):
-        padding = [-1] * (k - len(answer[5]))
-        assert nearest.indices[q].tolist() == (answer[5] + padding)[:k]
+    for q, row in enumerate(expected):
+        padding = [-1] * (k - len(row[5]))
+        assert nearest.indices[q].tolist() == (row[5] + padding)[:k]
         for g, d in zip(nearest.indices[q].tolist(), nearest.distances[q].tolist(), strict=True):
             assert d == (matrix[q][g] if g >= 0 else math.inf)
 
@@ -118,7 +118,7 @@ def test_filtered_match_counts_as_never_retrieved():
         MARKET1501,
         kept=torch.tensor([False, True, True]),
     )
-    assert results.ranks.tolist() == [2]  # behind the one stranger; the nearest image is not returned
+    assert results.ranks.tolist() == [2]  # behind the one negative; the nearest image is not returned
     assert results.average_precisions.tolist() == [0.25]  # (1/2 + 0) / 2
     assert results.mean_inverse_negative_penalty == 0.0
     assert results.distances.tolist() == [2.0]

@@ -60,7 +60,7 @@ def test_equals_the_equations(distance, count, k1, k2, share):
     np.testing.assert_allclose(whole(found, found.query, found.gallery).numpy(), wanted, atol=2e-6)
 
 
-def test_queries_of_their_own_join_the_neighbours():
+def test_queries_of_their_own_join_the_neighbors():
     query, gallery = people(15, seed=1), people(40, seed=2)
     found = rerank(query, gallery, Euclidean(), k1=6, k2=3)
     pool = Gallery.unlabelled(torch.cat([gallery.features, query.features]))

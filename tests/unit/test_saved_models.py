@@ -1,4 +1,4 @@
-"""Networks on disk: they come back as they were, and other versions are refused."""
+"""Networks on disk: they come back as they were, and whatever is wrong with a file is said with its name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,23 +7,32 @@ from typing import Any
 import pytest
 import torch
 
+import stage_dependencies
 from bruna.errors import BrunaError
 from bruna.files import read_json, write_json
 from bruna.inference.attributes import AttributePredictor
 from bruna.inference.bruna import BrunaEmbedder
-from bruna.inference.saved_models import VERSION
+from bruna.inference.describer import load
+from bruna.inference.saving import VERSION
 from bruna.inference.unet import UNetSegmenter
 from tiny_models import ATTRIBUTES_SIZE, BRUNA_SIZE, UNET_SIZE, save_tiny_models
 
 LOADERS = {"unet": UNetSegmenter.load, "attributes": AttributePredictor.load, "bruna": BrunaEmbedder.load}
 Load = Callable[[Path, torch.device], Any]
 CPU = torch.device("cpu")
+CURE = r"Restore its folder with `dvc checkout`, or train again with `dvc repro`\.$"
 
 
 def _with(folder: Path, **changes: Any) -> Path:
-    """Change some settings; None removes one."""
-    settings = {**read_json(folder / "settings.json"), **changes}
-    write_json({key: value for key, value in settings.items() if value is not None}, folder / "settings.json")
+    """Change some settings; None removes one, and `network__x` is x in the settings of the network."""
+    settings = read_json(folder / "settings.json")
+    for key, value in changes.items():
+        group, _, name = key.rpartition("__")
+        part = settings[group] if group else settings
+        part[name] = value
+        if value is None:
+            del part[name]
+    write_json(settings, folder / "settings.json")
     return folder
 
 
@@ -42,17 +51,116 @@ def test_networks_come_back_with_their_sizes(tmp_path: Path) -> None:
 def test_models_of_another_version_are_refused(name: str, load: Load, tmp_path: Path) -> None:
     folder = save_tiny_models(tmp_path) / name
     assert read_json(folder / "settings.json")["version"] == VERSION
-    for version, when in ((None, "an earlier"), (VERSION - 1, "an earlier"), (VERSION + 1, "a later")):
-        with pytest.raises(BrunaError, match=rf"{name}/settings.json was written by {when} version .*`dvc repro`"):
+    for version, message in (
+        (None, r"written by an earlier version .* of version 1, .*`dvc repro` trains them again\.$"),
+        (VERSION - 1, r"written by an earlier version .*`dvc repro` trains them again\.$"),
+        (VERSION + 1, rf"written by a later version .* of version {VERSION + 1}, .* A newer bruna reads them\.$"),
+        ("2", rf": version is '2', which is no whole number\. {CURE}"),
+        (2.5, ": version is 2.5, which is no whole number"),
+        (True, ": version is True, which is no whole number"),
+    ):
+        with pytest.raises(BrunaError, match=rf"{name}/settings\.json.*{message}"):
             load(_with(folder, version=version), CPU)
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("unet", {"image_size": None}, "image_size is missing"),
+        ("attributes", {"image_size": [48, 24, 3]}, r"image_size is \[48, 24, 3\]: "),
+        ("bruna", {"image_size": 64}, "image_size is 64: "),
+        ("bruna", {"image_size": [64, "32"]}, "image_size.1 is '32': "),
+        ("attributes", {"image_size": [0, 24]}, "image_size.0 is 0: "),
+        ("unet", {"image_size": [33, 16]}, r"image_size \[33, 16\] is halved 1 times, and a side is no multiple of 2"),
+        ("unet", {"trained": "yes"}, "trained is 'yes': "),
+        ("unet", {"width": -2}, "width is -2: "),
+        ("unet", {"width": 10**12}, "."),
+        ("unet", {"depth": 0}, "depth is 0: "),
+        ("attributes", {"network": "vgg11"}, "network is 'vgg11': expected one of simple_cnn, lenet5, alexnet"),
+        ("attributes", {"network": "lenet5", "last_stride": 1}, "lenet5 has no convolution of stride 2"),
+        ("attributes", {"flip_test": "no"}, "flip_test is 'no': "),
+        ("attributes", {"pool": "quarters"}, "pool is 'quarters': "),
+        ("bruna", {"network": "resnet18"}, "network is 'resnet18': "),
+        ("bruna", {"network__backbone": "vgg11"}, "network.backbone is 'vgg11': expected one of mobilenet_v3_small"),
+        ("bruna", {"network__mask": "chanel"}, "network.mask is 'chanel': "),
+        ("bruna", {"network__neck": "bnneck"}, "network.neck is 'bnneck': "),
+        ("bruna", {"network__features": None, "network__dropout": 2}, "features is missing; network.dropout is 2: "),
+    ],
+)  # fmt: skip
+def test_settings_that_rebuild_nothing_are_named(
+    name: str, changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    folder = _with(save_tiny_models(tmp_path) / name, **changes)
+    with pytest.raises(BrunaError, match=rf"{name}/settings\.json does not rebuild its network: .*{message}.*{CURE}"):
+        LOADERS[name](folder, CPU)
+
+
 @pytest.mark.parametrize(("name", "load"), LOADERS.items())
-def test_settings_that_rebuild_nothing_are_named(name: str, load: Load, tmp_path: Path) -> None:
+def test_files_that_are_none_are_named(name: str, load: Load, tmp_path: Path) -> None:
     folder = save_tiny_models(tmp_path) / name
-    for weights in folder.glob("*.safetensors"):
-        weights.unlink()
-    with pytest.raises(BrunaError, match=r"\.safetensors is missing"):
+    weights = next(folder.glob("*.safetensors"))
+    whole = weights.read_bytes()
+    for content in (b"", whole[: len(whole) // 2], b"no weights"):
+        weights.write_bytes(content)
+        with pytest.raises(BrunaError, match=rf"{weights.name} does not hold the network .*{CURE}"):
+            load(folder, CPU)
+    weights.unlink()
+    with pytest.raises(BrunaError, match=rf"{weights.name} is missing"):
         load(folder, CPU)
-    with pytest.raises(BrunaError, match=r"settings\.json does not rebuild its network \('image_size'\)"):
-        load(_with(folder, image_size=None), CPU)
+    weights.mkdir()
+    with pytest.raises(BrunaError, match=rf"{weights.name} does not hold the network"):
+        load(folder, CPU)
+    settings = folder / "settings.json"
+    for content, message in (
+        (b'{"caf\xe9": 1}', "is not valid JSON"),
+        (b"[1, 2]", "holds no names with values, but list"),
+    ):
+        settings.write_bytes(content)
+        with pytest.raises(BrunaError, match=rf"{name}/settings\.json {message}"):
+            load(folder, CPU)
+    settings.unlink()
+    settings.mkdir()
+    with pytest.raises(BrunaError, match=rf"{name}/settings\.json cannot be read: Is a directory"):
+        load(folder, CPU)
+
+
+def test_a_folder_that_is_none_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for name in ("file", "nowhere", "file/below"):
+        with pytest.raises(BrunaError, match=rf"/{name} is no folder .*`artifacts` in the top folder of the project"):
+            load(tmp_path / name, "cpu")
+    artifacts = save_tiny_models(tmp_path / "artifacts")
+    (artifacts / "bruna").rename(artifacts / "away")
+    (artifacts / "bruna").write_text("")
+    with pytest.raises(BrunaError, match=r"bruna/settings\.json cannot be read: Not a directory"):
+        load(artifacts, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "message"),
+    [
+        ({"flip": "no"}, "is not usable: flip is 'no': "),
+        ({"batch_size": 0, "junk_threshold": 2}, "is not usable: junk_threshold is 2: .*; batch_size is 0: "),
+        ({"attributes_from": "task2"}, "is not usable: attributes_from is 'task2': "),
+        ([], "holds no names with values"),
+    ],
+)
+def test_recorded_settings_of_wrong_types_are_named(recorded: Any, message: str, tmp_path: Path) -> None:
+    artifacts = save_tiny_models(tmp_path)
+    write_json(recorded, artifacts / "evaluate" / "settings.json")
+    with pytest.raises(BrunaError, match=rf"evaluate/settings\.json {message}"):
+        load(artifacts, "cpu")
+
+
+def test_trainings_depend_on_no_code_that_loads_models() -> None:
+    """Another text of an error of loading makes no training stale."""
+    code = stage_dependencies.code_of_stages()
+    of_inference = {
+        stage: {file.rpartition("/")[2] for file in code[stage] if file.startswith("src/bruna/inference/")}
+        for stage in ("train_unet", "train_attributes", "train_bruna")
+    }
+    assert of_inference == {
+        "train_unet": {"saving.py"},
+        "train_attributes": {"saving.py", "predicting.py", "batching.py"},
+        "train_bruna": {"saving.py", "embedding.py", "batching.py"},
+    }

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pandas as pd
 import pytest
 
 from bruna.errors import BrunaError
+from bruna.headlines import HEADLINES
 from bruna.tracking.execution import Execution, alive, process_identity
-from bruna.tracking.mlflow_run import EXPERIMENT, stage_run
+from bruna.tracking.mlflow_run import EXPERIMENT, VIEW, origin_of_output, stage_run
 from bruna.tracking.mlflow_tracker import MlflowTracker
 from bruna.tracking.protocol import NullTracker, Tracker
 
@@ -53,11 +55,11 @@ def client_of(root: Path) -> Any:
 
 
 def runs_of(root: Path) -> dict[str, Any]:
-    """All runs by name; a name that occurs twice is the latest."""
+    """The latest run of every stage by the stage's name, and the parents by theirs."""
     client = client_of(root)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
-    return {run.info.run_name: run for run in found}
+    return {run.data.tags.get("dvc.stage", run.info.run_name): run for run in found}
 
 
 def run_stage(
@@ -67,7 +69,7 @@ def run_stage(
     *,
     inputs: Mapping[str, str] | None = None,
     outputs: Mapping[str, str] | None = None,
-    summary: Mapping[str, Any] | None = None,
+    figures: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> str:
     with stage_run(
@@ -80,8 +82,8 @@ def run_stage(
         tags={"bruna.fingerprint": "f" * 32},
         **more,
     ) as tracker:
-        if summary:
-            tracker.summary(summary)
+        if figures:
+            tracker.figures(figures)
         return tracker.run_id
 
 
@@ -115,9 +117,37 @@ def test_stages_of_an_execution_are_children_of_one_parent(root: Path) -> None:
         assert run.data.params == {"lr": "0.1", "augment.flip": "0.5"}
         assert run.info.status == "FINISHED"
         assert run.info.artifact_uri.startswith((root / "mlartifacts").as_uri())
+        assert run.info.run_name == f"{run.data.tags['dvc.stage']} · repro 1"
     assert runs["repro 1"].info.status == "FINISHED"
     assert runs["repro 1"].data.tags["bruna.stage.split"] == second
     assert runs["split"].data.tags["mlflow.parentRunId"] == runs["repro 2"].info.run_id
+
+
+def test_a_parent_tells_what_executions_are_compared_by(root: Path) -> None:
+    execution = Execution(
+        "e", "short", params={"split": {"seed": 0}, "runtime": {}}, tags={"dvc.exp": "short"}, data="0" * 32 + ".dir"
+    )
+    later = replace(execution, name="short, a minute later", params={"split": {"seed": 1}})
+    for stage, changed in (("validate", execution), ("split", later)):
+        with stage_run(
+            root, stage, changed, params={}, inputs={}, outputs={"x": "1"}, tags={}, description="Splits."
+        ) as tracker:
+            tracker.figures({"train_identities": 3})
+    client = client_of(root)
+    parent = client.get_run(tracker.parent_id)
+    assert parent.data.params == {"split.seed": "0", "runtime": "{}"}  # as the execution began
+    assert parent.data.metrics == {"train_identities": 3}
+    assert [(d.dataset.name, d.dataset.digest) for d in parent.inputs.dataset_inputs] == [("data", "0" * 32 + ".dir")]
+    assert "experiment `short`" in parent.data.tags["mlflow.note.content"]
+    child = client.get_run(tracker.run_id)
+    assert (child.info.run_name, child.data.tags["mlflow.note.content"]) == ("split · short", "Splits.")
+    tags = client.get_experiment_by_name(EXPERIMENT).tags
+    assert "Compare" in tags["mlflow.note.content"]
+    columns = json.loads(tags[f"mlflow.sharedViewState.{VIEW}"])["selectedColumns"]
+    assert {column.split("`")[1] for column in columns if column.startswith("metrics.")} <= set(HEADLINES)
+    facts = {"MLflow run": f"short ({tracker.parent_id})", "Experiment": "short"}
+    assert tracker.origin() == origin_of_output(root, "x", "1") == facts
+    assert origin_of_output(root, "x", "2") == {}
 
 
 def test_everything_a_tracker_takes_is_in_the_run(root: Path) -> None:
@@ -131,20 +161,19 @@ def test_everything_a_tracker_takes_is_in_the_run(root: Path) -> None:
         tracker.file(root / "page.txt", "report")
         tracker.table(pd.DataFrame({"attribute": ["age"], "accuracy": [0.5]}), "tables/table1.json")
         tracker.tags({"note": "n"})
-        tracker.summary({"market1501": {"map": 0.5, "recall@1": 1}, "protocol": "paper"})
+        tracker.figures({"validation": {"market1501": {"map": 0.5}, "gallery": 3}, "protocol": "paper"})
     client = client_of(root)
     run = client.get_run(tracker.run_id)
     assert run.data.metrics["loss/total"] == 1.0
     assert [m.step for m in client.get_metric_history(tracker.run_id, "loss/total")] == [1, 2]
     assert run.data.metrics["many/1199"] == 1199.0
-    assert run.data.metrics["market1501/map"] == 0.5
-    assert run.data.metrics["market1501/recall_1"] == 1.0
+    assert run.data.metrics["validation/market1501/map"] == 0.5 and run.data.metrics["validation/gallery"] == 3
+    assert "protocol" not in run.data.metrics
     assert run.data.tags["note"] == "n" and run.data.tags["x"] == "y"
     assert [(d.dataset.name, d.dataset.digest) for d in run.inputs.dataset_inputs] == [("data", "0" * 32)]
     artifacts = root / "mlartifacts" / tracker.run_id / "artifacts"
     assert (artifacts / "report" / "page.txt").read_text() == "page"
-    assert json.loads((artifacts / "summary.json").read_text()) == {"market1501/map": 0.5, "market1501/recall_1": 1}
-    assert client.get_run(tracker.parent_id).data.metrics["evaluate/market1501/map"] == 0.5
+    assert client.get_run(tracker.parent_id).data.metrics == {"map": 0.5}
 
 
 def test_a_failed_stage_fails_its_parent_until_it_is_run_again(root: Path) -> None:
@@ -170,7 +199,7 @@ def test_the_end_of_an_interrupted_run_can_be_added_to_it(root: Path) -> None:
         ) as tracker,
     ):
         tracker.metrics({"loss": 2.0}, step=1)
-        tracker.summary({"map": 0.5})
+        tracker.figures({"trained": {"market1501": {"map": 0.5}}})
         tracker.table(pd.DataFrame({"value": [1]}), "tables/table1.json")
         raise KeyboardInterrupt
     client = client_of(root)
@@ -188,17 +217,17 @@ def test_the_end_of_an_interrupted_run_can_be_added_to_it(root: Path) -> None:
         assert client.get_run(again.run_id).info.status == "RUNNING"
         assert again.last_step("loss") == 1 and again.last_step("accuracy") == 0
         again.metrics({"loss": 1.0}, step=2)
-        again.summary({"map": 0.5})
+        again.figures({"trained": {"market1501": {"map": 0.5}}})
         again.table(pd.DataFrame({"value": [2]}), "tables/table1.json")
     run = client.get_run(tracker.run_id)
     assert again.run_id == tracker.run_id and run.info.status == "FINISHED"
     assert run.data.tags["mlflow.parentRunId"] == again.parent_id
     assert [m.value for m in client.get_metric_history(tracker.run_id, "loss")] == [2.0, 1.0]
-    assert len(client.get_metric_history(tracker.run_id, "map")) == 1
-    assert client.get_metric_history(again.parent_id, "train_bruna/map")[0].value == 0.5
+    assert len(client.get_metric_history(tracker.run_id, "trained/market1501/map")) == 1
+    assert client.get_metric_history(again.parent_id, "features_map")[0].value == 0.5
     file = client.download_artifacts(tracker.run_id, "tables/table1.json")
     assert json.loads(Path(file).read_text())["data"] == [[2]]
-    assert run.data.tags["bruna.resumed"] == "1"
+    assert run.data.tags["bruna.resumed"] == "1" and run.info.run_name == "train_bruna · e2"
 
 
 def test_a_run_to_continue_that_was_deleted_is_begun_anew(root: Path) -> None:
@@ -212,17 +241,17 @@ def test_a_run_to_continue_that_was_deleted_is_begun_anew(root: Path) -> None:
 def test_inputs_are_linked_to_the_runs_that_wrote_them(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     table = {"artifacts/train.parquet": "a" * 32}
     net = {"artifacts/unet.safetensors": "b" * 32}
-    split = run_stage(root, "split", "first", outputs=table, summary={"people": 3})
-    unet = run_stage(root, "train_unet", "first", inputs=table, outputs=net, summary={"iou": 0.5})
+    split = run_stage(root, "split", "first", outputs=table, figures={"train_identities": 3, "values": 41})
+    unet = run_stage(root, "train_unet", "first", inputs=table, outputs=net, figures={"iou": 0.5})
     run_stage(root, "train_unet", "other", inputs=table, outputs={"artifacts/unet.safetensors": "c" * 32})
     # A later execution in which only `evaluate` runs, because DVC restored the rest.
-    run_stage(root, "evaluate", "second", inputs=net, summary={"map": 0.75})
+    run_stage(root, "evaluate", "second", inputs=net, figures={"validation": {"market1501": {"map": 0.75}}})
     runs = runs_of(root)
     assert runs["evaluate"].data.tags["bruna.producer.artifacts/unet.safetensors"] == unet
     assert client_of(root).get_run(unet).data.tags["bruna.producer.artifacts/train.parquet"] == split
     parent = runs["second"].data
     assert parent.tags["bruna.stage.split"] == split and parent.tags["bruna.stage.train_unet"] == unet
-    assert parent.metrics == {"split/people": 3.0, "train_unet/iou": 0.5, "evaluate/map": 0.75}
+    assert parent.metrics == {"train_identities": 3, "unet_iou": 0.5, "map": 0.75}  # the headline metrics alone
     assert capfd.readouterr() == ("", "")  # MLflow says nothing on the user's screen
 
 
@@ -238,13 +267,13 @@ def test_of_equal_producers_the_one_of_this_execution_is_linked(root: Path) -> N
 def test_what_a_linked_run_stands_on_is_linked_by_whichever_stage_comes_first(root: Path) -> None:
     """Any stage of a later execution, and each only once: the next finds it there."""
     table, net = {"artifacts/train.parquet": "a" * 32}, {"artifacts/unet": "b" * 32}
-    split = run_stage(root, "split", "first", outputs=table, summary={"people": 3})
+    split = run_stage(root, "split", "first", outputs=table, figures={"train_identities": 3, "values": 41})
     unet = run_stage(root, "train_unet", "first", inputs=table, outputs=net)
     run_stage(root, "segment", "second", inputs=net)
     run_stage(root, "train_bruna", "second", inputs=table | net)
     parent = runs_of(root)["second"]
     assert (parent.data.tags["bruna.stage.split"], parent.data.tags["bruna.stage.train_unet"]) == (split, unet)
-    assert len(client_of(root).get_metric_history(parent.info.run_id, "split/people")) == 1
+    assert len(client_of(root).get_metric_history(parent.info.run_id, "train_identities")) == 1
 
 
 def test_a_stage_that_was_run_here_stays_linked_whatever_older_runs_stand_on(root: Path) -> None:
@@ -339,8 +368,9 @@ def test_a_moved_project_logs_to_its_new_place(tmp_path: Path) -> None:
     old.mkdir()
     run_stage(old, "split", "e")
     old.rename(new)
-    run_id = run_stage(new, "split", "e", summary={"a": 1})
-    assert (new / "mlartifacts" / run_id / "artifacts" / "summary.json").exists()
+    run_id = run_stage(new, "split", "e")
+    client_of(new).log_text(run_id, "text", "note.txt")
+    assert (new / "mlartifacts" / run_id / "artifacts" / "note.txt").exists()
     assert not old.exists()
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
+from bruna.dataset.attributes import TASKS
 from bruna.inference.attributes import AttributePredictor
-from bruna.inference.saved_models import save_models
+from bruna.inference.saving import save_models
+from bruna.metrics.attributes import scores, task_metrics
 from bruna.params import Params, TrainAttributes, TrainBruna, TrainUNet, read_params
 from bruna.tracking.protocol import NullTracker
 from bruna.training.attributes import train_attributes
@@ -18,9 +19,10 @@ from bruna.training.bruna import train_bruna
 from bruna.training.checkpoint import Checkpoints
 from bruna.training.ema import WeightEMA
 from bruna.training.loop import cosine, learning_rate_factor, run
-from bruna.training.task_weights import mean_recall, next_task_weights
+from bruna.training.task_counts import accuracies, balanced_accuracies, counts, epoch_metrics
+from bruna.training.task_weights import next_task_weights
 from bruna.training.unet import train_unet
-from person_table import encoded, person_table
+from person_table import mask_pairs, person_table
 
 CPU = torch.device("cpu")
 SIZE = (32, 16)
@@ -105,15 +107,7 @@ def test_a_signal_in_the_middle_of_an_epoch_saves_and_the_resumed_unet_is_identi
     small: TrainUNet = params.train_unet.model_copy(
         update={"image_size": SIZE, "depth": 2, "width": 2, "epochs": 2, "batch_size": 2}
     )
-    random = np.random.default_rng(1)
-    pairs = pd.DataFrame(
-        {
-            "path": [f"{i}.jpg" for i in range(10)],
-            "image": [encoded(random.integers(0, 255, (*SIZE, 3), np.uint8), "JPEG") for _ in range(10)],
-            "mask": [encoded((random.random(SIZE) > 0.5).astype(np.uint8) * 255, "PNG") for _ in range(10)],
-            "part": ["train"] * 8 + ["held_out"] * 2,
-        }
-    )
+    pairs = mask_pairs(SIZE)
 
     def trained(folder: Path) -> Any:
         return train_unet(pairs, small, tracker=NullTracker(), checkpoints=Checkpoints(folder), device=CPU)
@@ -260,14 +254,32 @@ def test_a_truncated_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path
 
 
 def test_task_weights_by_hand() -> None:
-    weights, recall = torch.tensor([0.5, 0.5]), torch.tensor([0.9, 0.6])
-    torch.testing.assert_close(next_task_weights(weights, recall, "equal"), weights)
-    torch.testing.assert_close(next_task_weights(weights, recall, "raise_worst"), torch.tensor([0.5, 0.55]))
+    weights, found = torch.tensor([0.5, 0.5]), torch.tensor([0.9, 0.6])
+    torch.testing.assert_close(next_task_weights(weights, found, "equal"), weights)
+    torch.testing.assert_close(next_task_weights(weights, found, "raise_worst"), torch.tensor([0.5, 0.55]))
 
 
-def test_mean_recall_by_hand_counts_only_values_that_occur() -> None:
-    confusion = torch.tensor([[[3, 1, 0], [2, 2, 0], [0, 0, 0]]])
-    torch.testing.assert_close(mean_recall(confusion), torch.tensor([(0.75 + 0.5) / 2]))
+def test_accuracies_by_hand_count_only_values_that_occur() -> None:
+    confusion = torch.tensor([[[3, 1, 0], [2, 2, 0], [0, 0, 0]], [[5, 1, 0], [0, 0, 0], [0, 0, 0]]])
+    torch.testing.assert_close(balanced_accuracies(confusion), torch.tensor([(0.75 + 0.5) / 2, 5 / 6]))
+    assert accuracies(confusion).tolist() == [5 / 8, 5 / 6]
+
+
+def test_an_epoch_is_measured_as_the_closing_figures_are() -> None:
+    """Against scikit-learn, by which the stage's figures are measured; -1 counts nowhere."""
+    random = np.random.default_rng(0)
+    widths = [len(task.values) for task in TASKS]
+    truth = np.stack([random.integers(-1, width, 60) for width in widths], axis=1)
+    predicted = np.stack([random.integers(0, width, 60) for width in widths], axis=1)
+    expected = scores(task_metrics(truth, predicted))
+    confusion = sum(
+        counts(torch.from_numpy(predicted[a:b]), torch.from_numpy(truth[a:b])) for a, b in ((0, 7), (7, 60))
+    )
+    found = epoch_metrics("train", confusion)
+    for figure in ("accuracy", "balanced_accuracy"):
+        assert found[f"train/{figure}"] == pytest.approx(expected[f"attributes/{figure}"], abs=1e-6)
+        for task in TASKS:
+            assert found[f"train/{figure}/{task.name}"] == pytest.approx(expected[f"{task.name}/{figure}"], abs=1e-6)
 
 
 def test_cosine_starts_at_one_and_ends_at_zero() -> None:

@@ -120,7 +120,7 @@ def test_broken_structure_fails_even_with_quarantine(data: Path, tmp_path: Path)
     for line in (
         "  train/person.jpg: the name is not PPPP_cC_NNNNNNNNN.jpg or PPPP_cCsS_NNNNNN_NN.jpg (P identity, C camera)",
         "  train/0002: a folder; images lie directly in it",
-        "  identity 99 (1 images, such as train/0099_c1_000000001.jpg): annotation_rows is 0",
+        "  identity 99 (1 image, such as train/0099_c1_000000001.jpg): annotation_rows is 0",
         "  identity 2 (3 images, such as train/0002_c1_000020001.jpg): annotation_rows is 2",
         "  annotations_train.csv, line 2 (id 2): id is '2'",
         "  annotations_train.csv, line 6 (id 2): id is '2'",
@@ -187,7 +187,7 @@ def test_quarantine_must_leave_two_identities(data: Path) -> None:
     for path in (data / "train").iterdir():
         if not path.name.startswith("0002"):
             path.write_bytes(b"")
-    with pytest.raises(BrunaError, match="1 training identities are left after 6 damaged files"):
+    with pytest.raises(BrunaError, match="1 training identity left without 6 damaged files"):
         validate_dataset(data, QUARANTINE)
 
 

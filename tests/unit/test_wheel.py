@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from PIL import Image
 
 import bruna
-from bruna.inference.saved_models import save_models
+from bruna.inference.saving import save_models
 from bruna.models.attributes import AttributeNetwork
 from bruna.models.bruna import Bruna
 from bruna.models.unet import UNet

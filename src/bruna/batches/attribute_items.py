@@ -7,14 +7,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bruna.batches.seeds import numpy_generator, step_generator
-from bruna.dataset.attributes import UNKNOWN
+from bruna.dataset.attributes import CAMERA_CLASSES, UNKNOWN
 
 ZOOM = (0.1, 0.3)
 """Sides of a junk crop as a share of the image's: 1% to 9% of the area, so that it never shows a person."""
 MEASURED_JUNK_EVERY = 10
 """When Task 1 is measured, every tenth image also appears as junk, zoomed into by a fixed draw."""
-CAMERA_CLASSES = (4, 6)
-"""The cameras that Task 1 learns to tell from all others."""
 
 
 class AttributeSampler:
@@ -135,7 +133,7 @@ def task1_targets(codes: Tensor, cameras: Tensor, junk: Tensor) -> Tensor:
         junk: B, bool.
 
     Returns:
-        B x 15, int64: the 12 attributes, camera 4, camera 6, junk; -1 where a target is unknown.
+        B x 15, int64: the 12 attributes, then `EXTRA_CLASSES`; -1 where a target is unknown.
     """
     attributes = codes.to(torch.int64).masked_fill(junk[:, None], UNKNOWN)
     views = [(cameras == camera).to(torch.int64) for camera in CAMERA_CLASSES]

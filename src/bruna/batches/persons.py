@@ -1,5 +1,6 @@
 """The images of a table in memory with what the U-Net found in them: what Bruna takes in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +11,12 @@ from torch import Tensor
 
 from bruna.batches.store import ImageStore
 from bruna.errors import BrunaError
+
+NO_UNET = (
+    "Bruna needs the U-Net, and there is none: the data set had no mask pairs to train one. Import some "
+    "(`bruna import ... --masks FOLDER`), or set train_bruna.mask: none and train_bruna.bottleneck: false."
+)
+"""What is said where masks or bottlenecks are needed."""
 
 
 class Persons(NamedTuple):
@@ -51,23 +58,34 @@ class PersonStore:
             bottleneck: whether the store is to hold bottlenecks.
 
         Raises:
-            BrunaError: an image is damaged; or masks or bottlenecks are asked for and the data set had no mask
-                pairs to train a U-Net on.
+            BrunaError: an image is damaged, or see `with_segments`.
         """
         paths = list(table["path"])
         images = ImageStore.decode(list(table["image"]), paths, size)
+        return cls.with_segments(images, paths, segments, masks=masks, bottleneck=bottleneck)
+
+    @classmethod
+    def with_segments(
+        cls, images: ImageStore, paths: Sequence[str], segments: pd.DataFrame | None, *, masks: bool, bottleneck: bool
+    ) -> "PersonStore":
+        """Put to images, by their N paths, what the stage `segment` has kept of them; the arguments of `decode`.
+
+        Raises:
+            BrunaError: masks or bottlenecks are asked for, and the data set had no mask pairs to train a U-Net on or
+                an image was not segmented.
+        """
         if not (masks or bottleneck):
             return cls(images, None, None)
         if segments is None or segments["mask"].isna().any():
-            raise BrunaError(
-                "train_bruna.mask or train_bruna.bottleneck asks for the U-Net, and the data set has no mask pairs to "
-                "train one. Import some (`bruna import ... --masks FOLDER`), or set train_bruna.mask: none and "
-                "train_bruna.bottleneck: false."
-            )
-        rows = segments.set_index("path").loc[paths]
+            raise BrunaError(NO_UNET)
+        rows = segments.set_index("path").reindex(list(paths))
+        if rows["mask"].isna().any():
+            first = rows.index[rows["mask"].isna()][0]
+            raise BrunaError(f"there is no mask of {first}. `dvc repro segment` makes those of all images.")
+        height, width = images.pixels.shape[2:]
         return cls(
             images,
-            ImageStore.decode(list(rows["mask"]), paths, size, kind="gray") if masks else None,
+            ImageStore.decode(list(rows["mask"]), paths, (height, width), kind="gray") if masks else None,
             torch.from_numpy(np.stack(list(rows["bottleneck"])).astype(np.float32)) if bottleneck else None,
         )
 

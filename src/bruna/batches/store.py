@@ -51,7 +51,7 @@ class ImageStore:
         """Decode every image once.
 
         An image that has `size` already keeps Pillow's pixels exactly; another is resized with Pillow's
-        antialiased bilinear filter. EXIF orientation is ignored, as Pillow's decoder does.
+        antialiased bilinear filter. 16-bit grey becomes 8-bit. EXIF orientation is ignored, as Pillow's decoder does.
 
         Args:
             encoded: N encoded images (JPEG, PNG, whatever Pillow reads).
@@ -142,15 +142,52 @@ def decode_image(encoded: bytes, size: tuple[int, int], kind: Kind) -> npt.NDArr
     Raises:
         Exception: of whatever type Pillow's decoders raise.
     """
-    height, width = size
-    with Image.open(io.BytesIO(encoded)) as opened:
-        image = opened.convert("RGB" if kind == "rgb" else "L")
+    image = open_image(encoded, "RGB" if kind == "rgb" else "L")
     if kind == "binary":
         image = image.point([0] + [255] * 255)
+    pixels = resized(image, size)
+    return pixels.transpose(2, 0, 1) if kind == "rgb" else pixels[None]
+
+
+def open_image(encoded: bytes, mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
+    """Decode one image in its own size; see `in_8_bits`.
+
+    Raises:
+        Exception: of whatever type Pillow's decoders raise.
+    """
+    with Image.open(io.BytesIO(encoded)) as opened:
+        return in_8_bits(opened, mode)
+
+
+def in_8_bits(image: Image.Image, mode: Literal["RGB", "L"]) -> Image.Image:
+    """An image of any of Pillow's modes as RGB or L.
+
+    16-bit grey is divided by 257 (Pillow would clip it: all but the darkest 255 of 65,536 levels would be white),
+    rounded up, so that whatever is not 0 stays so.
+
+    Raises:
+        ValueError: its pixels are floats or integers of more than 16 bits: nothing says which of them is white.
+    """
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, whose range is unknown; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):  # Pillow gives 16 bits as I;16, and from some formats as I, of 32 bits
+        pixels = np.asarray(image).astype(np.int64)
+        if pixels.min() < 0 or pixels.max() >= 1 << 16:
+            raise ValueError("its pixels have more than 16 bits; save it with 8 or 16")
+        image = Image.fromarray(((pixels + 256) // 257).astype(np.uint8))
+    return image.convert(mode)
+
+
+def resized(image: Image.Image, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """The pixels of an RGB or L image at a height and width: H x W x 3 or H x W.
+
+    Those of an image that has this size already are kept exactly; others are resized by Pillow's antialiased bilinear
+    filter.
+    """
+    height, width = size
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image)
-    return pixels.transpose(2, 0, 1) if kind == "rgb" else pixels[None]
+    return np.asarray(image)
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:

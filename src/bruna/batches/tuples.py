@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bruna.batches.seeds import numpy_generator
-from bruna.errors import BrunaError
+from bruna.errors import BrunaError, counted
 
 ANCHORS = 4
 """Images of the anchor identity in a tuple."""
@@ -112,8 +112,8 @@ def in_batch_negatives(tuples: Indices, identities: npt.NDArray[np.integer], ran
     negative = anchored[:, None] != anchored[None, :]
     if not negative.any(axis=1).all():
         raise BrunaError(
-            f"a batch of {len(tuples)} tuples shows one identity only, so that it holds no negatives. Raise "
-            "train_bruna.batch_tuples, or set train_bruna.negatives: own."
+            f"a batch of {counted(len(tuples), 'tuples')} shows one identity only, so that it holds no negatives. "
+            "Raise train_bruna.batch_tuples, or set train_bruna.negatives: own."
         )
     first = np.argsort(~negative, axis=1, kind="stable")  # of each row: the tuples of other identities, then the rest
     which = np.take_along_axis(first, draw_without_repetition(random, negative.sum(axis=1), NEGATIVES), axis=1)

@@ -4,6 +4,7 @@
 import csv
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,13 +12,14 @@ import typer
 
 from bruna.cli.shared import ARTIFACTS, PARAMS
 from bruna.dataset.attributes import ATTRIBUTES
-from bruna.errors import BrunaError
+from bruna.errors import BrunaError, counted
 
 if TYPE_CHECKING:
     import torch
 
-    from bruna.inference.described import Described, Settings
+    from bruna.inference.described import Described
     from bruna.inference.describer import Describer
+    from bruna.inference.settings import Settings
 
 PROBABILITY_COLUMNS: tuple[str, ...] = (
     "id",
@@ -33,8 +35,16 @@ _SHOWN = 20
 """Rejected images in the closing table; the list on stderr and the file have them all."""
 
 
+def _path(text: str) -> Path:
+    if not text:  # `"$CROPS"` of an empty variable; pathlib's empty path is the current folder
+        raise typer.BadParameter("a path is empty")
+    return Path(text)
+
+
 def attributes(
-    images: Annotated[list[Path], typer.Argument(help="Image files, and folders to search.", show_default=False)],
+    images: Annotated[
+        list[Path], typer.Argument(help="Image files, and folders to search.", show_default=False, parser=_path)
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The predictions, CSV.")] = Path("attributes.csv"),
     probabilities: Annotated[
         Path | None, typer.Option(help="Write the probability of every value and of junk into this CSV file too.")
@@ -47,7 +57,7 @@ def attributes(
         typer.Option(
             "--from",
             help="The network that predicts: Task 1's, the attribute head of Bruna, or the mean of the two; default: "
-            "params.yaml.",
+            "as `evaluate` has used them.",
         ),
     ] = None,
     neighbors: Annotated[
@@ -60,14 +70,17 @@ def attributes(
     ] = 1,
     keep_junk: Annotated[bool, typer.Option("--keep-junk", help="Predict what Task 1 takes for junk too.")] = False,
     models: Annotated[Path, typer.Option(help="Where the trained models lie.")] = ARTIFACTS,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: params.yaml.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: params.yaml, or auto.")
+    ] = None,
 ) -> None:
     """Predict the attributes of people in images of any size.
 
     The CSV has the columns of the course: id (the file name), age 1 to 4, and
-    1 or 2 in every other one: no or yes, or what docs/data.md says. Images that
+    1 or 2 in every other one: no or yes, or what docs/reference/data-set.md says. Images that
     cannot be read, or that show no person (Task 1's junk class), are left out
-    and listed with the reason.
+    and listed with the reason. Which network predicts, and what counts as junk,
+    is as the stage evaluate has recorded it beside the models.
 
     \b
       bruna attributes crops/ -o attributes.csv
@@ -75,18 +88,19 @@ def attributes(
       bruna attributes crops/ --from both --neighbors 8
       bruna attributes crops/ --keep-junk --models other/artifacts
     """
-    from bruna.params import read_params
+    from bruna.params import read_runtime
     from bruna.runtime import limit_instructions, prepare_torch
 
-    params = read_params(PARAMS)
-    limit_instructions(params.runtime.instructions)
+    runtime = read_runtime(PARAMS)
+    limit_instructions(runtime.instructions)
     from bruna.evaluation.submission import CLASSIFICATION_COLUMNS, classification_rows
-    from bruna.inference.described import Settings
     from bruna.inference.images import files_by_id
+    from bruna.inference.settings import recorded_settings
 
     files = files_by_id(images)
-    settings = Settings.of(params.evaluate.model_dump() | ({"attributes_from": from_} if from_ else {}))
-    chosen = prepare_torch(device or params.runtime.device, params.runtime.threads)
+    settings = recorded_settings(models)
+    settings = replace(settings, attributes_from=from_ or settings.attributes_from)
+    chosen = prepare_torch(device or runtime.device, runtime.threads, "--device" if device else "runtime.device")
     found = _load(models, chosen, settings, neighbors).describe(
         list(files.values()),
         names=list(files),
@@ -110,8 +124,8 @@ def attributes(
         _write_csv(probabilities, PROBABILITY_COLUMNS, _probability_rows(found))
     if not kept.any():
         raise BrunaError(
-            f"none of the {len(files):,} images could be predicted, so {output} was not written. The reasons stand "
-            "above; --keep-junk predicts what Task 1 takes for junk."
+            f"none of {counted(len(files), 'images')} could be predicted, so {output} was not written. The reasons "
+            "stand above; --keep-junk predicts what Task 1 takes for junk."
         )
     names = [name for name, fine in zip(found.names, kept, strict=True) if fine]
     codes = found.attribute_codes()[kept]
@@ -130,9 +144,10 @@ def _load(folder: Path, device: "torch.device", settings: "Settings", neighbors:
     try:
         return load(folder, device, settings=settings)
     except BrunaError as error:
+        load(folder, device, settings=settings, bruna=False)  # where this fails, the advice below would not help
         raise BrunaError(
-            f"{error} Attributes from {settings.attributes_from} over {neighbors} image(s) need Bruna too; `--from "
-            "task1 --neighbors 1` needs Task 1's network alone."
+            f"{error}\nAttributes by {settings.attributes_from} over {counted(neighbors, 'images')} need Bruna too; "
+            "`--from task1 --neighbors 1` needs Task 1's network alone."
         ) from None
 
 

@@ -2,18 +2,25 @@
 # ruff: noqa: PLC0415
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bruna.cli.shared import ARTIFACTS, PARAMS
-from bruna.errors import BrunaError
+from bruna.errors import BrunaError, counted
+from bruna.headlines import HEADLINES, headline_metrics
 
 
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help="A labelled data set folder (docs/data.md).", show_default=False)],
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures into this file too.")] = None,
+    folder: Annotated[
+        Path, typer.Argument(help="A labelled data set folder (docs/reference/data-set.md).", show_default=False)
+    ],
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write every figure into this file too.")] = None,
+    page: Annotated[
+        Path | None, typer.Option("--html", help="Write a page with tables, curves and rank lists into this file too.")
+    ] = None,
     models: Annotated[Path, typer.Option(help="Where the trained models lie.")] = ARTIFACTS,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: params.yaml.")] = None,
 ) -> None:
@@ -21,7 +28,7 @@ def evaluate(
 
     \b
       bruna import other.zip --to /tmp/other
-      bruna evaluate /tmp/other --json other.json
+      bruna evaluate /tmp/other --json other.json --html other.html
     """
     if not folder.is_dir():
         raise BrunaError(f"{folder} is not a folder. `bruna import ARCHIVE --to {folder}` makes one of an archive.")
@@ -32,18 +39,38 @@ def evaluate(
     limit_instructions(params.runtime.instructions)
     from bruna.evaluation.folder import evaluate_folder
     from bruna.files import write_json
-    from bruna.nested import numbers
     from bruna.progress import table
 
-    chosen = prepare_torch(device or params.runtime.device, params.runtime.threads)
-    figures: dict[str, Any] = evaluate_folder(folder, models=models, params=params, device=chosen)
-    table(f"{folder} by the models in {models}", ("measure", "value"), list(numbers(figures).items()))
+    chosen = prepare_torch(
+        device or params.runtime.device, params.runtime.threads, "--device" if device else "runtime.device"
+    )
+    measured = evaluate_folder(folder, models=models, params=params, device=chosen)
+    figures = measured.figures
+    table(f"{folder} by the models in {models}", ("metric", "value", "meaning"), _rows(figures))
     if seen := figures["images_trained_on"]:
         print(
-            f"warning: the models were trained on {seen:,} of these {figures['images']:,} images. The figures say "
+            f"warning: the models were trained on {seen:,} of {counted(figures['images'], 'images')}. The figures say "
             "little about people whom they have never seen.",
             file=sys.stderr,
         )
     if json_file is not None:
         write_json(figures, json_file)
-        typer.echo(f"Written to {json_file}")
+    if page is not None:
+        from bruna.pipeline.folder_page import write_folder_page
+
+        write_folder_page(page, measured, params, name=folder.name, models=models)
+    if written := [str(path) for path in (json_file, page) if path is not None]:
+        typer.echo(f"Written to {' and '.join(written)}")
+    else:
+        typer.echo("All figures: --json FILE. A page with curves and rank lists: --html FILE.")
+
+
+def _rows(figures: Mapping[str, Any]) -> list[tuple[str, int | float, str]]:
+    """What one looks at first: the headline metrics, of this folder."""
+    found = headline_metrics("evaluate", {"validation": {**figures["retrieval"], **figures}})
+    meanings = {name: HEADLINES[name].meaning.removesuffix(", validation") for name in found}
+    return [
+        ("images", figures["images"], "labelled images in the folder's train/"),
+        ("identities", figures["identities"], HEADLINES["identities"].meaning),
+        *((name, value, meanings[name]) for name, value in found.items()),
+    ]

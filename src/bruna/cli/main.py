@@ -5,15 +5,19 @@ at once.
 """
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
 from bruna.cli.attributes import attributes
+from bruna.cli.check import check
 from bruna.cli.evaluate import evaluate
 from bruna.cli.importing import import_
 from bruna.cli.preset import preset
 from bruna.cli.sample import sample
 from bruna.cli.summary import summary
+from bruna.cli.ui import ui
 from bruna.errors import BrunaError
 
 PIPELINE_MODULES = frozenset(
@@ -23,14 +27,23 @@ PIPELINE_MODULES = frozenset(
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bruna {version('bruna')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _bruna() -> None:
+def _bruna(
+    _: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
     """Person re-identification and pedestrian attributes as one reproducible pipeline.
 
     Run it from the top folder of the project. The usual order:
@@ -38,17 +51,23 @@ def _bruna() -> None:
     \b
       bruna sample             render a small data set; import brings a real one
       bruna preset NAME        choose settings that suit the data
+      bruna check              see whether settings and data fit together
       dvc repro                run the pipeline
       bruna summary            see what came out
+      bruna ui                 look at all runs, and compare them, in the browser
       bruna evaluate FOLDER    measure the trained models on another data set
       bruna attributes IMAGES  predict the attributes of people in other images
+
+    `bruna --install-completion` teaches your shell to complete all this.
     """
 
 
 app.command()(sample)
 app.command("import")(import_)
 app.command()(preset)
+app.command()(check)
 app.command()(summary)
+app.command()(ui)
 app.command()(evaluate)
 app.command()(attributes)
 

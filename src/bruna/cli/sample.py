@@ -16,7 +16,7 @@ def sample(
         bool, typer.Option("--if-missing", help="Do nothing where there is a data set; for scripts.")
     ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace the data set that is there.")] = False,
-    seed: Annotated[int, typer.Option(help="Which people are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which people are drawn.")] = 0,
 ) -> None:
     """Render a small data set of drawn people, with attributes, queries, a gallery and mask pairs.
 

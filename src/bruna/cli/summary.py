@@ -2,6 +2,7 @@
 # ruff: noqa: PLC0415
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -9,24 +10,45 @@ from bruna.cli.shared import ARTIFACTS, METRICS
 from bruna.errors import BrunaError
 
 
-def summary() -> None:
-    """Show the main figures of the last run of every stage and where to look further.
+def summary(
+    all_: Annotated[bool, typer.Option("--all", help="Every figure of every stage, some 800.")] = False,
+) -> None:
+    """Show the headline metrics of the last run, and where to look further.
 
-    It reads metrics/*.json, which `dvc repro` writes and Git keeps.
+    They are read from metrics/, which `dvc repro` writes and Git keeps; with --all
+    from artifacts/STAGE/figures.json.
     """
     from bruna.progress import table
-    from bruna.summary import headlines
+    from bruna.summary import all_rows, headline_rows
 
-    rows = headlines(METRICS)
+    rows: list[tuple[object, ...]] = [*(all_rows(ARTIFACTS) if all_ else headline_rows(METRICS))]
     if not rows and not Path("dvc.yaml").exists():
         raise BrunaError(
             f"{Path.cwd()} holds neither {METRICS}/ nor dvc.yaml: it is not the top folder of the project. Go there "
             "(`cd`) and run `bruna summary` again."
         )
     if not rows:
-        raise BrunaError(f"{METRICS}/ holds no figures yet. `dvc repro` runs the pipeline and writes them.")
-    table("The last run", ("stage", "measure", "value"), rows)
-    report = ARTIFACTS / "report" / "report.html"
-    typer.echo(f"The page of measurements   {report if report.exists() else f'{report} (not there: dvc repro)'}")
-    typer.echo("Runs, curves and pictures  make ui")
-    typer.echo("All figures                dvc metrics show")
+        where = f"{ARTIFACTS}/ holds" if all_ else f"{METRICS}/ holds"
+        raise BrunaError(f"{where} no figures yet. `dvc repro` runs the pipeline and writes them.")
+    if all_:
+        table("All figures of the last run", ("stage", "figure", "value"), rows)
+        return
+    table("The last run", ("stage", "metric", "value", "meaning"), rows)
+    page = ARTIFACTS / "report" / "report.html"
+    typer.echo(f"Page           {page if page.exists() else f'{page} (not there: dvc repro)'}")
+    for fact, value in _origin().items():
+        typer.echo(f"{fact:15}{value}")
+    typer.echo("All figures    bruna summary --all")
+    typer.echo("Compare        make experiments (here), make ui (in the browser: curves and pictures too)")
+
+
+def _origin() -> dict[str, str]:
+    """Which execution wrote the page that is here."""
+    from bruna.files import fingerprint
+
+    report = ARTIFACTS / "report"
+    if not report.exists() or not Path("mlflow.db").exists():
+        return {}
+    from bruna.tracking.mlflow_run import origin_of_output  # takes two seconds
+
+    return origin_of_output(Path(), str(report), fingerprint(report))

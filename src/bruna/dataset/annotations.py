@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bruna.dataset.attributes import ANNOTATION_COLUMNS, ATTRIBUTES, UNKNOWN
-from bruna.errors import BrunaError
+from bruna.errors import BrunaError, counted
 
 HALVES: dict[str, tuple[str, ...]] = {a.name: a.columns for a in ATTRIBUTES if len(a.columns) > 1}
 """The colour columns of each half, by attribute."""
@@ -77,7 +77,9 @@ def read_raw(path: Path) -> pd.DataFrame:
     (_, header), *body = rows
     for line, row in body:
         if len(row) != len(header):
-            raise BrunaError(f"{path}, line {line} has {len(row)} cells where the header has {len(header)}.")
+            raise BrunaError(
+                f"{path}, line {line} has {counted(len(row), 'cells')} where the header has {len(header)}."
+            )
     raw = pd.DataFrame([row for _, row in body], columns=header, dtype=object)
     raw.index = pd.Index([line for line, _ in body], dtype=np.int64, name="line")
     return raw

@@ -81,8 +81,10 @@ UNKNOWN = -1
 ANNOTATION_COLUMNS: tuple[str, ...] = ("id", *(c for attribute in ATTRIBUTES for c in attribute.columns))
 """Header of `annotations_train.csv`, 28 columns."""
 
-EXTRA_CLASSES: tuple[str, ...] = ("camera4", "camera6", "junk")
-"""The three binary classes that Task 1 adds (paper, section 3.1.2)."""
+CAMERA_CLASSES: tuple[int, ...] = (4, 6)
+"""The cameras that Task 1 learns to tell from all others."""
+EXTRA_CLASSES: tuple[str, ...] = (*(f"camera{camera}" for camera in CAMERA_CLASSES), "junk")
+"""The three binary classes that Task 1 adds (paper, section 3.1.2), in the order of its targets."""
 
 TASKS: tuple[Task, ...] = (*ATTRIBUTES, *(Task(name, ("no", "yes"), name.capitalize()) for name in EXTRA_CLASSES))
 """All that Task 1 tells, the attributes first: the columns of every N x 15 code matrix."""

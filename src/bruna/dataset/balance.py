@@ -56,7 +56,7 @@ def _percents(prefix: str, bears: Mask, train: Mask, weights: npt.NDArray[np.num
 def split_summary(
     table: pd.DataFrame, train: Mask, images: npt.NDArray[np.integer]
 ) -> dict[str, int | float | str | list[str]]:
-    """The numbers of a split for metrics/split.json, from its `balance_table`.
+    """The figures of a split, from its `balance_table`.
 
     Returns:
         Identities and images of each side, their shares, the worst deviation of a value in people and which value

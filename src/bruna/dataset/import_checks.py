@@ -9,7 +9,7 @@ from pathlib import Path
 from bruna.dataset.attributes import ANNOTATION_COLUMNS
 from bruna.dataset.filenames import LABELLED, name_facts
 from bruna.dataset.import_sources import shown
-from bruna.errors import BrunaError
+from bruna.errors import BrunaError, counted
 
 ANNOTATIONS = ("annotations_train.csv", "annotations_test.csv")
 MAT = "market_attribute.mat"
@@ -42,7 +42,7 @@ def check_files(files: Files) -> None:
     ]
     if problems:
         raise BrunaError(
-            f"{len(problems):,} images have names that cannot be used: {shown(problems)}. Rename or remove them."
+            f"{counted(len(problems), 'names of images')} cannot be used: {shown(problems)}. Rename or remove them."
         )
     official = [f"{folder}/{name}" for folder, name in names if is_official(name)]
     course = [f"{folder}/{name}" for folder, name in names if not is_official(name)]
@@ -55,8 +55,9 @@ def check_files(files: Files) -> None:
     masks = {Path(name).stem for name in names_in(files, "masks/masks")}
     if images != masks:
         raise BrunaError(
-            f"{len(images ^ masks):,} mask pairs are incomplete: no mask for [{shown(sorted(images - masks))}], no "
-            f"image for [{shown(sorted(masks - images))}]. Each images/NAME.jpg needs a masks/NAME.png."
+            f"found {counted(len(images ^ masks), 'incomplete mask pairs')}: "
+            f"no mask for [{shown(sorted(images - masks))}], no image for [{shown(sorted(masks - images))}]. "
+            "Each images/NAME.jpg needs a masks/NAME.png."
         )
 
 
@@ -86,9 +87,9 @@ def check_annotated(files: Files, annotated: dict[str, set[int]]) -> None:
     missing = sorted({i for i, _ in labels(files, "train")} - annotated[ANNOTATIONS[0]])
     if missing:
         raise BrunaError(
-            f"{len(missing):,} training identities have no row in {ANNOTATIONS[0]} of "
-            f"{files[ANNOTATIONS[0]][0]}: {shown([f'{identity:04d}' for identity in missing])}. Add their rows, or "
-            "leave their images out."
+            f"{counted(len(missing), 'training identities')} without a row in {ANNOTATIONS[0]} of "
+            f"{files[ANNOTATIONS[0]][0]}: {shown([f'{identity:04d}' for identity in missing])}. Add the rows, or "
+            "leave the images out."
         )
 
 

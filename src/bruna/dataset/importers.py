@@ -27,7 +27,7 @@ from bruna.dataset.import_checks import (
 )
 from bruna.dataset.import_market import annotations_of_mat
 from bruna.dataset.import_sources import CLUTTER, Source, open_folder, open_source, shown
-from bruna.errors import BrunaError
+from bruna.errors import BrunaError, counted
 from bruna.files import whole_folder
 from bruna.progress import track
 
@@ -221,7 +221,7 @@ def _refuse_loss(files: Files, old: Files, target: Path) -> None:
     lost = [name for name in sorted(old) if name not in files and name not in ANNOTATIONS]
     if lost:
         counts = Counter(name.split("/")[0] for name in lost)
-        parts = ", ".join(f"{count:,} files in {folder}/" for folder, count in counts.items())
+        parts = ", ".join(f"{counted(count, 'files')} in {folder}/" for folder, count in counts.items())
         raise BrunaError(
             f"{target} holds {parts} that the given sources have not ({shown(lost, 3)}), and an import replaces the "
             "whole folder. Use --merge to keep them and add to them, --replace to let them go, or --to to write "

@@ -29,7 +29,7 @@ class Facts(NamedTuple):
         mode: Pillow's mode, e.g. `RGB`.
         md5: of the file's bytes, 32 hex digits; empty where it cannot be read.
         brightness: mean luma, 0..1.
-        sharpness: variance of the Laplacian (4 neighbours, inner pixels) of luma in 0..255 units.
+        sharpness: variance of the Laplacian (4 neighbors, inner pixels) of luma in 0..255 units.
         values: the distinct values of a single-channel image, ascending, at most 9 of them; else empty.
         problem: why the file does not decode, None if it does.
     """
@@ -54,6 +54,8 @@ def inspect_file(path: str) -> Facts:
             return Facts(0, 0, "", digest, 0.0, 0.0, (), "the file is empty")
         with Image.open(io.BytesIO(encoded)) as image:
             image.load()
+            if problem := _range_problem(image):
+                return Facts(0, 0, "", digest, 0.0, 0.0, (), problem)
             luma = np.asarray(image.convert("L"), dtype=np.float32)
             values: tuple[int, ...] = ()
             if image.mode in SINGLE_CHANNEL:
@@ -64,6 +66,17 @@ def inspect_file(path: str) -> Facts:
         reason = str(error).split(" <_io")[0].removesuffix(" file") or type(error).__name__
         return Facts(0, 0, "", digest, 0.0, 0.0, (), reason)
     return Facts(width, height, mode, digest, float(luma.mean()) / 255, _sharpness(luma), values, None)
+
+
+def _range_problem(image: Image.Image) -> str | None:
+    """Why nobody can tell which value is white, as the trainings' decoder says it; None where it is known."""
+    if image.mode == "F":
+        return "its pixels are floating-point numbers, whose range is unknown; save it with 8 or 16 bits"
+    if image.mode == "I":
+        pixels = np.asarray(image)
+        if pixels.min() < 0 or pixels.max() >= 1 << 16:
+            return "its pixels have more than 16 bits; save it with 8 or 16"
+    return None
 
 
 def _sharpness(luma: npt.NDArray[np.float32]) -> float:
@@ -78,20 +91,16 @@ def _inspect_block(paths: Sequence[str]) -> list[Facts]:
     return [inspect_file(path) for path in paths]
 
 
-def inspect_files(paths: Sequence[Path], *, workers: int | None = None) -> list[Facts]:
+def inspect_files(paths: Sequence[Path]) -> list[Facts]:
     """Inspect many files, in order, with a progress bar.
 
     Threads, not processes: reading, decoding and hashing let go of the interpreter lock, and a process would
     import what the calling process imports, which for Great Expectations takes longer than the decoding.
-
-    Args:
-        paths: the files.
-        workers: threads; as many as there are cores this process may use if None.
     """
     names = [str(path) for path in paths]
     blocks = [names[i : i + _BLOCK] for i in range(0, len(names), _BLOCK)]
     facts: list[Facts] = []
-    with ThreadPoolExecutor(workers or _cores()) as pool:
+    with ThreadPoolExecutor(_cores()) as pool:
         for block in track(pool.map(_inspect_block, blocks), "decode", total=len(names), count=len):
             facts.extend(block)
     return facts

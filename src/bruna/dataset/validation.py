@@ -24,7 +24,7 @@ from bruna.dataset.annotations import HALVES, SHOWN, allowed, color_problems, he
 from bruna.dataset.attributes import ANNOTATION_COLUMNS
 from bruna.dataset.facts import count_subsets, image_facts, manifest_of, people_facts
 from bruna.dataset.filenames import MASK_PAIR
-from bruna.errors import BrunaError
+from bruna.errors import BrunaError, counted
 from bruna.files import whole_folder
 from bruna.params import Validate
 
@@ -38,21 +38,21 @@ class Check:
     """One thing that must hold.
 
     Attributes:
-        says: the check in words, e.g. "every image decodes fully".
+        text: the check in words, e.g. "every image decodes fully".
         expectation: the same for Great Expectations.
         file: True where a finding concerns a single image, which can be set aside.
     """
 
-    says: str
+    text: str
     expectation: Expectation
     file: bool = False
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CheckResult:
     """What came of a check: `findings` are pairs of where (a file, a line, a person) and what."""
 
-    says: str
+    text: str
     file: bool
     passed: bool
     findings: list[tuple[str, str]] = field(default_factory=list)
@@ -99,29 +99,29 @@ def validate_dataset(folder: Path, params: Validate, *, docs: Path | None = None
     if (folder / TEST_ANNOTATIONS).exists():
         suites += _annotation_suites(folder, TEST_ANNOTATIONS, images, ["query", "gallery"])
         test_rows = len(read_raw(folder / TEST_ANNOTATIONS))
-    outcomes = _run_suites(suites, docs)
-    stops = [o for o in outcomes if not o.passed and not (o.file and params.on_bad_image == "quarantine")]
+    results = _run_suites(suites, docs)
+    stops = [r for r in results if not r.passed and not (r.file and params.on_bad_image == "quarantine")]
     if stops:
         raise BrunaError(_message(folder, stops, docs))
     quarantined: dict[str, str] = {}
-    for outcome in outcomes:
-        for path, reason in outcome.findings:
+    for result in results:
+        for path, reason in result.findings:
             quarantined.setdefault(path, reason)
     quarantined = dict(sorted(quarantined.items()))
     manifest = manifest_of(images[~images["path"].isin(list(quarantined))])
     people = manifest["identity"][manifest["subset"] == "train"].nunique()
     if people < 2:
         raise BrunaError(
-            f"{folder}: {people} training identities are left after {len(quarantined)} damaged files were set "
-            "aside; at least 2 are needed. Replace the damaged files."
+            f"{folder}: {counted(people, 'training identities')} left without "
+            f"{counted(len(quarantined), 'damaged files')}; at least 2 are needed. Replace the damaged files."
         )
     summary = {
         "subsets": count_subsets(manifest),
         "annotated_train": len(read_raw(folder / TRAIN_ANNOTATIONS)),
         "annotated_test": test_rows,
-        "checks_passed": sum(outcome.passed for outcome in outcomes),
-        "checks_failed": sum(not outcome.passed for outcome in outcomes),
-        "checks": [{"check": o.says, "passed": o.passed, "findings": len(o.findings)} for o in outcomes],
+        "checks_passed": sum(result.passed for result in results),
+        "checks_failed": sum(not result.passed for result in results),
+        "checks": [{"check": r.text, "passed": r.passed, "findings": len(r.findings)} for r in results],
         # Not wrong in itself: in the course edition each query lies in test/ once more.
         "same_content_twice": int(manifest["md5"][manifest["subset"] != MASK_PAIR].duplicated().sum()),
         "quarantined": [{"path": path, "reason": reason} for path, reason in quarantined.items()],
@@ -129,8 +129,8 @@ def validate_dataset(folder: Path, params: Validate, *, docs: Path | None = None
     return ValidationResult(manifest, summary, [f"{p}: {r}" for p, r in quarantined.items()], quarantined)
 
 
-def _null(says: str, column: str, *, file: bool = False) -> Check:
-    return Check(says, ExpectColumnValuesToBeNull(column=column, notes=says), file)
+def _null(text: str, column: str, *, file: bool = False) -> Check:
+    return Check(text, ExpectColumnValuesToBeNull(column=column, notes=text), file)
 
 
 def _image_checks(params: Validate) -> list[Check]:
@@ -144,9 +144,9 @@ def _image_checks(params: Validate) -> list[Check]:
     ]
     if params.image_size is not None:
         size = f"{params.image_size[0]} x {params.image_size[1]}"
-        says = f"every person image is {size} pixels (height x width)"
-        expectation = ExpectColumnValuesToBeInSet(column="size", value_set=[size], notes=says)
-        checks.append(Check(says, expectation, file=True))
+        text = f"every person image is {size} pixels (height x width)"
+        expectation = ExpectColumnValuesToBeInSet(column="size", value_set=[size], notes=text)
+        checks.append(Check(text, expectation, file=True))
     return checks
 
 
@@ -176,9 +176,9 @@ def _annotation_suites(folder: Path, name: str, images: pd.DataFrame, subsets: S
         *(_null(f"at most one {half} is set", f"{half}_problem") for half in HALVES),
     ]
     for column in ANNOTATION_COLUMNS[1:]:
-        says = f"{column} is {' or '.join(allowed(column))}"
+        text = f"{column} is {' or '.join(allowed(column))}"
         expectation = ExpectColumnValuesToBeInSet(column=column, value_set=list(allowed(column)))
-        checks.append(Check(says, expectation))
+        checks.append(Check(text, expectation))
     suites.append((kind, "row", rows, checks))
     once = ExpectColumnValuesToBeInSet(column="annotation_rows", value_set=[1])
     person_checks = [Check(f"every identity has one row in {name}", once)]
@@ -190,17 +190,17 @@ def _annotation_suites(folder: Path, name: str, images: pd.DataFrame, subsets: S
     return suites
 
 
-def _run_suites(suites: Sequence[Suite], docs: Path | None) -> list[Outcome]:
+def _run_suites(suites: Sequence[Suite], docs: Path | None) -> list[CheckResult]:
     if docs is None:
         context = _context()
-        return [outcome for suite in suites for outcome in _run_suite(context, *suite)]
+        return [result for suite in suites for result in _run_suite(context, *suite)]
     with whole_folder(docs) as beside:
         context = _context()
         backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(beside.resolve())}
         context.add_data_docs_site("site", {"class_name": "SiteBuilder", "store_backend": backend})
-        outcomes = [outcome for suite in suites for outcome in _run_suite(context, *suite)]
+        results = [result for suite in suites for result in _run_suite(context, *suite)]
         context.build_data_docs(site_names=["site"])
-    return outcomes
+    return results
 
 
 def _context() -> Any:
@@ -210,7 +210,7 @@ def _context() -> Any:
     return context
 
 
-def _run_suite(context: Any, name: str, key: str, frame: pd.DataFrame, checks: list[Check]) -> list[Outcome]:
+def _run_suite(context: Any, name: str, key: str, frame: pd.DataFrame, checks: list[Check]) -> list[CheckResult]:
     data = context.data_sources.add_pandas(name).add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
     for number, check in enumerate(checks):
         # The number finds the check of a result again: results come grouped by column.
@@ -223,12 +223,12 @@ def _run_suite(context: Any, name: str, key: str, frame: pd.DataFrame, checks: l
         batch_parameters={"dataframe": frame.reset_index(drop=True)},
         result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [key]},
     )
-    outcomes = {}
+    results = {}
     for item in result.results:
         number = item.expectation_config.meta["check"]
         _refuse_exceptions(checks[number], item)
-        outcomes[number] = _outcome(checks[number], item, key)
-    return [outcomes[number] for number in range(len(checks))]
+        results[number] = _result(checks[number], item, key)
+    return [results[number] for number in range(len(checks))]
 
 
 def _refuse_exceptions(check: Check, item: Any) -> None:
@@ -236,37 +236,36 @@ def _refuse_exceptions(check: Check, item: Any) -> None:
     info = item.exception_info or {}
     for details in [info, *(value for value in info.values() if isinstance(value, dict))]:
         if details.get("raised_exception"):
-            raise RuntimeError(f"the check that {check.says} broke: {details.get('exception_message')}")
+            raise RuntimeError(f"the check that {check.text} broke: {details.get('exception_message')}")
 
 
-def _outcome(check: Check, item: Any, key: str) -> Outcome:
+def _result(check: Check, item: Any, key: str) -> CheckResult:
     if item.success:
-        return Outcome(check.says, check.file, True)
+        return CheckResult(check.text, check.file, True)
     column = getattr(check.expectation, "column", None)
     if column is None:
-        return Outcome(check.says, check.file, False, [("found", str(item.result["observed_value"]))])
+        return CheckResult(check.text, check.file, False, [("found", str(item.result["observed_value"]))])
     problem = isinstance(check.expectation, ExpectColumnValuesToBeNull)
     findings = [
         (str(row[key]), str(row[column]) if problem else f"{column} is {_shown(row[column])}")
         for row in item.result["unexpected_index_list"]
     ]
-    return Outcome(check.says, check.file, False, findings)
+    return CheckResult(check.text, check.file, False, findings)
 
 
 def _shown(value: object) -> str:
     return repr(value) if isinstance(value, str) else str(value)
 
 
-def _message(folder: Path, failed: Sequence[Outcome], docs: Path | None) -> str:
+def _message(folder: Path, failed: Sequence[CheckResult], docs: Path | None) -> str:
     lines = [f"{folder}: the data set cannot be used, {len(failed)} of its checks failed."]
-    for outcome in failed:
-        places = "place" if len(outcome.findings) == 1 else "places"
-        lines.append(f"Expected: {outcome.says}. Not so in {len(outcome.findings)} {places}:")
-        lines += [f"  {where}: {what}" for where, what in outcome.findings[:SHOWN]]
-        if len(outcome.findings) > SHOWN:
-            lines.append(f"  ... and {len(outcome.findings) - SHOWN} more")
+    for result in failed:
+        lines.append(f"Expected: {result.text}. Not so in {counted(len(result.findings), 'places')}:")
+        lines += [f"  {where}: {what}" for where, what in result.findings[:SHOWN]]
+        if len(result.findings) > SHOWN:
+            lines.append(f"  ... and {len(result.findings) - SHOWN} more")
     advice = "Correct what is named above"
-    if all(outcome.file for outcome in failed):
+    if all(result.file for result in failed):
         advice += ", or set validate.on_bad_image to quarantine in params.yaml to go on without these files"
     lines.append(advice + ("." if docs is None else f". All checks with their findings: {docs / 'index.html'}"))
     return "\n".join(lines)

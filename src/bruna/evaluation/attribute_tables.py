@@ -9,7 +9,6 @@ from bruna.dataset.predictions import codes_of
 from bruna.metrics.attributes import METRICS, mean_metrics, task_metrics
 
 OVERALL = "Overall"
-_SHORT = {"accuracy": "acc", "precision": "prec", "recall": "rec", "majority": "majority"}
 
 
 def mean_title(count: int) -> str:
@@ -25,8 +24,8 @@ def table1(sides: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
     Returns:
         A row a task, in the paper's order, then `Overall` (their mean) and the mean of the attributes; columns
-        `task`, then `train/acc`, `train/prec`, `train/rec`, `train/majority`, ... as shares 0..1; NaN where a
-        side has no annotation for a task.
+        `task`, then `train/accuracy`, `train/precision`, `train/balanced_accuracy`, `train/majority`, ... as shares
+        0..1; NaN where a side has no annotation for a task.
     """
     columns: dict[str, list[str] | list[float]] = {}
     for side, frame in sides.items():
@@ -37,5 +36,5 @@ def table1(sides: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         overall, real = mean_metrics(results), mean_metrics(attributes)
         for metric in METRICS:
             shares = [float(getattr(result, metric)) for result in results]
-            columns[f"{side}/{_SHORT[metric]}"] = [*shares, overall[metric], real[metric]]
+            columns[f"{side}/{metric}"] = [*shares, overall[metric], real[metric]]
     return pd.DataFrame(columns)

@@ -8,30 +8,31 @@ import pandas as pd
 
 from bruna.dataset.attributes import ATTRIBUTES, UNKNOWN
 from bruna.evaluation.labelled import LabelledImages
-from bruna.inference.described import AttributesFrom
+from bruna.inference.settings import AttributesFrom
 from bruna.metrics.attributes import task_metrics
 from bruna.params import Evaluate
 
-_FIGURES = ("accuracy", "precision", "recall", "majority", "chance")
+_FIGURES = ("accuracy", "precision", "balanced_accuracy", "majority", "chance")
+_MEANS = ("accuracy", "balanced_accuracy")
 
 
 def measured(params: Evaluate) -> dict[str, tuple[AttributesFrom, int]]:
     """Name of the figures -> the predicting network and the number of neighbors.
 
-    `attributes_answered` is what the parameters choose, and what goes into the submission.
+    `attributes_predicted` is what the parameters choose, and what goes into the submission.
     """
     return {
-        "attributes": ("task1", 1),
+        "attributes_task1": ("task1", 1),
         "attributes_bruna": ("bruna", 1),
         "attributes_both": ("both", 1),
-        "attributes_answered": (params.attributes_from, params.attribute_neighbors),
+        "attributes_predicted": (params.attributes_from, params.attribute_neighbors),
     }
 
 
 def attribute_figures(truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> dict[str, dict[str, float]]:
-    """Accuracy, macro precision and macro recall of each attribute, beside those of a constant prediction.
+    """Accuracy, macro precision and balanced accuracy of each attribute, beside those of a constant prediction.
 
-    `majority` is the accuracy of always predicting the commonest value, `chance` the balanced accuracy (`recall`) of
+    `majority` is the accuracy of always predicting the commonest value, `chance` the balanced accuracy of
     any constant prediction.
 
     Args:
@@ -57,7 +58,7 @@ def all_figures(images: LabelledImages, params: Evaluate) -> dict[str, Any]:
         for name, how in measured(params).items()
     }
     means = {
-        name: {str(key): float(mean) for key, mean in pd.DataFrame(figures).T[["accuracy", "recall"]].mean().items()}
+        name: {key: float(mean) for key, mean in pd.DataFrame(figures).T[list(_MEANS)].mean().items()}
         for name, figures in found.items()
         if figures
     }

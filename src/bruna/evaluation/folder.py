@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +16,47 @@ from bruna.dataset.tables import read_table
 from bruna.dataset.validation import validate_dataset
 from bruna.evaluation.attributes import all_figures
 from bruna.evaluation.labelled import describe_table
-from bruna.evaluation.retrieval import retrieve
-from bruna.inference.described import Settings
+from bruna.evaluation.retrieval import Retrieval, retrieve
 from bruna.inference.describer import load
+from bruna.inference.settings import Settings
 from bruna.params import Params
 
 
-def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch.device) -> dict[str, Any]:
+@dataclass(frozen=True)
+class MeasuredFolder:
+    """What `evaluate_folder` found.
+
+    Attributes:
+        figures: all of them, nested; see `evaluate_folder`.
+        retrieval: every image of the folder's `train/` ranked against all others.
+        table: their image table (`bruna.dataset.tables`).
+    """
+
+    figures: dict[str, Any]
+    retrieval: Retrieval
+    table: pd.DataFrame
+
+
+def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch.device) -> MeasuredFolder:
     """Rank every image of the folder's `train/` against all others, and predict its attributes.
 
     Args:
-        folder: a data set folder (docs/data.md) whose identities are all new to the models.
+        folder: a data set folder (docs/reference/data-set.md) whose identities are all new to the models.
         models: the pipeline's artifacts folder, with `unet`, `attributes` and `bruna`, and with `split` for what they
             were trained on.
         params: of the pipeline; the groups `validate` and `evaluate` are used.
         device: where to compute.
 
     Returns:
-        `images`, `identities`, `images_trained_on` (how many of the images the models have seen in training; 0 where
-        `split` is missing);
+        The ranking, the image table, and these figures: `images`, `identities`, `images_trained_on` (how many of
+        the images the models have seen in training; 0 where `split` is missing);
         `retrieval.<course|market1501>.<map|rank1|rank5|rank10|minp|queries|left_out>`, with the junk filter as
         the parameters say and below `retrieval.unfiltered` without it; the same below
         `retrieval.variants.<features_only|no_flip|reranked>` with that one thing changed; and
-        `attributes.<name>.<accuracy|precision|recall|majority|chance>` for the twelve attributes as Task 1's network
-        predicts them, `attributes_bruna` as Bruna's attribute head does, `attributes_both` by the mean of their
-        probabilities, `attributes_answered` as `evaluate.attributes_from` and `evaluate.attribute_neighbors` say;
-        `attribute_means.<which of these>.<accuracy|recall>` of all of them.
+        `attributes_predicted.<name>.<accuracy|precision|balanced_accuracy|majority|chance>` for the twelve attributes
+        as `evaluate.attributes_from` and `evaluate.attribute_neighbors` say, `attributes_task1` by Task 1's network
+        alone, `attributes_bruna` by Bruna's attribute head alone, `attributes_both` by the mean of their
+        probabilities; `attribute_means.<which of these>.<accuracy|balanced_accuracy>` of all of them.
 
     Raises:
         BrunaError: the folder does not pass the validation, a model is missing, or no query has a match.
@@ -55,13 +71,15 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
         write_images(folder, manifest[manifest["subset"] == LABELLED[0]], annotations, packed)
         table = read_table(packed)
     images = describe_table(people, table, None, folder.name)
-    return {
+    ranked = retrieve(images, images, settings)
+    figures = {
         "images": len(table),
         "identities": int(table["identity"].nunique()),
         "images_trained_on": _trained_on(table, models / "split" / "train.parquet"),
-        "retrieval": retrieve(images, images, settings).summary(),
+        "retrieval": ranked.summary(),
         **all_figures(images, settings),
     }
+    return MeasuredFolder(figures, ranked, table)
 
 
 def _trained_on(table: pd.DataFrame, training: Path) -> int:

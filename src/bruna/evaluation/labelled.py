@@ -42,7 +42,7 @@ def describe_table(people: Describer, table: pd.DataFrame, segments: pd.DataFram
     """
     paths = list(table["path"])
     found = people.describe(
-        list(table["image"]), names=paths, segments=segments, masks=False, progress=f"describe {name}"
+        list(table["image"]), names=paths, _segments=segments, masks=False, progress=f"describe {name}"
     )
     return labelled(found, table)
 

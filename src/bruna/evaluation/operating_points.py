@@ -40,8 +40,7 @@ def operating_points(sides: Mapping[str, pd.DataFrame], logit_adjustment: float)
 
     Returns:
         A row an attribute and shift, in the order of Table 1, and one for the mean of the attributes: `task`, `shift`,
-        then `<side>/acc` and `<side>/rec`, accuracy and macro recall (balanced accuracy), 0..1; NaN where nothing is
-        annotated.
+        then `<side>/accuracy` and `<side>/balanced_accuracy`, 0..1; NaN where nothing is annotated.
     """
     images = sides["train"][~sides["train"]["junk"]]
     priors = torch.tensor(log_priors(codes_of(images)[0][:, : len(ATTRIBUTES)]), dtype=torch.float32)
@@ -54,11 +53,13 @@ def _points(frame: pd.DataFrame, priors: Tensor, tried: list[float], side: str) 
     true, _, logits = codes_of(frame)
     known, values = true[:, : len(ATTRIBUTES)], torch.from_numpy(logits)[:, :LOGITS]
     scored = [task_metrics(known, attribute_predictions(values - t * priors).numpy(), ATTRIBUTES) for t in tried]
-    rows = []
     order = sorted(range(len(ATTRIBUTES)), key=lambda i: table1_place(ATTRIBUTES[i]))
+    rows = []
     for i in order:
-        rows += [(ATTRIBUTES[i].title, t, s[i].accuracy, s[i].recall) for t, s in zip(tried, scored, strict=True)]
-    for t, results in zip(tried, scored, strict=True):
-        mean = mean_metrics(results)
-        rows.append((mean_title(len(ATTRIBUTES)), t, mean["accuracy"], mean["recall"]))
-    return pd.DataFrame(rows, columns=["task", "shift", f"{side}/acc", f"{side}/rec"]).set_index(["task", "shift"])
+        results = [(t, s[i]) for t, s in zip(tried, scored, strict=True)]
+        rows += [(ATTRIBUTES[i].title, t, result.accuracy, result.balanced_accuracy) for t, result in results]
+    for t, of_all in zip(tried, scored, strict=True):
+        mean = mean_metrics(of_all)
+        rows.append((mean_title(len(ATTRIBUTES)), t, mean["accuracy"], mean["balanced_accuracy"]))
+    columns = ["task", "shift", f"{side}/accuracy", f"{side}/balanced_accuracy"]
+    return pd.DataFrame(rows, columns=columns).set_index(["task", "shift"])

@@ -14,13 +14,11 @@ from bruna.evaluation.labelled import LabelledImages
 from bruna.params import Evaluate
 from bruna.retrieval.distances import Distance, Euclidean, ProductDistance
 from bruna.retrieval.gallery import Gallery
-from bruna.retrieval.protocols import COURSE, MARKET1501
+from bruna.retrieval.protocols import COURSE, FIGURES, MARKET1501
 from bruna.retrieval.ranking import Nearest, evaluate_protocols, top_k
 from bruna.retrieval.reranking import rerank
 from bruna.retrieval.results import RetrievalResults
 
-FIGURES = ("map", "rank1", "rank5", "rank10", "minp")
-"""The figures of a ranking, as `RetrievalResults.summary` names them."""
 RANKED = 50
 """Gallery images that are kept of each query, nearest first; `report.rank_list_length` may show no more."""
 _CMC_DEPTH = 20
@@ -37,8 +35,8 @@ class Retrieval:
 
     Attributes:
         query, gallery: the two sets; the same object where every image is both.
-        results: the main figures: the paper's distance, without re-ranking, junk filter and mirror images as the
-            parameters say.
+        results: the main figures: the paper's distance, without re-ranking, junk filter and mirror images as set in
+            the parameters.
         unfiltered: without the junk filter.
         variants: one thing changed from `results`: `features_only`, the distance without its attribute factor;
             `no_flip`, without mirror images (where they are in use); `reranked` (where it is asked for).
@@ -209,7 +207,14 @@ def color_histograms(table: pd.DataFrame, size: tuple[int, int]) -> Gallery:
     )
 
 
-def histogram_figures(table: pd.DataFrame, size: tuple[int, int]) -> dict[str, dict[str, float]]:
-    """MAP, CMC and mINP of colour histograms under every protocol, every image both query and gallery."""
+def histogram_figures(table: pd.DataFrame, size: tuple[int, int], kept: Tensor) -> dict[str, dict[str, float]]:
+    """MAP, CMC and mINP of colour histograms under every protocol, every image both query and gallery.
+
+    Args:
+        table: the images.
+        size: height and width at which the colours are counted, pixels.
+        kept: N booleans, False for images that the junk filter of the main figures leaves out.
+    """
     gallery = color_histograms(table, size)
-    return figures_of(evaluate_protocols(gallery, gallery, Euclidean(), self_index=torch.arange(len(gallery))))
+    itself = torch.arange(len(gallery))
+    return figures_of(evaluate_protocols(gallery, gallery, Euclidean(), kept=kept, self_index=itself))

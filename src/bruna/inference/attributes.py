@@ -2,15 +2,25 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from bruna.batches.store import ImageStore
-from bruna.inference.batching import batches_of
-from bruna.inference.saved_models import load_weights, rebuilding
+from bruna.inference.loading import Dropout, ImageSize, Strict, Stride, load_weights, one_of, rebuilding
+from bruna.inference.predicting import attribute_logits
 from bruna.models.attributes import AttributeNetwork
-from bruna.models.normalize import as_floats
+from bruna.models.backbones import NETWORKS
+
+
+class _Saved(Strict):
+    network: Annotated[str, one_of(NETWORKS)]
+    last_stride: Stride
+    pool: Literal["whole", "halves"]
+    dropout: Dropout
+    flip_test: bool
+    image_size: ImageSize
 
 
 @dataclass(frozen=True)
@@ -31,37 +41,11 @@ class AttributePredictor:
     def load(cls, folder: Path, device: torch.device) -> "AttributePredictor":
         """Load `model.safetensors` and `settings.json`."""
         with rebuilding(folder) as settings:
-            network = AttributeNetwork(
-                settings["network"],
-                last_stride=settings["last_stride"],
-                pool=settings["pool"],
-                dropout=settings["dropout"],
-                flip_test=settings["flip_test"],
-            )
-            height, width = settings["image_size"]
+            saved = _Saved.model_validate(settings)
+            network = AttributeNetwork(**saved.model_dump(exclude={"image_size"}))
         load_weights(network, folder / "model.safetensors", device)
-        return cls(network, (height, width), device)
+        return cls(network, saved.image_size, device)
 
     def logits(self, pixels: Tensor, batch_size: int) -> Tensor:
-        """N x 35 float32 logits, on the CPU, of N x 3 x H x W uint8 images of `size`."""
+        """N x 35 float32 logits, on the CPU, of N x 3 x H x W uint8 images of `size`, at least one."""
         return attribute_logits(self.network, ImageStore(pixels, self.device), batch_size)
-
-
-@torch.inference_mode()
-def attribute_logits(
-    network: AttributeNetwork, store: ImageStore, batch_size: int, description: str | None = None
-) -> Tensor:
-    """Task 1's logits of every image of a store.
-
-    Args:
-        network: Task 1's network; put into evaluation mode.
-        store: N images.
-        batch_size: images a pass.
-        description: shows a progress bar of this name; None shows none.
-
-    Returns:
-        N x 35, float32, on the CPU.
-    """
-    network.eval()
-    parts = [network.predict(as_floats(store[rows])).cpu() for rows in batches_of(len(store), batch_size, description)]
-    return torch.cat(parts)

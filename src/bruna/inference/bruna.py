@@ -2,14 +2,37 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
+import numpy as np
+import pandas as pd
 import torch
+from PIL import Image
+from pydantic import Field
 
 from bruna.batches.persons import PersonStore
-from bruna.inference.batching import batches_of
-from bruna.inference.saved_models import load_weights, rebuilding
+from bruna.batches.store import ImageStore, resized
+from bruna.inference.embedding import embed
+from bruna.inference.images import Decoded
+from bruna.inference.loading import Count, Dropout, ImageSize, Strict, Stride, load_weights, one_of, rebuilding
+from bruna.inference.unet import Segments
+from bruna.models.backbones import BACKBONES
 from bruna.models.bruna import Bruna, Embedding
-from bruna.models.normalize import as_floats, mask_floats
+
+
+class _Network(Strict):
+    backbone: Annotated[str, one_of(BACKBONES)]
+    features: Count
+    mask: Literal["none", "segmented", "channel"]
+    bottleneck: Annotated[int, Field(ge=0)]
+    dropout: Dropout
+    last_stride: Stride = 2
+    neck: Literal["none", "batch_norm"] = "none"
+
+
+class _Saved(Strict):
+    network: _Network
+    image_size: ImageSize
 
 
 @dataclass(frozen=True)
@@ -19,21 +42,23 @@ class BrunaEmbedder:
     Attributes:
         network: in evaluation mode, on `device`.
         size: height and width it sees, pixels.
+        features: numbers in an embedding, F.
         device: where it computes.
     """
 
     network: Bruna
     size: tuple[int, int]
+    features: int
     device: torch.device
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "BrunaEmbedder":
         """Load `bruna.safetensors` and `settings.json`."""
         with rebuilding(folder) as settings:
-            network = Bruna(**settings["network"])
-            height, width = settings["image_size"]
+            saved = _Saved.model_validate(settings)
+            network = Bruna(**saved.network.model_dump())
         load_weights(network, folder / "bruna.safetensors", device)
-        return cls(network, (height, width), device)
+        return cls(network, saved.image_size, saved.network.features, device)
 
     @property
     def takes_masks(self) -> bool:
@@ -45,33 +70,29 @@ class BrunaEmbedder:
         """Whether it needs the U-Net's bottlenecks."""
         return self.network.bottleneck_norm is not None
 
+    def persons(self, block: Decoded, found: Segments | pd.DataFrame | None) -> PersonStore:
+        """A block of images as it takes them.
+
+        Args:
+            block: N images.
+            found: what the U-Net has just found in them (masks of another size are resized as images are), or the
+                table of the stage `segment`, or None.
+
+        Raises:
+            BrunaError: it needs masks or bottlenecks and there are none.
+        """
+        images = ImageStore(block.pixels[self.size])
+        if not isinstance(found, Segments):
+            return PersonStore.with_segments(
+                images, block.names, found, masks=self.takes_masks, bottleneck=self.takes_bottlenecks
+            ).to(self.device)
+        masks = None
+        if self.takes_masks:
+            fitting = [resized(Image.fromarray(mask), self.size) for mask in found.masks]
+            masks = ImageStore(torch.from_numpy(np.stack(fitting)[:, None]))
+        bottlenecks = torch.from_numpy(found.bottlenecks) if self.takes_bottlenecks else None
+        return PersonStore(images, masks, bottlenecks).to(self.device)
+
     def embed(self, store: PersonStore, batch_size: int, *, mirrored: bool = False) -> Embedding:
         """Run it over a store of images of `size`; see `embed`."""
         return embed(self.network, store, batch_size, mirrored=mirrored)
-
-
-@torch.inference_mode()
-def embed(bruna: Bruna, store: PersonStore, batch_size: int, *, mirrored: bool = False) -> Embedding:
-    """Bruna's features and attribute logits of every image of a store.
-
-    Args:
-        bruna: the network; put into evaluation mode.
-        store: N images, with the masks and bottlenecks that Bruna takes.
-        batch_size: images a pass.
-        mirrored: embed the mirror images, masks mirrored with them. The bottleneck stays that of the image as it is.
-
-    Returns:
-        N x F features and N x 32 logits, float32, on the CPU.
-    """
-    bruna.eval()
-    features, logits = [], []
-    for rows in batches_of(len(store), batch_size):
-        batch = store[rows]
-        images, masks = as_floats(batch.images), mask_floats(batch.masks)
-        if mirrored:
-            images, masks = images.flip(-1), None if masks is None else masks.flip(-1)
-        found = bruna(images, masks, batch.bottlenecks)
-        features.append(found.features.cpu())
-        logits.append(found.logits.cpu())
-    found_features = torch.cat(features)
-    return Embedding(found_features, torch.cat(logits), found_features)

@@ -1,7 +1,7 @@
 """What the networks make of images: features, attributes, junk, masks."""
 
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,43 +12,15 @@ from torch import Tensor
 from bruna.dataset.attributes import ATTRIBUTES, logit_slices
 from bruna.errors import BrunaError
 from bruna.inference.images import Rejected
+from bruna.inference.settings import AttributesFrom, Settings, checked_count
 from bruna.models.attribute_logits import attribute_predictions, attribute_probabilities, most_probable
 from bruna.retrieval.distances import Euclidean
 from bruna.retrieval.gallery import Gallery
 from bruna.retrieval.protocols import COURSE
 from bruna.retrieval.ranking import top_k
 
-AttributesFrom = Literal["task1", "bruna", "both"]
-"""The network that predicts attributes; `both`: the mean of the two networks' probabilities."""
 _AVERAGED_AT_ONCE = 4096
 """Images whose neighbors are gathered at a time: with ten neighbors 5 MB."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How the networks are used. The defaults are the paper's.
-
-    Attributes:
-        attribute_offset: the constant in distance = d(features) * (offset + d(attributes)).
-        flip: features and attributes of Bruna are means over an image and its mirror image.
-        attributes_from: the network that predicts attributes.
-        attribute_neighbors: how many images a prediction is averaged over in a gallery that holds many images of
-            everybody.
-        junk_threshold: probability of junk from which on an image counts as junk.
-        batch_size: images a pass.
-    """
-
-    attribute_offset: float = 0.1
-    flip: bool = False
-    attributes_from: AttributesFrom = "task1"
-    attribute_neighbors: int = 1
-    junk_threshold: float = 0.5
-    batch_size: int = 128
-
-    @classmethod
-    def of(cls, values: dict[str, Any]) -> "Settings":
-        """Those of the group `evaluate` of params.yaml; its other settings are passed over."""
-        return cls(**{each.name: values[each.name] for each in fields(cls) if each.name in values})
 
 
 @dataclass(frozen=True)
@@ -58,7 +30,7 @@ class Described:
     Attributes:
         names: N names, path or number of each image.
         settings: how the networks were used.
-        task1: N x 35 logits of Task 1's network; None where it was not asked.
+        task1_logits: N x 35 logits of Task 1's network; None where it was not asked.
         gallery: features and attribute probabilities by Bruna, ready to be ranked; None where it was not asked.
         plain: the same without the mirror images; the same object where none were embedded.
         masks: N x H x W uint8 at the U-Net's size, the probability of the person times 255; None without a U-Net.
@@ -68,12 +40,14 @@ class Described:
 
     names: list[str]
     settings: Settings
-    task1: Tensor | None
+    task1_logits: Tensor | None
     gallery: Gallery | None
     plain: Gallery | None
     masks: npt.NDArray[np.uint8] | None = None
     rejected: list[Rejected] = field(default_factory=list)
     neighbors: int = 1
+    _known: dict[tuple[AttributesFrom, int], Tensor] = field(default_factory=dict, init=False, repr=False)
+    """The probabilities that were asked for: averaging over neighbors ranks N images for each of N."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -86,7 +60,7 @@ class Described:
     @property
     def junk(self) -> npt.NDArray[np.float32]:
         """N probabilities that an image shows no person."""
-        return _of_task1(self.task1)[:, -1].sigmoid().numpy()
+        return _of_task1(self.task1_logits)[:, -1].sigmoid().numpy()
 
     @property
     def attributes(self) -> dict[str, npt.NDArray[np.object_]]:
@@ -125,11 +99,17 @@ class Described:
 
         Raises:
             BrunaError: a network that this needs was not asked.
+            ValueError: an argument is none of those above.
         """
-        attributes_from, neighbors = self._chosen(attributes_from, neighbors)
+        chosen = self._chosen(attributes_from, neighbors)
+        if chosen not in self._known:
+            self._known[chosen] = self._probabilities(*chosen)
+        return self._known[chosen]
+
+    def _probabilities(self, attributes_from: AttributesFrom, neighbors: int) -> Tensor:
         parts = []
         if attributes_from in ("task1", "both"):
-            parts.append(attribute_probabilities(_of_task1(self.task1)))
+            parts.append(attribute_probabilities(_of_task1(self.task1_logits)))
         if attributes_from in ("bruna", "both"):
             by_bruna = _of_bruna(self.gallery).attributes
             assert by_bruna is not None  # a `Described` has them
@@ -143,11 +123,14 @@ class Described:
         """N x 12 codes, the most probable value of each attribute; the arguments of `attribute_probabilities`."""
         attributes_from, neighbors = self._chosen(attributes_from, neighbors)
         if not needs_bruna(attributes_from, neighbors):
-            return attribute_predictions(_of_task1(self.task1)).numpy()
+            return attribute_predictions(_of_task1(self.task1_logits)).numpy()
         return most_probable(self.attribute_probabilities(attributes_from, neighbors)).numpy()
 
     def _chosen(self, attributes_from: AttributesFrom | None, neighbors: int | None) -> tuple[AttributesFrom, int]:
-        return attributes_from or self.settings.attributes_from, neighbors or self.neighbors
+        attributes_from = self.settings.attributes_from if attributes_from is None else attributes_from
+        if attributes_from not in get_args(AttributesFrom):
+            raise ValueError(f"attributes_from is {attributes_from!r}: give task1, bruna or both")
+        return attributes_from, checked_count("neighbors", self.neighbors if neighbors is None else neighbors)
 
 
 def needs_bruna(attributes_from: AttributesFrom, neighbors: int) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,20 +15,20 @@ from torch import Tensor
 
 from bruna.dataset.attributes import LOGITS
 from bruna.errors import BrunaError
-from bruna.files import read_json
 from bruna.inference.attributes import AttributePredictor
 from bruna.inference.batching import block_starts
 from bruna.inference.bruna import BrunaEmbedder
-from bruna.inference.described import Described, Settings, mean_direction
+from bruna.inference.described import Described, mean_direction
 from bruna.inference.images import Decoded, Images, Rejected, Source, decode, sources
-from bruna.inference.segments import Segment, by_table, by_unet, persons
-from bruna.inference.unet import UNetSegmenter
+from bruna.inference.settings import Settings, checked_count, recorded_settings
+from bruna.inference.unet import Segments, UNetSegmenter
 from bruna.models.attributes import TASK1_LOGITS
 from bruna.progress import track
 from bruna.retrieval.distances import ProductDistance
 from bruna.retrieval.gallery import Gallery
 from bruna.retrieval.protocols import COURSE
 from bruna.retrieval.ranking import top_k
+from bruna.runtime import find_device
 
 
 class _Embedded(NamedTuple):
@@ -41,7 +41,7 @@ class _Embedded(NamedTuple):
 class _Part(NamedTuple):
     """What is found of a block, see `Described`; None where it was not asked for."""
 
-    task1: Tensor | None
+    task1_logits: Tensor | None
     plain: _Embedded | None
     mean: _Embedded | None
     masks: npt.NDArray[np.uint8] | None
@@ -53,13 +53,13 @@ class Describer:
 
     Attributes:
         unet: None where the data set had no mask pairs to train one.
-        attributes: Task 1's network; None where only features are wanted.
+        attribute_network: Task 1's network; None where only features are wanted.
         bruna: Task 2's network; None where only Task 1's predictions are wanted.
         settings: how they are used.
     """
 
     unet: UNetSegmenter | None
-    attributes: AttributePredictor | None
+    attribute_network: AttributePredictor | None
     bruna: BrunaEmbedder | None
     settings: Settings
 
@@ -69,10 +69,10 @@ class Describer:
         *,
         names: Sequence[str] | None = None,
         neighbors: int = 1,
-        segments: pd.DataFrame | None = None,
         masks: bool = True,
         skip_unreadable: bool = False,
         progress: str | None = None,
+        _segments: pd.DataFrame | None = None,
     ) -> Described:
         """Run every network once over images of any size.
 
@@ -84,38 +84,43 @@ class Describer:
             names: a name an image; by default its path, or its number from 0 where it is no file.
             neighbors: predict attributes over so many images: each and those of these images that are nearest to it.
                 More than 1 suits many images of each person; `settings.attribute_neighbors` is what `evaluate` took.
-            segments: columns path (the names), mask, bottleneck, of the stage `segment`; the U-Net is then not run.
             masks: keep the U-Net's masks, and make them even where Bruna does not need them.
             skip_unreadable: leave out images that cannot be read, and list them as `rejected`.
             progress: show a progress bar of this name.
+            _segments: the pipeline's own: the table of the stage `segment`, with the names as paths. It takes the
+                place of the U-Net, which is then not run, and no masks are kept.
 
         Raises:
-            BrunaError: an image cannot be read, or Bruna needs a U-Net and there is none.
-            ValueError: something is no image, or there are more or fewer names than images.
+            BrunaError: an image cannot be read, a folder holds none, or Bruna needs a U-Net and there is none.
+            ValueError: something is no image, there are more or fewer names than images, or `neighbors` is no whole
+                number of at least 1, or more than 1 where Bruna was not loaded.
         """
+        if checked_count("neighbors", neighbors) > 1 and self.bruna is None:
+            raise ValueError(f"neighbors is {neighbors!r}: they are found by Bruna's network, which was not loaded")
         found = sources(images, names)
+        networks = (self.unet, self.attribute_network, self.bruna)
+        sizes = {network.size for network in networks if network is not None}
         described: list[str] = []
         rejected: list[Rejected] = []
         parts: list[_Part] = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            segment = self._segment(segments, masks, pool)
             blocks = _blocks(found, self.settings.batch_size)
             for some in track(blocks, progress, total=len(found), count=len) if progress else blocks:
-                block = self._decoded(some, pool)
+                block = decode(some, sizes, pool)
                 if block.rejected and not skip_unreadable:
                     raise BrunaError(f"image {block.rejected[0].name} {block.rejected[0].reason}")
                 rejected += block.rejected
                 described += block.names
                 if block.names:
-                    parts.append(self._part(block, segment, masks))
+                    parts.append(self._part(block, _segments, masks))
         plain = self._gallery([part.plain for part in parts])
         return Described(
             names=described,
             settings=self.settings,
-            task1=None if self.attributes is None else _joined([part.task1 for part in parts], TASK1_LOGITS),
+            task1_logits=self._task1_logits(parts),
             gallery=self._gallery([part.mean for part in parts]) if self.settings.flip else plain,
             plain=plain,
-            masks=_masks([part.masks for part in parts]),
+            masks=self._masks(parts) if masks and _segments is None else None,
             rejected=rejected,
             neighbors=neighbors,
         )
@@ -129,13 +134,18 @@ class Describer:
 
         Args:
             query, gallery: images as `describe` takes them, or what it has made of them.
-            k: gallery images a query.
+            k: gallery images a query, at least 1.
             filter_junk: leave out gallery images whose probability of junk is `settings.junk_threshold` or more.
 
         Returns:
             Columns query (its name), rank (from 1), image (name of the gallery image), distance; the queries in their
             order, each with its nearest images first.
+
+        Raises:
+            BrunaError: as `describe`, or Bruna was not loaded.
+            ValueError: as `describe`, or `k` is no whole number of at least 1.
         """
+        k = checked_count("k", k)
         asked, searched = (x if isinstance(x, Described) else self.describe(x, masks=False) for x in (query, gallery))
         if asked.gallery is None or searched.gallery is None:
             raise BrunaError("ranking needs Bruna's network, which was not loaded")
@@ -152,27 +162,22 @@ class Describer:
             }
         )
 
-    def _segment(self, segments: pd.DataFrame | None, masks: bool, pool: Executor) -> Segment | None:
-        """What gives the masks and bottlenecks of a block; None where nobody wants them, or nobody can."""
-        if not (masks or (self.bruna is not None and (self.bruna.takes_masks or self.bruna.takes_bottlenecks))):
+    def _segmented(self, block: Decoded, masks: bool) -> Segments | None:
+        """What the U-Net finds in a block; None where nobody wants it, or there is no U-Net."""
+        wanted = masks or (self.bruna is not None and (self.bruna.takes_masks or self.bruna.takes_bottlenecks))
+        if self.unet is None or not wanted:
             return None
-        if segments is not None:
-            return by_table(segments, pool) if segments["mask"].notna().all() else None
-        return None if self.unet is None else by_unet(self.unet, self.settings.batch_size)
+        return self.unet.segment(block.pixels[self.unet.size], self.settings.batch_size)
 
-    def _decoded(self, block: Sequence[Source], pool: Executor) -> Decoded:
-        networks = (self.unet, self.attributes, self.bruna)
-        return decode(block, {network.size for network in networks if network is not None}, pool)
-
-    def _part(self, block: Decoded, segment: Segment | None, masks: bool) -> _Part:
+    def _part(self, block: Decoded, stored: pd.DataFrame | None, masks: bool) -> _Part:
         """Run the networks over a block."""
         batch_size = self.settings.batch_size
-        found = None if segment is None else segment(block)
+        found = self._segmented(block, masks) if stored is None else stored
         task1 = plain = mean = None
-        if self.attributes is not None:
-            task1 = self.attributes.logits(block.pixels[self.attributes.size], batch_size)
+        if self.attribute_network is not None:
+            task1 = self.attribute_network.logits(block.pixels[self.attribute_network.size], batch_size)
         if self.bruna is not None:
-            people = persons(block, found, self.bruna)
+            people = self.bruna.persons(block, found)
             straight = self.bruna.embed(people, batch_size)
             plain = _Embedded(straight.features, straight.attributes)
             if self.settings.flip:
@@ -180,15 +185,24 @@ class Describer:
                 mean = _Embedded(
                     mean_direction(plain.features, mirrored.features), (plain.attributes + mirrored.attributes) / 2
                 )
-        return _Part(task1, plain, mean, found.masks if masks and found is not None else None)
+        return _Part(task1, plain, mean, found.masks if masks and isinstance(found, Segments) else None)
+
+    def _task1_logits(self, parts: Sequence[_Part]) -> Tensor | None:
+        return None if self.attribute_network is None else _joined([part.task1_logits for part in parts], TASK1_LOGITS)
+
+    def _masks(self, parts: Sequence[_Part]) -> npt.NDArray[np.uint8] | None:
+        if self.unet is None:
+            return None
+        nothing = np.zeros((0, *self.unet.size), np.uint8)
+        return np.concatenate([nothing, *(part.masks for part in parts if part.masks is not None)])
 
     def _gallery(self, parts: Sequence[_Embedded | None]) -> Gallery | None:
         if self.bruna is None:
             return None
         known = [part for part in parts if part is not None]
-        width = known[0].features.shape[1] if known else 0
         return Gallery.unlabelled(
-            _joined([part.features for part in known], width), _joined([part.attributes for part in known], LOGITS)
+            _joined([part.features for part in known], self.bruna.features),
+            _joined([part.attributes for part in known], LOGITS),
         )
 
 
@@ -209,33 +223,20 @@ def load(
         bruna: False loads Task 1's network alone.
 
     Raises:
-        BrunaError: a model is missing, damaged or of another version, or there is no such device.
+        BrunaError: the folder or a model is missing, damaged or of another version, or there is no such device.
     """
-    folder, chosen = Path(models), _device(device)
-    recorded = folder / "evaluate" / "settings.json"
-    if settings is None:
-        settings = Settings.of(read_json(recorded)) if recorded.exists() else Settings()
+    folder, chosen = Path(models), find_device(device, "device")
+    if not folder.is_dir():
+        raise BrunaError(
+            f"{folder} is no folder (looked in {Path.cwd()}). Give the one that `dvc repro` leaves the models in: "
+            "`artifacts` in the top folder of the project."
+        )
     return Describer(
         unet=UNetSegmenter.load(folder / "unet", chosen) if bruna else None,
-        attributes=AttributePredictor.load(folder / "attributes", chosen),
+        attribute_network=AttributePredictor.load(folder / "attributes", chosen),
         bruna=BrunaEmbedder.load(folder / "bruna", chosen) if bruna else None,
-        settings=settings,
+        settings=recorded_settings(folder) if settings is None else settings,
     )
-
-
-def _device(name: str | torch.device) -> torch.device:
-    """Resolve a device, leaving torch's settings to the program that this is a part of."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise BrunaError(f"device: found {name!r}; give auto, cpu, cuda or cuda:N") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise BrunaError(
-            f"device: found {str(name)!r}, but torch sees {torch.cuda.device_count()} GPUs on this machine"
-        )
-    return device
 
 
 def _blocks(found: list[Source], batch_size: int) -> Iterator[list[Source]]:
@@ -245,10 +246,4 @@ def _blocks(found: list[Source], batch_size: int) -> Iterator[list[Source]]:
 
 def _joined(parts: Sequence[Tensor | None], width: int) -> Tensor:
     """The rows of all parts; with no part, none of `width`."""
-    known = [part for part in parts if part is not None]
-    return torch.cat(known) if known else torch.zeros(0, width)
-
-
-def _masks(parts: Sequence[npt.NDArray[np.uint8] | None]) -> npt.NDArray[np.uint8] | None:
-    known = [part for part in parts if part is not None]
-    return np.concatenate(known) if known else None
+    return torch.cat([torch.zeros(0, width), *(part for part in parts if part is not None)])

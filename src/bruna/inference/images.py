@@ -1,12 +1,12 @@
 """Images in whatever form somebody has them, opened one by one, and their pixels at the size of every network."""
 
-import io
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from bruna.batches.store import in_8_bits, open_image, resized
 from bruna.errors import BrunaError
 
 OneImage = str | Path | bytes | Image.Image | npt.NDArray[np.uint8] | Tensor
@@ -23,6 +24,8 @@ Images = OneImage | Sequence[OneImage]
 Size = tuple[int, int]
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 """Endings, in any case, of what is taken for an image in a folder."""
+_GIVEN = Lock()
+"""Held while a Pillow image of the caller's is read: one may be given twice, and several may read the same file."""
 
 
 class Source(NamedTuple):
@@ -64,22 +67,25 @@ def sources(images: Images, names: Sequence[str] | None = None) -> list[Source]:
 
     Raises:
         BrunaError: a folder holds no image.
-        ValueError: something is not an image, an array has another shape or type, or names are missing or too many.
+        ValueError: something is not an image, an array has another shape or type, a path is empty, or names are
+            missing or too many.
     """
     each = images if isinstance(images, Sequence) and not isinstance(images, str | bytes) else [images]
     found: list[Source] = []
     for image in each:
         name = str(len(found))
         if isinstance(image, str | Path):
+            if image == "":  # pathlib's for the current folder
+                raise ValueError(f"image {name} is an empty path: give a file or a folder")
             path = Path(image)
             files = _images_in(path) if path.is_dir() else [path]
             if not files:
                 raise _no_image(path)
             found += [Source(str(file), partial(_open_file, file)) for file in files]
         elif isinstance(image, bytes):
-            found.append(Source(name, partial(_open, image)))
+            found.append(Source(name, partial(open_image, image)))
         elif isinstance(image, Image.Image):
-            found.append(Source(name, partial(image.convert, "RGB")))
+            found.append(Source(name, partial(_open_given, image)))
         elif isinstance(image, np.ndarray | Tensor):
             pixels = _checked(image, name)
             found += [Source(str(len(found) + i), partial(_of_pixels, one)) for i, one in enumerate(pixels)]
@@ -156,18 +162,6 @@ def decode(block: Sequence[Source], sizes: Collection[Size], pool: Executor) -> 
     return Decoded(names, stacked, rejected)
 
 
-def resized(image: Image.Image, size: Size) -> npt.NDArray[np.uint8]:
-    """The pixels of an RGB or L image at a height and width: H x W x 3 or H x W.
-
-    Those of an image that has this size already are kept exactly; others are resized by Pillow's antialiased bilinear
-    filter.
-    """
-    height, width = size
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image)
-
-
 def _pixels(source: Source, sizes: Collection[Size]) -> list[npt.NDArray[np.uint8]] | str:
     """3 x H x W of each size, or why there are none."""
     try:
@@ -183,23 +177,26 @@ def _first_line(error: Exception) -> str:
     return str(error).split(" <_io")[0].splitlines()[0] if str(error) else type(error).__name__
 
 
-def _open(encoded: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(encoded)) as opened:
-        return opened.convert("RGB")
-
-
 def _open_file(path: Path) -> Image.Image:
-    return _open(path.read_bytes())
+    return open_image(path.read_bytes())
+
+
+def _open_given(image: Image.Image) -> Image.Image:
+    with _GIVEN:
+        return in_8_bits(image, "RGB")
 
 
 def _checked(pixels: npt.NDArray[np.uint8] | Tensor, name: str) -> npt.NDArray[np.uint8]:
-    array = pixels.numpy(force=True) if isinstance(pixels, Tensor) else pixels
-    found = array[None] if array.ndim == 3 else array
-    if found.dtype != np.uint8 or found.ndim != 4 or found.shape[1] != 3 or 0 in found.shape[2:]:
+    if isinstance(pixels, Tensor) and (pixels.layout != torch.strided or pixels.is_meta or pixels.is_nested):
+        raise ValueError(f"image {name} is a tensor of layout {pixels.layout} on {pixels.device}: give a dense one")
+    shape = tuple(pixels.shape)
+    bytes_ = pixels.dtype in (np.uint8, torch.uint8)
+    if not bytes_ or len(shape) not in (3, 4) or shape[-3] != 3 or 0 in shape[-2:]:
         raise ValueError(
-            f"image {name} is an array of shape {array.shape} and type {array.dtype}: give N x 3 x H x W, uint8"
+            f"image {name} is an array of shape {shape} and type {pixels.dtype}: give N x 3 x H x W, uint8"
         )
-    return found
+    array = pixels.numpy(force=True) if isinstance(pixels, Tensor) else pixels
+    return array[None] if array.ndim == 3 else array
 
 
 def _of_pixels(pixels: npt.NDArray[np.uint8]) -> Image.Image:

@@ -3,17 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from pydantic import model_validator
 from torch import Tensor
 
 from bruna.batches.store import ImageStore, encode_png
 from bruna.inference.batching import batches_of, block_starts
-from bruna.inference.saved_models import load_weights, rebuilding
+from bruna.inference.loading import Count, ImageSize, Strict, load_weights, rebuilding
 from bruna.models.normalize import as_floats
 from bruna.models.unet import UNet
 from bruna.progress import track
@@ -24,6 +25,22 @@ class Segments(NamedTuple):
 
     masks: npt.NDArray[np.uint8]
     bottlenecks: npt.NDArray[np.float32]
+
+
+class _Saved(Strict):
+    trained: Literal[True]
+    width: Count
+    depth: Count
+    image_size: ImageSize
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if any(side % 2**self.depth for side in self.image_size):
+            raise ValueError(
+                f"image_size {list(self.image_size)} is halved {self.depth} times, and a side is no multiple of "
+                f"{2**self.depth}"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -44,16 +61,16 @@ class UNetSegmenter:
     def load(cls, folder: Path, device: torch.device) -> "UNetSegmenter | None":
         """Load `model.safetensors` and `settings.json`; None where the data set had no mask pairs to train on."""
         with rebuilding(folder) as settings:
-            if not settings["trained"]:
+            if settings.get("trained") is False:
                 return None
-            network = UNet(settings["width"], settings["depth"])
-            height, width = settings["image_size"]
+            saved = _Saved.model_validate(settings)
+            network = UNet(saved.width, saved.depth)
         load_weights(network, folder / "model.safetensors", device)
-        return cls(network, (height, width), device)
+        return cls(network, saved.image_size, device)
 
     @torch.inference_mode()
     def segment(self, pixels: Tensor, batch_size: int) -> Segments:
-        """Segment N x 3 x H x W uint8 images of `size`, `batch_size` of them a pass."""
+        """Segment N x 3 x H x W uint8 images of `size`, at least one, `batch_size` of them a pass."""
         store = ImageStore(pixels, self.device)
         masks, bottlenecks = [], []
         for rows in batches_of(len(store), batch_size):

@@ -1,4 +1,4 @@
-"""How good attribute predictions are, task by task: counts, accuracy, macro precision and recall.
+"""How good attribute predictions are, task by task: counts, accuracy, macro precision, balanced accuracy.
 
 Everything starts from matrices of codes, one row an image, one column a task. A true code of -1 means "not
 annotated": that entry counts nowhere.
@@ -14,7 +14,7 @@ from bruna.dataset.attributes import EXTRA_CLASSES, TASKS, UNKNOWN, Task
 
 Codes = npt.NDArray[np.integer]
 
-METRICS: tuple[str, ...] = ("accuracy", "precision", "recall", "majority")
+METRICS: tuple[str, ...] = ("accuracy", "precision", "balanced_accuracy", "majority")
 """The numbers of a task, in the order of Table 1's columns (the majority share is ours)."""
 _NAN = float("nan")
 
@@ -28,14 +28,14 @@ class TaskMetrics:
         confusion: K x K int64 counts; the row is the true value, the column the predicted one.
         accuracy: share of the entries that are right.
         precision: macro precision over the values that occur; one that is never predicted counts 0.
-        recall: macro recall, which is the balanced accuracy: mean share found of each value that occurs.
+        balanced_accuracy: mean share found of each value that occurs (macro recall).
     """
 
     task: Task
     confusion: npt.NDArray[np.int64]
     accuracy: float
     precision: float
-    recall: float
+    balanced_accuracy: float
 
     @property
     def count(self) -> int:
@@ -72,7 +72,7 @@ def task_metrics(truth: Codes, predicted: Codes, tasks: Sequence[Task] = TASKS) 
     >>> found = task_metrics(truth, predicted, [hat])[0]
     >>> found.confusion.tolist()
     [[2, 1], [0, 1]]
-    >>> round(found.accuracy, 3), round(found.precision, 3), round(found.recall, 3), found.majority
+    >>> round(found.accuracy, 3), round(found.precision, 3), round(found.balanced_accuracy, 3), found.majority
     (0.75, 0.75, 0.833, 0.75)
     """
     expected = (len(truth), len(tasks))
@@ -102,7 +102,7 @@ def _measure(task: Task, truth: Codes, predicted: Codes) -> TaskMetrics:
         confusion=confusion_matrix(true, guess, labels=range(count)),
         accuracy=float(accuracy_score(true, guess)),
         precision=float(precision),
-        recall=float(recall),
+        balanced_accuracy=float(recall),
     )
 
 

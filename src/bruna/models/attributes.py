@@ -57,7 +57,7 @@ class AttributeNetwork(nn.Module):
         return logits
 
     def predict(self, images: Tensor) -> Tensor:
-        """What Task 1 says of images: the same shapes as `forward`, with the mirror image where `flip_test` is set."""
+        """The logits that count: as `forward`, or the mean with the mirror image's where `flip_test` is set."""
         logits: Tensor = self(images)
         return (logits + self(images.flip(3))) / 2 if self.flip_test else logits
 

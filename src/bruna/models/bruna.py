@@ -17,7 +17,7 @@ POOLED = (2, 1)
 
 @dataclass(frozen=True)
 class Embedding:
-    """What Bruna says of a batch.
+    """What Bruna makes of a batch.
 
     Attributes:
         features: B x F, `ft` of the paper: what images are ranked by.

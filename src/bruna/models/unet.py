@@ -23,7 +23,7 @@ def _level(inside: int, outside: int) -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What the U-Net says of a batch.
+    """What the U-Net predicts of a batch.
 
     Attributes:
         logits: B x 1 x H x W; the sigmoid is the probability that a pixel belongs to the person.

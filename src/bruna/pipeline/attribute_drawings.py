@@ -1,6 +1,8 @@
-"""The report's pictures of Task 1, from its predictions for both sides of the split."""
+"""The report's pictures of attributes: as they are predicted, and by Task 1's network alone."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,61 +13,84 @@ from bruna.dataset.predictions import codes_of
 from bruna.metrics.attributes import task_metrics
 from bruna.pipeline.drawings import AUGMENTATION, augmentation
 from bruna.pipeline.records import Pixels, Records
+from bruna.report.attribute_section import attribute_table
 from bruna.report.confidence import confidence_sheet, confidences
 from bruna.report.confusion import confusion_grid
-from bruna.report.drawing import Drawing
+from bruna.report.drawing import Drawing, Set
 from bruna.report.figures import attribute_bars, curves
-from bruna.report.operating_points import operating_curves
+from bruna.report.operating_points import operating_chart
 
 _CURVES = {
     "loss": "Loss",
     "accuracy": f"Accuracy, mean of {len(ATTRIBUTES)}",
-    "recall": f"Balanced accuracy, mean of {len(ATTRIBUTES)}",
+    "balanced_accuracy": f"Balanced accuracy, mean of {len(ATTRIBUTES)}",
 }
-_DETAILS = "Confusion matrices and curves"
+_SHEETS = "The most and the least confident predictions: where label mistakes and shortcuts show"
 _drawing = partial(Drawing, "train_attributes")
 
 
-def attribute_drawings(records: Records) -> list[Drawing]:
-    """How good the predictions of Task 1 are, and which of them it is surest and least sure of."""
+def predicted_drawing(found: Mapping[str, Any], name: Set, words: str) -> Drawing:
+    """How good the attributes of one set are as they are predicted, beside Task 1's network alone.
+
+    Args:
+        found: figures of the set, of the stage `evaluate`.
+        name: of the set: where the picture stands on the page, and the end of the file's name.
+        words: what the set is called.
+    """
+    table = attribute_table(found["attributes_predicted"])
+    alone = attribute_table(found["attributes_task1"])
+    for figure in ("accuracy", "balanced_accuracy"):
+        table[f"dot/{figure}"] = alone[figure]
+    return Drawing(
+        "evaluate",
+        "test attributes" if name == "test" else "validation attributes",
+        f"attributes_{name}",
+        f"Attributes as they are predicted, {words}. A bar that ends before its orange mark is no better than a "
+        "constant prediction. Dots: Task 1’s network alone.",
+        "Bars, a row an attribute: accuracy and balanced accuracy. The numbers stand in the table above.",
+        partial(attribute_bars, table, f"Attributes as they are predicted, {words}", "Task 1 alone"),
+    )
+
+
+def task1_drawings(records: Records) -> list[Drawing]:
+    """How good the predictions of Task 1's network alone are, and which of them it is surest and least sure of."""
     results = {}
     for side in ("train", "validation"):
         true, predicted, _ = codes_of(records.table(f"train_attributes/predictions_{side}"))
         results[side] = task_metrics(true, predicted)
     epochs, settings = records.csv("train_attributes/epochs"), records.settings("attributes")
-    drawing = partial(_drawing, "attributes")
     return [
-        drawing(
-            "attributes",
-            "A head that only names the commonest value reaches its mark, no more.",
-            partial(attribute_bars, results["validation"]),
-        ),
-        drawing(
+        _drawing(
+            "task1",
             "operating_points",
-            "What each head would score if it leaned more to rare values: all figures on this page are those of the "
-            "orange points.",
-            partial(operating_curves, records.csv("evaluate/operating_points")),
-        ),
-        *(
-            drawing(
-                f"confusion_{side}",
-                caption,
-                partial(confusion_grid, results[side], f"Confusion matrices, {side}"),
-                fold=_DETAILS,
-            )
-            for side, caption in (("validation", "Validation identities."), ("train", "Training identities."))
-        ),
-        drawing(
-            "curves",
-            "Losses and accuracies of every epoch.",
-            partial(curves, epochs, _CURVES, "Task 1"),
-            fold=_DETAILS,
+            "What each head of Task 1 would score if it leaned more or less to rare values; the band is what it does.",
+            "Dots, a panel an attribute: accuracy and balanced accuracy against the lean.",
+            partial(operating_chart, records.csv("evaluate/operating_points")),
         ),
         *_confident_drawings(records),
+        *(
+            _drawing(
+                "task1",
+                f"confusion_{side}",
+                f"Confusion matrices of Task 1, {side}.",
+                "A matrix a task: rows are true values, columns predicted ones.",
+                partial(confusion_grid, results[side], f"Confusion matrices, {side}"),
+                fold="Confusion matrices",
+            )
+            for side in ("validation", "train")
+        ),
+        _drawing(
+            "training",
+            "curves",
+            "Task 1: loss, accuracy and balanced accuracy of both sides of the split, by epoch.",
+            "Line charts by epoch.",
+            partial(curves, epochs, _CURVES, "Task 1"),
+        ),
         _drawing(
             "training",
             "augmentation",
             "The images of Task 1.",
+            "Five images, each beside eight random draws of its augmentation.",
             partial(augmentation, records.table("split/train"), settings),
             fold=AUGMENTATION,
         ),
@@ -79,11 +104,12 @@ def _confident_drawings(records: Records) -> list[Drawing]:
     measured = MeasuredImages(records)
     return [
         _drawing(
-            "attributes",
+            "task1",
             f"confident_{task.name}",
             f"{task.title}: validation images of the most and the least confident predictions.",
+            "Four rows of images: sure and wrong, unsure and wrong, unsure and right, sure and right.",
             partial(confidence_sheet, task, true[:, i], predicted[:, i], sure[:, i], image_of=measured.pixels),
-            fold="The most and the least confident predictions",
+            fold=_SHEETS,
         )
         for i, task in enumerate(TASKS)
     ]

@@ -1,4 +1,4 @@
-"""Every picture of the report but Task 1's: from the records of a stage to what `report/` draws of them."""
+"""The report's pictures of the data set, the U-Net and Bruna's training: from records to what `report/` draws."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,15 +9,14 @@ import pandas as pd
 from bruna.batches.augment import Augmenter
 from bruna.batches.seeds import step_generator
 from bruna.batches.store import ImageStore
-from bruna.params import Augment, Report
+from bruna.params import Augment
 from bruna.pipeline.records import Records
 from bruna.report import exploration
 from bruna.report.augmentation import augmentation_sheet
-from bruna.report.drawing import Drawing, Place
-from bruna.report.figures import BRUNA_CURVES, ap_histogram, cmc_curves, curves
+from bruna.report.drawing import Drawing
+from bruna.report.figures import BRUNA_CURVES, curves
 from bruna.report.overlays import MaskPair, mask_overlays
-from bruna.report.rank_list import Hit, MinedTuple, RankRow, hard_negatives, rank_lists
-from bruna.report.retrieval_section import PROTOCOLS
+from bruna.report.rank_list import MinedTuple, hard_negatives
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,6 +25,7 @@ _SHEET_IMAGES, _SHEET_DRAWS = 5, 8
 _SHOWN_TUPLES = 5
 AUGMENTATION = "What the trainings see"
 """The heading that the augmentation sheets are folded under."""
+_AUGMENTATION_ALT = "Five images, each beside eight random draws of its augmentation."
 
 
 def data_drawings(records: Records) -> list[Drawing]:
@@ -34,14 +34,44 @@ def data_drawings(records: Records) -> list[Drawing]:
     manifest, images = records.table("validate/manifest"), records.images(*tables)
     labels = pd.concat([records.table(name).drop(columns="image") for name in tables])
     people = labels.merge(manifest[["path", "brightness", "sharpness"]], on="path", validate="one_to_one")
-    drawing = partial(Drawing, "validate", "data", fold="The images")
+    drawing = partial(Drawing, "validate", "data", fold="The labelled images")
     return [
-        drawing("attributes", "Attributes.", partial(exploration.attributes_figure, people)),
-        drawing("colors", "Colours of the clothes.", partial(exploration.colors_figure, people)),
-        drawing("images", "Images a person and a camera.", partial(exploration.images_figure, people)),
-        drawing("quality", "Brightness and sharpness.", partial(exploration.quality_figure, people)),
-        drawing("best_images", "The best images.", partial(exploration.best_sheet, people, images.own_size)),
-        drawing("worst_images", "The worst images.", partial(exploration.worst_sheet, people, images.own_size)),
+        drawing(
+            "attributes",
+            "How often each attribute value occurs, over the identities and over their images.",
+            "Bar charts, one an attribute: share of each value.",
+            partial(exploration.attributes_figure, people),
+        ),
+        drawing(
+            "colors",
+            "How often each color of the clothes occurs.",
+            "Two bar charts: share of each color, upper and lower body.",
+            partial(exploration.colors_figure, people),
+        ),
+        drawing(
+            "images",
+            "How many images an identity and a camera have.",
+            "Histogram of the images of an identity, and bars of the images by camera.",
+            partial(exploration.images_figure, people),
+        ),
+        drawing(
+            "quality",
+            "How bright and how sharp the images of each camera are.",
+            "Violin charts by camera: brightness and sharpness.",
+            partial(exploration.quality_figure, people),
+        ),
+        drawing(
+            "best_images",
+            "The sharpest and most evenly lit images, one an identity.",
+            "24 images, with sharpness and brightness under each.",
+            partial(exploration.best_sheet, people, images.own_size),
+        ),
+        drawing(
+            "worst_images",
+            "The most blurred, dark or glaring images, one an identity.",
+            "24 images, with sharpness and brightness under each.",
+            partial(exploration.worst_sheet, people, images.own_size),
+        ),
     ]
 
 
@@ -54,9 +84,19 @@ def unet_drawings(records: Records) -> list[Drawing]:
     seen = partial(augmentation, pairs[pairs["part"] == "train"], settings)
     drawing = partial(Drawing, "train_unet", "training")
     return [
-        drawing("overlays", "The U-Net on held-out pairs: best, median and worst.", partial(_overlays, records)),
-        drawing("curves", "U-Net: loss and overlap of every epoch.", partial(curves, epochs, title="U-Net")),
-        drawing("augmentation", "The U-Net’s images.", seen, fold=AUGMENTATION),
+        drawing(
+            "curves",
+            "U-Net: loss and overlap with the true masks, by epoch.",
+            "Line charts by epoch: loss, IoU, Dice.",
+            partial(curves, epochs, title="U-Net"),
+        ),
+        drawing(
+            "overlays",
+            "The U-Net’s masks of held-out pairs: its best, median and worst.",
+            "Images with their true mask, their predicted mask and both laid over the image.",
+            partial(_overlays, records),
+        ),
+        drawing("augmentation", "The U-Net’s images.", _AUGMENTATION_ALT, seen, fold=AUGMENTATION),
     ]
 
 
@@ -82,15 +122,18 @@ def bruna_drawings(records: Records) -> list[Drawing]:
     return [
         drawing(
             "curves",
-            "Losses and distances of every epoch (Figure 8 of the paper), and retrieval by the distance of features.",
+            "Bruna and the adversary: losses and distances by epoch (Figure 8 of the paper), and retrieval by the "
+            "distance of features alone.",
+            "Line charts by epoch: losses, distances, margin, mAP and rank-1.",
             partial(curves, epochs, BRUNA_CURVES, "Bruna and the adversary"),
         ),
         drawing(
             "hard_negatives",
-            "Hard negatives that the adversary mines, beside a random draw (Figure 6).",
+            "Hard negatives that the adversary mines, beside a random draw (Figure 6 of the paper).",
+            "Rows of six images: two of an identity, two mined negatives, two random ones, with Bruna’s distances.",
             partial(_hard_negatives, records),
         ),
-        drawing("augmentation", "Bruna’s images.", seen, fold=AUGMENTATION),
+        drawing("augmentation", "Bruna’s images.", _AUGMENTATION_ALT, seen, fold=AUGMENTATION),
     ]
 
 
@@ -112,7 +155,7 @@ def _hard_negatives(records: Records) -> "Figure":
                 random_distances=[distances[k] for k in others],
             )
         )
-    return hard_negatives(tuples, "What the adversary mines, and what a random draw gives")
+    return hard_negatives(tuples, "Hard negatives, mined and drawn at random")
 
 
 def augmentation(table: pd.DataFrame, settings: dict[str, Any]) -> "Figure":
@@ -128,51 +171,3 @@ def augmentation(table: pd.DataFrame, settings: dict[str, Any]) -> "Figure":
     drawn, _ = augmenter(images.repeat_interleave(_SHEET_DRAWS, 0), None, step_generator(0, "augmentation sheet"))
     shown = drawn.view(len(images), _SHEET_DRAWS, *drawn.shape[1:]).permute(0, 1, 3, 4, 2).numpy()
     return augmentation_sheet(list(images.permute(0, 2, 3, 1).numpy()), [list(row) for row in shown])
-
-
-def retrieval_drawings(records: Records, name: Place, params: Report) -> list[Drawing]:
-    """The ranking of one set, `validation` or `test`."""
-    queries, cmc = records.csv(f"evaluate/queries_{name}"), records.csv(f"evaluate/cmc_{name}")
-    protocols = {key: PROTOCOLS[key] for key in cmc.columns.drop("rank")}
-    shares = {title: cmc[key].to_numpy() for key, title in protocols.items()}
-    precisions = {title: queries[f"{key}_ap"].dropna().to_numpy() for key, title in protocols.items()}
-    drawing = partial(Drawing, "evaluate", name)
-    found = [
-        drawing(
-            f"cmc_{name}",
-            "Share of the queries with a right image among the first k.",
-            partial(cmc_curves, shares, f"CMC, {name}"),
-        ),
-        drawing(
-            f"ap_{name}",
-            "How the average precision is spread over the queries.",
-            partial(ap_histogram, precisions, f"Average precision of each query, {name}"),
-        ),
-    ]
-    if params.rank_list_queries:
-        lists = drawing(
-            f"rank_lists_{name}",
-            "Queries from the worst to the best average precision, nearest image first (Figure 7 of the paper; "
-            "Market-1501 protocol). Under each image: camera and distance.",
-            partial(_rank_lists, records, name, queries, params),
-        )
-        found.insert(0, lists)
-    return found
-
-
-def _rank_lists(records: Records, name: Place, queries: pd.DataFrame, params: Report) -> "Figure":
-    """Queries spread evenly from the worst to the best average precision, so that the picture flatters nobody."""
-    sides = ("split/validation",) * 2 if name == "validation" else ("split/test/query", "split/test/gallery")
-    query_of, image_of = (records.images(side).own_size for side in sides)
-    known = queries.dropna(subset="market1501_ap").sort_values(["market1501_ap", "path"])
-    chosen = known.iloc[np.unique(np.linspace(0, len(known) - 1, params.rank_list_queries).round().astype(int))]
-    ranked = records.table(f"evaluate/ranked_{name}")
-    shown = ranked[ranked["rank"] <= params.rank_list_length].sort_values("rank")
-    cameras = records.table(sides[0]).set_index("path")["camera"]
-    rows = []
-    for path, precision in zip(chosen["path"], chosen["market1501_ap"], strict=True):
-        near = shown[shown["query"] == path]  # nothing where the junk filter has left nothing
-        found = zip(near["path"], near["distance"], near["match"], near["camera"], strict=True)
-        hits = [Hit(image_of(hit), distance, match, camera) for hit, distance, match, camera in found]
-        rows.append(RankRow(query_of(path), hits, int(cameras[path]), f"AP {precision:.0%}"))
-    return rank_lists(rows, params.rank_list_length, f"Rank lists, {name}")

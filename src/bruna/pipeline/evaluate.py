@@ -23,7 +23,7 @@ from bruna.evaluation.submission import classification_csv, reid_text
 from bruna.files import whole_folder, write_json
 from bruna.inference.bruna import BrunaEmbedder
 from bruna.inference.describer import Describer
-from bruna.inference.saved_models import load_settings
+from bruna.inference.loading import load_settings
 from bruna.params import Evaluate
 from bruna.tracking.protocol import Tracker
 
@@ -41,7 +41,7 @@ def evaluate_and_save(
         tracker: the stage's run.
 
     Returns:
-        The stage's metrics: `validation`, `test` (where there is a labelled test set), `baselines`.
+        The stage's figures: `validation`, `test` (where there is a labelled test set), `baselines`.
     """
     sets = _labelled_sets(people, params, artifacts)
     metrics: dict[str, Any] = {name: found.summary() for name, found in sets.items()}
@@ -82,13 +82,13 @@ def _baselines(
     people: Describer, untrained: BrunaEmbedder, validation: Retrieval, params: Evaluate, artifacts: Path
 ) -> dict[str, Any]:
     """What a network that has learned nothing, and colour alone, make of the validation identities."""
-    alone = replace(people, unet=None, attributes=None, bruna=untrained)
+    alone = replace(people, unet=None, attribute_network=None, bruna=untrained)
     table = read_table(artifacts / "split" / "validation.parquet")
     segments = read_table(artifacts / "segment" / "validation.parquet")
     images = describe_table(alone, table, segments, "validation, untrained")
     return {
         "untrained": untrained_figures(images, validation, params),
-        "histogram": histogram_figures(table, untrained.size),
+        "histogram": histogram_figures(table, untrained.size, validation.kept),
     }
 
 

@@ -1,6 +1,5 @@
 """Reads what the stages have written, for the report: tables, settings, and images by their paths."""
 
-import io
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image
 
-from bruna.batches.store import Kind, decode_image
+from bruna.batches.store import Kind, decode_image, open_image
 from bruna.dataset.tables import read_table
 from bruna.errors import BrunaError
 from bruna.files import read_json
+from bruna.headlines import FIGURES_FILE
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -45,6 +44,10 @@ class Records:
         """The settings.json of a folder: `unet`, `attributes`, `bruna` or `evaluate`."""
         return dict(read_json(self.artifacts / model / "settings.json"))
 
+    def figures(self, stage: str) -> dict[str, Any]:
+        """All figures of a stage that has some."""
+        return dict(read_json(self.artifacts / stage / FIGURES_FILE))
+
     def images(self, *names: str, column: str = "image") -> "Images":
         """The images of some tables by path; `column` may be `mask`."""
         return Images({path: encoded for n in names for path, encoded in self.table(n)[["path", column]].to_numpy()})
@@ -58,8 +61,7 @@ class Images:
 
     def own_size(self, path: str) -> Pixels:
         """H x W x 3, as the image is."""
-        with Image.open(io.BytesIO(self._encoded[path])) as image:
-            return np.asarray(image.convert("RGB"))
+        return np.asarray(open_image(self._encoded[path]))
 
     def sized(self, path: str, size: tuple[int, int], kind: Kind = "rgb") -> Pixels:
         """H x W x C, as a network of this size (height, width) sees it; see `ImageStore.decode`."""

@@ -1,19 +1,21 @@
 """What `report` keeps: every picture as a file, on the page, in its own run and in the run of the stage it shows."""
 
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from bruna.errors import BrunaError
 from bruna.files import whole_folder
 from bruna.params import Params
-from bruna.pipeline.attribute_drawings import attribute_drawings
-from bruna.pipeline.drawings import bruna_drawings, data_drawings, retrieval_drawings, unet_drawings
+from bruna.pipeline.attribute_drawings import predicted_drawing, task1_drawings
+from bruna.pipeline.drawings import bruna_drawings, data_drawings, unet_drawings
 from bruna.pipeline.records import Records
+from bruna.pipeline.retrieval_drawings import recorded_set, retrieval_drawings
 from bruna.progress import track
-from bruna.report.drawing import Drawing, pictures
-from bruna.report.sections import Findings, write_page
+from bruna.report.drawing import Drawing, Set, pictures
+from bruna.report.page import render, with_origin, write_html
+from bruna.report.sections import Findings, report_page
 from bruna.report.style import save
 from bruna.tracking.protocol import Tracker
 
@@ -28,13 +30,19 @@ _INPUTS = {
 """Stage that is shown -> an input of the stage `report` that it made, by which its run is found."""
 
 
-def write_report(artifacts: Path, metrics: Mapping[str, Any], params: Params, tracker: Tracker) -> dict[str, int]:
+_SETS: Mapping[Set, str] = {"validation": "validation identities", "test": "test set"}
+
+
+def write_report(
+    artifacts: Path, metrics: Mapping[str, float], params: Params, inputs: Mapping[str, str], tracker: Tracker
+) -> dict[str, int]:
     """Draw every picture and write the page, from what the other stages have written.
 
     Args:
         artifacts: the folder of all stages' outputs; this one's is `artifacts/report`.
-        metrics: of the stage `evaluate`.
+        metrics: the headline metrics of all stages by name.
         params: all of params.yaml: the page shows them.
+        inputs: path -> MD5 of the data set and of what the page is made from: the page shows them.
         tracker: the stage's run.
 
     Returns:
@@ -44,30 +52,49 @@ def write_report(artifacts: Path, metrics: Mapping[str, Any], params: Params, tr
         BrunaError: a record is missing.
     """
     records = Records(artifacts)
-    drawings = all_drawings(records, metrics, params)
+    drawings = all_drawings(records, params)
     with whole_folder(artifacts / "report") as folder:
         for drawing in track(drawings, "draw", unit="pictures"):
             save(drawing.draw(), folder / drawing.file)
-        _write_page(folder, records, metrics, params, drawings)
+        _write_page(folder, drawings, _findings(records, metrics, params, inputs))
     _log(artifacts / "report", tracker)
     return dict(Counter(drawing.stage for drawing in drawings))
 
 
-def all_drawings(records: Records, metrics: Mapping[str, Any], params: Params) -> list[Drawing]:
+def all_drawings(records: Records, params: Params) -> list[Drawing]:
     """The pictures of this data set and these parameters, in the order of the page's sections."""
+    measured = records.figures("evaluate")
+    sets = {name: words for name, words in _SETS.items() if name in measured}
+    drawn: list[Drawing] = []
+    for name, words in sets.items():
+        drawn += retrieval_drawings(recorded_set(records, name), name, words, params.report)
+        if "attributes_predicted" in measured[name]:
+            drawn.append(predicted_drawing(measured[name], name, words))
     return [
-        *retrieval_drawings(records, "validation", params.report),
-        *(retrieval_drawings(records, "test", params.report) if "test" in metrics else ()),
-        *attribute_drawings(records),
-        *bruna_drawings(records),
+        *drawn,
         *unet_drawings(records),
+        *task1_drawings(records),
+        *bruna_drawings(records),
         *data_drawings(records),
     ]
 
 
-def _write_page(
-    folder: Path, records: Records, metrics: Mapping[str, Any], params: Params, drawings: Sequence[Drawing]
-) -> None:
+def _findings(records: Records, metrics: Mapping[str, float], params: Params, inputs: Mapping[str, str]) -> Findings:
+    return Findings(
+        metrics=metrics,
+        checked=records.figures("validate"),
+        measured=records.figures("evaluate"),
+        table1=records.csv("evaluate/table1"),
+        points=records.csv("evaluate/operating_points"),
+        balance=records.csv("split/balance"),
+        epochs=records.csv("train_bruna/epochs"),
+        masks=records.settings("unet")["trained"],
+        settings=params.model_dump(mode="json", by_alias=True, exclude={"runtime"}),
+        inputs=inputs,
+    )
+
+
+def _write_page(folder: Path, drawings: Sequence[Drawing], findings: Findings) -> None:
     """Write the page with the pictures that lie in `folder`.
 
     Raises:
@@ -80,21 +107,19 @@ def _write_page(
         except FileNotFoundError:
             raise BrunaError(f"the report page shows {file}, which is missing. Run `dvc repro report` again.") from None
 
-    findings = Findings(
-        metrics=metrics,
-        table1=records.csv("evaluate/table1"),
-        balance=records.csv("split/balance"),
-        epochs=records.csv("train_bruna/epochs"),
-        masks=records.settings("unet")["trained"],
-        filters_junk=records.settings("evaluate")["filter_junk"],
-        settings=params.model_dump(mode="json", by_alias=True, exclude={"runtime"}),
-    )
-    write_page(folder / PAGE, findings, pictures(drawings, png_of))
+    write_html(folder / PAGE, render(report_page(findings, pictures(drawings, png_of))))
 
 
 def _log(folder: Path, tracker: Tracker) -> None:
-    """Log the page and all pictures to the stage's own run, and the pictures of a stage to the run that made them."""
-    tracker.file(folder / PAGE)
+    """Log the page and all pictures to the stage's own run, and the pictures of a stage to the run that made them.
+
+    The copy of the page that is logged says which commit, experiment and run it is of: the output itself cannot, for
+    DVC may restore it from its cache in another.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / PAGE
+        write_html(copy, with_origin((folder / PAGE).read_text(encoding="utf-8"), tracker.origin()))
+        tracker.file(copy)
     for pictured in sorted(path for path in folder.iterdir() if path.is_dir()):
         tracker.file(pictured, f"figures/{pictured.name}")
         producer = tracker.producer(_INPUTS[pictured.name])

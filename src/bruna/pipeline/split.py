@@ -24,7 +24,7 @@ def split_dataset(
         out: where `train.parquet`, `validation.parquet`, `masks.parquet` and `test/` go.
 
     Returns:
-        The balance table (for balance.csv) and the summary (for metrics/split.json); the summary has the
+        The balance table (for balance.csv) and the summary (its figures); the summary has the
         numbers of `balance.split_summary` and `rows`, the rows of each table.
 
     Raises:

@@ -10,7 +10,7 @@ from bruna.batches.attribute_items import MEASURED_JUNK_EVERY
 from bruna.dataset.predictions import prediction_frame
 from bruna.dataset.tables import write_table
 from bruna.files import whole_folder
-from bruna.inference.saved_models import save_models
+from bruna.inference.saving import save_models
 from bruna.metrics.attributes import scores, task_metrics
 from bruna.nested import nested
 from bruna.params import TrainAttributes
@@ -47,8 +47,8 @@ def train_and_save(
         device: where to train.
 
     Returns:
-        The stage's metrics: for each side of the split accuracy, precision, recall and majority share of every
-        task, of all tasks (`overall`) and of the real attributes (`attributes`).
+        The stage's figures: for each side of the split accuracy, precision, balanced accuracy and majority share of
+        every task, of all tasks (`overall`) and of the real attributes (`attributes`).
     """
     result = train_attributes(
         train, validation, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device

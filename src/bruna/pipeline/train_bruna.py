@@ -9,7 +9,7 @@ import torch
 from bruna.batches.tuples import ANCHORS
 from bruna.dataset.tables import write_table
 from bruna.files import whole_folder
-from bruna.inference.saved_models import save_models
+from bruna.inference.saving import save_models
 from bruna.nested import nested
 from bruna.params import TrainBruna
 from bruna.pipeline.common import write_epochs
@@ -43,7 +43,7 @@ def train_and_save(
         device: where to train.
 
     Returns:
-        The stage's metrics: the last epoch's, and retrieval by the distance of features before and after training.
+        The stage's figures: retrieval by the distance of features before and after training.
     """
     train, validation = tables
     result = train_bruna(
@@ -55,11 +55,9 @@ def train_and_save(
         write_epochs(result.history, beside, tracker)
         write_table(_hard_negatives(result.hard_negatives, train), beside / "hard_negatives.parquet")
         save_models(beside / "untrained", {"bruna": result.untrained}, result.settings)
-    last = result.history[-1]
     return {
         "untrained": nested(result.untrained_metrics),
-        "trained": nested(_part(last, "validation/")),
-        "last_epoch": _part(last, "train/"),
+        "trained": nested(_part(result.history[-1], "validation/")),
     }
 
 

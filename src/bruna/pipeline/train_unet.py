@@ -10,7 +10,7 @@ import torch
 from bruna.batches.store import encode_png
 from bruna.dataset.tables import write_table
 from bruna.files import whole_folder
-from bruna.inference.saved_models import save_models
+from bruna.inference.saving import save_models
 from bruna.params import TrainUNet
 from bruna.pipeline.common import write_epochs
 from bruna.tracking.protocol import Tracker
@@ -43,7 +43,7 @@ def train_and_save(
         device: where to train.
 
     Returns:
-        The stage's metrics.
+        The stage's figures.
     """
     if pairs.empty:
         save_models(folder, {}, {"trained": False})

@@ -1,4 +1,4 @@
-"""What a section of the report page is made of: text, remarks, tables, figures, settings; each as HTML."""
+"""What a section of the report page is made of: text, headings, remarks, tables, figures, settings; each as HTML."""
 
 import base64
 import io
@@ -16,6 +16,13 @@ from bruna.nested import flatten
 _LARGE = 400_000
 """PNG bytes from which on a picture is embedded as WebP: sheets of photographs would make the page ten times
 as large; charts stay lossless."""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading within a section."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class Folded:
     blocks: Sequence["Block"]
 
 
-Block = str | Note | Table | Picture | Settings | Folded
+Block = str | Heading | Note | Table | Picture | Settings | Folded
 """What a section is made of; a plain string is a paragraph."""
 
 
@@ -78,10 +85,8 @@ def blocks_html(blocks: Sequence[Block]) -> str:
 
 def _block(block: Block) -> str:
     match block:
-        case str():
-            return f"<p>{escape(block)}</p>"
-        case Note():
-            return f'<p class="remark" role="note">{escape(block.text)}</p>'
+        case str() | Heading() | Note():
+            return _text(block)
         case Table():
             return _table(block)
         case Picture():
@@ -95,6 +100,16 @@ def _block(block: Block) -> str:
             )
 
 
+def _text(block: str | Heading | Note) -> str:
+    match block:
+        case str():
+            return f"<p>{escape(block)}</p>"
+        case Heading():
+            return f"<h3>{escape(block.text)}</h3>"
+        case Note():
+            return f'<p class="remark" role="note">{escape(block.text)}</p>'
+
+
 def _picture(picture: Picture) -> str:
     with Image.open(io.BytesIO(picture.png)) as image:
         width, height = image.size
@@ -103,11 +118,11 @@ def _picture(picture: Picture) -> str:
             buffer = io.BytesIO()
             image.convert("RGB").save(buffer, format="WEBP", quality=85, method=2)
             kind, data = "webp", buffer.getvalue()
-    # On a phone a wide figure scrolls sideways rather than shrink until nobody can read it.
-    least = min(width, round(width * 0.6))
+    # On a phone a wide figure scrolls sideways in its frame rather than shrink until nobody can read it.
+    least = round(width * 0.6)
     return (
         f'<figure><div class="scroll"><img src="data:image/{kind};base64,{base64.b64encode(data).decode()}" '
-        f'width="{width}" height="{height}" style="min-width:{least}px" '
+        f'width="{width}" height="{height}" style="--least:{least}px" '
         f'alt="{escape(picture.alt or picture.caption)}"></div>'
         f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
     )
@@ -117,27 +132,32 @@ def _table(table: Table) -> str:
     frame = table.frame
     names = [str(column) for column in frame.columns]
     # A column of numbers is set flush right, head and cells alike.
-    sides = ['class="n"' if pd.api.types.is_numeric_dtype(frame.dtypes.iloc[i]) else "" for i in range(len(names))]
+    sides = ["n" if pd.api.types.is_numeric_dtype(frame.dtypes.iloc[i]) else "" for i in range(len(names))]
     formats = [table.formats.get(name, table.formats.get(name.rsplit("/", 1)[-1], "")) for name in names]
     rows = []
     for values in frame.itertuples(index=False, name=None):
         cells = [_cell(value, form) for value, form in zip(values, formats, strict=True)]
         mark = ' class="strong"' if str(values[0]) in table.strong else ""
         first = f'<th scope="row">{cells[0]}</th>'
-        rest = "".join(f"<td {side}>{cell}</td>" for side, cell in zip(sides[1:], cells[1:], strict=True))
+        rest = "".join(f'<td class="{side}">{cell}</td>' for side, cell in zip(sides[1:], cells[1:], strict=True))
         rows.append(f"<tr{mark}>{first}{rest}</tr>")
     caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
     head = _head(names, sides)
+    label = escape(table.caption or "table")
     return (
-        f'<div class="scroll" tabindex="0"><table>{caption}<thead>{head}</thead>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table>{caption}<thead>{head}</thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
 def _head(names: Sequence[str], sides: Sequence[str]) -> str:
-    """One header line, or two where a column is named `group/name`; neighbours of a group share its cell."""
+    """One header line, or two where a column is named `group/name`; neighbors of a group share its cell."""
     last = [name.rsplit("/", 1)[-1] for name in names]
-    lower = "".join(f'<th scope="col" {side}>{escape(n)}</th>' for n, side in zip(last, sides, strict=True))
+    lower = "".join(
+        # A heading of several words may be broken into lines; at a hyphen it may not.
+        f'<th scope="col" class="{side}{" words" * (" " in name)}">{escape(name)}</th>'
+        for name, side in zip(last, sides, strict=True)
+    )
     if not any("/" in name for name in names):
         return f"<tr>{lower}</tr>"
     spans: list[list[Any]] = []
@@ -171,7 +191,7 @@ def _settings(settings: Settings) -> str:
     for group, values in settings.groups.items():
         pairs = flatten(values, ".").items() if isinstance(values, Mapping) else [("", values)]
         rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(_plain(value))}</dd>" for key, value in pairs)
-        parts.append(f'<div class="settings"><h3>{escape(group)}</h3><dl>{rows}</dl></div>')
+        parts.append(f'<div class="settings"><h4>{escape(group)}</h4><dl>{rows}</dl></div>')
     return f'<div class="columns">{"".join(parts)}</div>'
 
 

@@ -13,6 +13,10 @@ from bruna.report.style import MUTED
 
 KINDS: tuple[str, ...] = ("sure and wrong", "unsure and wrong", "unsure and right", "sure and right")
 """The rows of a sheet; the first is where label mistakes and shortcuts show."""
+_EACH = 8
+"""Images a row, at most."""
+_TILE = 168
+"""Height of an image, pixels: a sheet fits on a screen."""
 
 
 def confidences(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
@@ -61,7 +65,6 @@ def confidence_sheet(
     confidence: npt.NDArray[np.floating],
     *,
     image_of: Callable[[int], Pixels],
-    each: int = 8,
 ) -> Figure:
     """Draw the sheet of one task.
 
@@ -71,17 +74,16 @@ def confidence_sheet(
         predicted: N predicted codes.
         confidence: N probabilities of the predicted value, 0..1: a column of `confidences`.
         image_of: gives the pixels of an index; called for the drawn ones only.
-        each: images a row.
 
     Returns:
         A figure with a row for each of `KINDS`; a row without images says so.
     """
-    chosen = most_and_least_confident(truth, predicted, confidence, each)
+    chosen = most_and_least_confident(truth, predicted, confidence, _EACH)
     images = {i: image_of(i) for row in chosen.values() for i in row}
-    tile = TileSize.like(next(iter(images.values())), 256) if images else TileSize(128, 256)
-    gap, side, top, line = 10, 120, 56, tile.height + 52
-    sheet = Sheet(side + each * (tile.width + gap), top + len(KINDS) * line)
-    sheet.text(10, 10, f"{task.title}: {', '.join(task.values)}", 13, fontweight="bold")
+    tile = TileSize.like(next(iter(images.values())), _TILE) if images else TileSize(_TILE // 2, _TILE)
+    gap, side, top, line = 24, 132, 48, tile.height + 44
+    sheet = Sheet(side + _EACH * (tile.width + gap), top + len(KINDS) * line)
+    sheet.text(10, 8, f"{task.title}: {', '.join(task.values)}", 12, fontweight="bold")
     for row, kind in enumerate(KINDS):
         y = top + row * line
         sheet.text(10, y + tile.height / 2, kind.replace(" and ", "\nand "), 10, fontweight="bold", va="center")
@@ -94,6 +96,6 @@ def confidence_sheet(
             sheet.verdict(x, y, tile, right)
             sheet.label(x, y, tile, f"{confidence[i]:.0%}")
             value = task.values[predicted[i]]
-            caption = value if right else f"{value}\n(true: {task.values[truth[i]]})"
-            sheet.text(x + tile.width / 2, y + tile.height + 5, caption, 8, ha="center")
+            caption = value if right else f"{value}\ntrue: {task.values[truth[i]]}"
+            sheet.text(x + tile.width / 2, y + tile.height + 5, caption, 7.5, ha="center")
     return sheet.finish()

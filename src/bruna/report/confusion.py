@@ -90,7 +90,7 @@ def _draw(axes: Axes, result: TaskMetrics) -> None:
     axes.set_xticks(ticks, values, rotation=40 if len(values) > 2 else 0, ha="right" if len(values) > 2 else "center")
     axes.set_yticks(ticks, values, rotation=0 if len(values) > 2 else 90, va="center")
     axes.set_title(result.task.title, fontsize=9.5)
-    shown = f"{result.accuracy:.0%}, bal. {result.recall:.0%}"
+    shown = f"{result.accuracy:.0%}, bal. {result.balanced_accuracy:.0%}"
     axes.set_title(shown, loc="right", fontsize=8, fontweight="normal", color=INK)
     for row, column in zip(*np.nonzero(result.confusion), strict=True):
         share = shares[row, column]

@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 
 from bruna.report.blocks import Block, Folded, Picture
 
-Place = Literal["validation", "test", "attributes", "training", "data"]
-"""Where on the page: the retrieval of one of the two sets, or the section of this name."""
+Set = Literal["validation", "test"]
+"""What is measured: the validation identities, or the labelled test set."""
+Place = Literal["validation", "test", "validation attributes", "test attributes", "task1", "training", "data"]
+"""Where on the page: retrieval or attributes of one of the two sets, Task 1 alone, or the section of this name."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Drawing:
         place: where it stands on the page, below the pictures that are listed before it.
         name: of its file, without ending; one stage has no name twice.
         caption: under it.
+        alt: what it shows, for readers who do not see it.
         draw: makes the figure.
         fold: the heading that it is folded under; empty where it is open to view.
     """
@@ -32,6 +35,7 @@ class Drawing:
     place: Place
     name: str
     caption: str
+    alt: str
     draw: Callable[[], Figure]
     fold: str = ""
 
@@ -62,7 +66,7 @@ def pictures(drawings: Iterable[Drawing], png_of: Callable[[str], bytes]) -> Pic
         if drawing.file in files:
             raise ValueError(f"two pictures are called {drawing.file}")
         files.add(drawing.file)
-        picture = Picture(png_of(drawing.file), drawing.caption)
+        picture = Picture(png_of(drawing.file), drawing.caption, drawing.alt)
         if drawing.fold:
             folds.setdefault((drawing.place, drawing.fold), []).append(picture)
         else:

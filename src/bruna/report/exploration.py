@@ -50,8 +50,8 @@ def _is_color(attribute: Attribute) -> bool:
 
 
 def attributes_figure(train: pd.DataFrame) -> Figure:
-    """How the values of each attribute are spread, but for the colours; `train` as in `attribute_shares`."""
-    title = f"Attributes of {train['identity'].nunique():,} people in {len(train):,} images"
+    """How the values of each attribute are spread, but for the colors; `train` as in `attribute_shares`."""
+    title = f"Attributes of {train['identity'].nunique():,} identities in {len(train):,} images"
     shown = [attribute for attribute in ATTRIBUTES if not _is_color(attribute)]
     rows = -(-len(shown) // _COLUMNS)
     figure, axes = new_figure(rows, _COLUMNS, width=12, height=0.3 + 1.8 * rows, title=title)
@@ -59,9 +59,9 @@ def attributes_figure(train: pd.DataFrame) -> Figure:
 
 
 def colors_figure(train: pd.DataFrame) -> Figure:
-    """How the colours of the clothes are spread; `train` as in `attribute_shares`."""
+    """How the colors of the clothes are spread; `train` as in `attribute_shares`."""
     shown = [attribute for attribute in ATTRIBUTES if _is_color(attribute)]
-    figure, axes = new_figure(1, len(shown), width=4.5 * len(shown), height=4.4, title="Colours of the clothes")
+    figure, axes = new_figure(1, len(shown), width=4.5 * len(shown), height=4.4, title="Colors of the clothes")
     return _fill(figure, axes, shown, attribute_shares(train))
 
 
@@ -71,7 +71,7 @@ def _fill(figure: Figure, axes: npt.NDArray[Any], attributes: Sequence[Attribute
     for cell in axes.flat[len(attributes) :]:
         blank(cell)
     handles = axes[0, 0].containers
-    figure.legend(handles, ["share of the people", "share of the images"], loc="outside upper right", ncols=2)
+    figure.legend(handles, ["share of the identities", "share of the images"], loc="outside upper right", ncols=2)
     return figure
 
 
@@ -105,11 +105,14 @@ def _share_bars(axes: Axes, attribute: Attribute, shares: pd.DataFrame) -> None:
 
 def images_figure(train: pd.DataFrame) -> Figure:
     """How many images there are of a person, and from a camera; `train` has the columns identity and camera."""
-    figure, axes = new_figure(1, 2, width=9, height=3.4, title="Images a person and a camera", width_ratios=[1.6, 1])
+    figure, axes = new_figure(
+        1, 2, width=9, height=3.4, title="Images of an identity, and of a camera", width_ratios=[1.6, 1]
+    )
     counts = train.groupby("identity").size().to_numpy()
     left, right = axes[0]
     step = max(1, int(np.ceil(counts.max() / 40)))
     left.hist(counts, bins=np.arange(counts.min(), counts.max() + step + 1, step) - 0.5, color=COLORS[0], rwidth=0.9)
+    left.margins(y=0.14)  # room for the median's label
     median = float(np.median(counts))
     left.axvline(median, color=COLORS[1], lw=1.5)
     left.annotate(
@@ -121,8 +124,8 @@ def images_figure(train: pd.DataFrame) -> Figure:
         fontsize=8,
         color=COLORS[1],
     )
-    left.set_xlabel("images of a person")
-    left.set_ylabel("people")
+    left.set_xlabel("images of an identity")
+    left.set_ylabel("identities")
     left.yaxis.set_major_locator(MaxNLocator(integer=True))
     left.grid(visible=False, axis="x")
     cameras = train.groupby("camera").size()

@@ -1,23 +1,28 @@
-"""Charts: curves per epoch (Figure 8 of the paper), CMC, average precisions, attributes against chance."""
+"""Charts: curves by epoch (Figure 8 of the paper), CMC, average precisions, attributes against chance.
 
-from collections.abc import Mapping, Sequence
+An axis of shares always runs from 0 to 100%, so that pictures of two experiments compare.
+"""
+
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
 
-from bruna.dataset.attributes import table1_place
-from bruna.metrics.attributes import TaskMetrics
-from bruna.report.style import COLORS, TRAIN, VALIDATION, new_figure
+from bruna.report.style import COLORS, INK, TRAIN, VALIDATION, new_figure
 
 Values = npt.NDArray[np.floating]
 
 BRUNA_CURVES: Mapping[str, str] = {
+    "market1501/map": "mAP by features, Market-1501",
+    "market1501/rank1": "Rank-1 by features, Market-1501",
+    "course/map": "mAP by features, course",
     "loss": "Bruna's loss",
     "triplet_loss": "Triplet loss",
     "classification_loss": "Classification loss",
@@ -29,18 +34,21 @@ BRUNA_CURVES: Mapping[str, str] = {
     "hardest_person_distance": "The two hardest of the eight",
     "random_person_distance": "Random person distance",
     "margin": "Margin P",
-    "course/map": "mAP by features, course",
-    "market1501/map": "mAP by features, Market-1501",
-    "market1501/rank1": "Rank-1 by features, Market-1501",
 }
-"""Quantities of Figure 8, and of losses that the paper lacks, and their titles; the keys are what `curves` looks for
-after `train/` and `validation/`. The training ranks by the distance of features alone, without the attributes."""
+"""How well Bruna ranks by the distance of features alone, then the quantities of Figure 8 and losses that the paper
+lacks, with their titles; the keys are what `curves` looks for after `train/` and `validation/`."""
+CMC_DEPTH = 20
+"""Ranks that a CMC chart shows."""
+_CHART = 4.4, 3.6
+"""Width and height of a small chart, inches: two stand side by side on a page."""
+_SHARES = {"accuracy", "balanced_accuracy", "iou", "dice", "map", "rank1"}
+"""Quantities from 0 to 1, by the last part of their names."""
 _Dash = Literal["-", "--"]
 _PARTS: tuple[tuple[str, str, _Dash, str], ...] = (("train", TRAIN, "-", "."), ("validation", VALIDATION, "--", "o"))
 
 
 def curves(
-    epochs: pd.DataFrame, names: Mapping[str, str] | None = None, title: str = "Training", columns: int = 3
+    epochs: pd.DataFrame, names: Mapping[str, str] | None = None, title: str = "Training", columns: int = 4
 ) -> Figure:
     """Draw quantities against the epoch, one small panel each, training against validation.
 
@@ -63,7 +71,7 @@ def curves(
         raise ValueError(f"no curve to draw: looked for {list(names)} in the columns {list(epochs.columns)}")
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    figure, axes = new_figure(rows, columns, width=3.2 * max(columns, 2), height=0.5 + 2.4 * rows, title=title)
+    figure, axes = new_figure(rows, columns, width=3.0 * max(columns, 2), height=0.5 + 2.1 * rows, title=title)
     first, last = epochs["epoch"].min(), epochs["epoch"].max()
     margin = 0.03 * (last - first) or 0.5
     used = set()
@@ -73,6 +81,8 @@ def curves(
             used.add(part)
             size = 4 if len(values) < 40 else 0
             place.plot(values.index, values, color=color, linestyle=dash, marker=marker, markersize=size)
+        if quantity.rsplit("/", 1)[-1] in _SHARES:
+            share_axis(place.yaxis)
         place.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
         place.set_xlim(first - margin, last + margin)  # equal for all: not every quantity is measured at once
     for place in axes.flat[len(panels) :]:
@@ -80,7 +90,7 @@ def curves(
     for place in axes.flat[max(len(panels) - columns, 0) : len(panels)]:
         place.set_xlabel("epoch")
     key = [Line2D([], [], color=c, linestyle=d, marker=m, label=p) for p, c, d, m in _PARTS if p in used]
-    figure.legend(handles=key, loc="upper right", ncols=2, fontsize=9)
+    figure.legend(handles=key, loc="outside upper right", ncols=2, fontsize=9)
     return figure
 
 
@@ -108,89 +118,88 @@ def _series(epochs: pd.DataFrame, quantity: str) -> list[tuple[str, str, _Dash, 
 
 
 def cmc_curves(cmc: Mapping[str, Values], title: str = "CMC") -> Figure:
-    """Draw the share of queries with a right image among the first k, a line a protocol.
+    """Draw the share of queries with a match among the first k, a line a protocol; the axes are always the same.
 
     Args:
-        cmc: label -> shares 0..1 for k = 1, 2, ...; drawn up to the longest.
+        cmc: label -> shares 0..1 for k = 1, 2, ..., `CMC_DEPTH` at most.
     """
-    figure, axes = new_figure(width=7.2, height=4.2, title=title)
+    figure, axes = new_figure(width=_CHART[0], height=_CHART[1], title=title)
     place: Axes = axes[0, 0]
-    dashes = ("-", "--", "-.", ":")
     for i, (label, shares) in enumerate(cmc.items()):
         ranks = np.arange(1, len(shares) + 1)
-        style: dict[str, Any] = {"color": COLORS[i % len(COLORS)], "linestyle": dashes[i % len(dashes)]}
         text = f"{label}: {shares[0]:.1%} at rank 1"
-        place.plot(ranks, shares, marker="o" if len(ranks) <= 25 else "", markersize=4, label=text, **style)
-    lowest = min((float(np.min(shares)) for shares in cmc.values()), default=0)
-    place.set(xlabel="rank k", ylabel="queries with a right image by rank k", ylim=(max(0, lowest - 0.08), 1.02))
-    longest = max((len(shares) for shares in cmc.values()), default=1)
-    place.set_xticks([1, *range(5, longest + 1, 5 if longest <= 50 else 10)])
-    place.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))  # no ticks at halves of a per cent
-    place.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        place.plot(ranks, shares, marker="o", markersize=4, label=text, **_line(i))
+    place.set(xlabel="rank k", ylabel="queries with a match by then", xlim=(0.5, CMC_DEPTH + 0.5))
+    place.set_xticks([1, *range(5, CMC_DEPTH + 1, 5)])
+    share_axis(place.yaxis)
     place.legend(loc="lower right", fontsize=9)
     return figure
 
 
-def ap_histogram(average_precision: Mapping[str, Values], title: str = "Average precision of each query") -> Figure:
-    """Draw how the queries' average precisions spread, a panel a protocol, with the mean (mAP) marked.
+def ap_profile(average_precision: Mapping[str, Values], title: str = "Average precision") -> Figure:
+    """Draw the queries' average precisions from the best to the worst, a line a protocol; the axes are always the same.
+
+    The area under a line is the mAP.
 
     Args:
         average_precision: label -> one average precision a query, 0..1.
     """
-    labels = list(average_precision)
-    width = max(4.6 * len(labels), 6.4)
-    figure, axes = new_figure(1, max(len(labels), 1), width=width, height=3.4, title=title, sharey=True)
-    for place, label in zip(axes.flat, labels, strict=False):
-        values = average_precision[label]
-        place.hist(values, bins=np.linspace(0, 1, 21), color=TRAIN, edgecolor="white", linewidth=0.8)
+    figure, axes = new_figure(width=_CHART[0], height=_CHART[1], title=title)
+    place: Axes = axes[0, 0]
+    for i, (label, values) in enumerate(average_precision.items()):
         mean = float(np.mean(values)) if len(values) else 0.0
-        place.margins(y=0.16)  # room for the label above the bars
-        place.axvline(mean, color=VALIDATION, linestyle="--")
-        left = mean > 0.6
-        shift, side = (-6, "right") if left else (6, "left")
-        place.annotate(
-            f"mAP {mean:.1%}",
-            (mean, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(shift, -4),
-            textcoords="offset points",
-            ha=side,
-            va="top",
-            fontweight="bold",
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-        )
-        place.set(xlabel="average precision", xlim=(0, 1), title=f"{label}, {len(values):,} queries")
-    axes[0, 0].set_ylabel("queries")
-    axes[0, 0].yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        text = f"{label}: mAP {mean:.1%}, {len(values):,} {'query' if len(values) == 1 else 'queries'}"
+        edges = np.linspace(0, 1, len(values) + 1)
+        place.stairs(np.sort(values)[::-1], edges, baseline=None, lw=1.8, label=text, **_line(i))
+    place.set(xlabel="queries, best first", ylabel="average precision")
+    share_axis(place.xaxis)
+    share_axis(place.yaxis)
+    place.legend(loc="lower left", fontsize=9, frameon=True, edgecolor="none", framealpha=0.85)
     return figure
 
 
-def attribute_bars(results: Sequence[TaskMetrics], title: str = "Attributes") -> Figure:
-    """Draw accuracy against the majority share, and balanced accuracy against chance, a row a task.
+def _line(i: int) -> dict[str, Any]:
+    return {"color": COLORS[i % len(COLORS)], "linestyle": ("-", "--", "-.", ":")[i % 4]}
 
-    Bars that do not pass their mark tell nothing that a constant answer would not tell.
+
+def share_axis(axis: Axis) -> None:
+    """Make an axis run from 0 to 100%, whatever is drawn: so pictures of two experiments compare."""
+    limit = axis.axes.set_xlim if isinstance(axis, XAxis) else axis.axes.set_ylim
+    limit(-0.02, 1.02)
+    axis.set_major_locator(FixedLocator(np.linspace(0, 1, 6).tolist()))
+    axis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def attribute_bars(figures: pd.DataFrame, title: str = "Attributes", dot: str = "") -> Figure:
+    """Draw accuracy against the majority share, and balanced accuracy against chance, a row an attribute.
+
+    A bar that does not pass its mark is no better than a constant prediction.
 
     Args:
-        results: of `task_metrics`; tasks without annotation are left out.
+        figures: a row an attribute, top first; columns `task` (its title), `accuracy`, `majority`,
+            `balanced_accuracy`, `chance`, shares 0..1; where there are columns `dot/accuracy` and
+            `dot/balanced_accuracy`, a dot is drawn at each.
+        title: over the figure.
+        dot: what the dots are.
     """
-    ordered = sorted((r for r in results if r.count), key=lambda result: table1_place(result.task))
-    figure, axes = new_figure(1, 2, width=9.6, height=0.9 + 0.34 * len(ordered), title=title, sharey=True)
-    rows = np.arange(len(ordered))
-    panels = (
-        (axes[0, 0], "Accuracy", "accuracy", "majority", "always answering the commonest value", TRAIN),
-        (axes[0, 1], "Balanced accuracy", "recall", "chance", "any constant answer", COLORS[2]),
-    )
-    for place, head, metric, mark, meaning, color in panels:
-        values = [getattr(result, metric) for result in ordered]
-        place.barh(rows, values, height=0.62, color=color)
-        marks = [getattr(result, mark) for result in ordered]
-        place.vlines(marks, rows - 0.42, rows + 0.42, color=VALIDATION, linewidth=3)
-        for row, value in zip(rows, values, strict=True):
+    height = 1.25 + 0.34 * len(figures)
+    figure, axes = new_figure(1, 2, width=9.6, height=height, title=title, sharey=True)
+    rows = np.arange(len(figures))
+    for place, metric, mark, meaning, color in (
+        (axes[0, 0], "accuracy", "majority", "always predicting the commonest value", TRAIN),
+        (axes[0, 1], "balanced_accuracy", "chance", "any constant prediction", COLORS[2]),
+    ):
+        place.barh(rows, figures[metric], height=0.62, color=color)
+        marks = place.vlines(figures[mark], rows - 0.42, rows + 0.42, color=VALIDATION, linewidth=3, label=meaning)
+        key: list[Any] = [marks]
+        if dot:
+            key += place.plot(figures[f"dot/{metric}"], rows, "o", color="white", mec=INK, mew=1.2, ms=5, label=dot)
+        for row, value in zip(rows, figures[metric], strict=True):
             place.text(1.02, row, f"{value:.0%}", va="center", fontsize=9)
         place.tick_params(axis="y", length=0, labelsize=9)
-        place.set(xlim=(0, 1.12), ylim=(len(ordered) - 0.4, -0.6), xticks=np.linspace(0, 1, 5), title=head)
-        place.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        share_axis(place.xaxis)
+        place.set(xlim=(0, 1.12), ylim=(len(figures) - 0.4, -0.6), title=_title(metric))
         place.grid(visible=False, axis="y")
-        place.set_xlabel(f"orange mark: {meaning}")
-    axes[0, 0].set_yticks(rows, [result.task.title for result in ordered])
+        place.legend(handles=key, loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2, fontsize=8)
+    axes[0, 0].set_yticks(rows, figures["task"])
     return figure

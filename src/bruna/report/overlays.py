@@ -14,6 +14,8 @@ from bruna.report.style import COLORS, MUTED
 EXTRA, MISSED = COLORS[1], COLORS[0]
 """Overlay tints: a person in the predicted mask only (orange), in the true one only (blue)."""
 _GAP = 6
+_EACH = 2
+"""Pairs of every kind on the sheet, one row a kind."""
 
 
 @dataclass(frozen=True)
@@ -65,44 +67,38 @@ def overlay(pair: MaskPair) -> npt.NDArray[np.uint8]:
     return np.rint(shown).astype(np.uint8)
 
 
-def mask_overlays(
-    iou: npt.NDArray[np.floating],
-    pair_of: Callable[[int], MaskPair],
-    each: int = 2,
-    title: str = "U-Net masks on held-out pairs",
-) -> Figure:
+def mask_overlays(iou: npt.NDArray[np.floating], pair_of: Callable[[int], MaskPair]) -> Figure:
     """Draw image, true mask, predicted mask and overlay of the best, median and worst pairs.
 
     Args:
         iou: N intersections over union, one a pair; written under each.
         pair_of: gives the pair of an index; called for the drawn ones only.
-        each: pairs of every kind, one row a kind.
 
     Raises:
         ValueError: there is no pair.
     """
     if not len(iou):
         raise ValueError("mask_overlays needs at least one pair")
-    chosen = {kind: picks for kind, picks in best_median_worst(iou, each).items() if picks}
-    pairs = {i: pair_of(i) for picks in chosen.values() for i in picks}
+    chosen = {kind: indices for kind, indices in best_median_worst(iou, _EACH).items() if indices}
+    pairs = {i: pair_of(i) for indices in chosen.values() for i in indices}
     tile = TileSize.like(next(iter(pairs.values())).image, 256)
     gutter, side = 26, 88
     block = 4 * (tile.width + _GAP)
-    columns = max(len(picks) for picks in chosen.values())
+    columns = max(len(indices) for indices in chosen.values())
     width = max(side + columns * (block + gutter), 640)
     line, top = tile.height + 36, 106
     sheet = Sheet(width, top + len(chosen) * line)
-    sheet.text(10, 10, title, 13, fontweight="bold")
+    sheet.text(10, 10, "U-Net masks on held-out pairs", 13, fontweight="bold")
     for x, color, meaning in ((10, EXTRA, "predicted, but not in the true mask"), (340, MISSED, "missed")):
         sheet.swatch(x, 46, color, meaning)
     for column in range(columns):
         for j, head in enumerate(("image", "true", "predicted", "overlay")):
             left = side + column * (block + gutter) + j * (tile.width + _GAP)
             sheet.text(left + tile.width / 2, top - 24, head, 9, MUTED, ha="center")
-    for row, (kind, picks) in enumerate(chosen.items()):
+    for row, (kind, indices) in enumerate(chosen.items()):
         y = top + row * line
         sheet.text(10, y + tile.height / 2, kind, 10, fontweight="bold", va="center")
-        for column, i in enumerate(picks):
+        for column, i in enumerate(indices):
             x = side + column * (block + gutter)
             _draw_pair(sheet, pairs[i], x, y, tile)
             sheet.text(x, y + tile.height + 5, f"IoU {iou[i]:.3f}", 9, fontweight="bold")

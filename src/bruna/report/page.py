@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -16,11 +16,21 @@ from bruna.report.page_style import CSS
 
 @dataclass(frozen=True)
 class Tile:
-    """A headline number, e.g. `Tile("mAP", "61.2%", "Market-1501 protocol")`."""
+    """A headline number, e.g. `Tile("map", "mAP", "61.2%", "Market-1501 protocol")`; `name` as in metrics/*.json."""
 
+    name: str
     label: str
     value: str
     note: str = ""
+
+
+@dataclass(frozen=True)
+class TileGroup:
+    """Tiles under one heading; `small` where they stand back behind the others."""
+
+    title: str
+    tiles: list[Tile]
+    small: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,39 +41,43 @@ class Section:
     blocks: Sequence[Block]
 
 
-def write_report(
-    path: Path, title: str, lead: str, tiles: Sequence[Tile], sections: Sequence[Section], *, footer: str = ""
-) -> None:
-    """Write the page of `render` to a file, whole.
+@dataclass(frozen=True)
+class Page:
+    """All that is on a page.
+
+    Attributes:
+        title: of the page.
+        lead: one or two sentences under it: what was measured, on what.
+        groups: the headline numbers.
+        sections: the body; each is linked to from the top.
+        footer: last line, e.g. which data set and parameters the page belongs to.
+    """
+
+    title: str
+    lead: str
+    groups: Sequence[TileGroup]
+    sections: Sequence[Section]
+    footer: str = ""
+
+
+def write_html(path: Path, text: str) -> None:
+    """Write the text of a page to a file, whole.
 
     Raises:
         BrunaError: the file cannot be written.
     """
-    text = render(title, lead, tiles, sections, footer=footer)
     with whole_file(path) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
 
 
-def render(title: str, lead: str, tiles: Sequence[Tile], sections: Sequence[Section], *, footer: str = "") -> str:
-    """Compose the page.
-
-    Args:
-        title: of the page.
-        lead: one or two sentences under it: what was measured, on what.
-        tiles: the headline numbers.
-        sections: the body; each is linked to from the top.
-        footer: last line, e.g. which data set and parameters the page belongs to.
-
-    Returns:
-        A complete HTML document; equal arguments give an equal text.
-    """
-    names = _anchors([section.title for section in sections])
-    links = "".join(
-        f'<a href="#{name}">{escape(section.title)}</a>' for name, section in zip(names, sections, strict=True)
-    )
+def render(page: Page) -> str:
+    """Compose a complete HTML document; equal pages give equal texts."""
+    names = _anchors([section.title for section in page.sections])
+    sections = list(zip(names, page.sections, strict=True))
+    links = "".join(f'<a href="#{name}">{escape(section.title)}</a>' for name, section in sections)
     body = "".join(
         f'<section id="{name}"><h2>{escape(section.title)}</h2>{blocks_html(section.blocks)}</section>'
-        for name, section in zip(names, sections, strict=True)
+        for name, section in sections
     )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -72,12 +86,19 @@ def render(title: str, lead: str, tiles: Sequence[Tile], sections: Sequence[Sect
         # The browser itself refuses whatever is not in the file.
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-        f"<title>{escape(title)}</title>\n<style>{CSS}</style></head>\n<body>"
-        f'<header><h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p>'
-        + (f'<div class="tiles">{"".join(map(_tile, tiles))}</div>' if tiles else "")
-        + (f"<nav>{links}</nav>" if links else "")
-        + f"</header>\n<main>{body}</main>\n<footer>{escape(footer)}</footer></body></html>\n"
+        f"<title>{escape(page.title)}</title>\n<style>{CSS}</style></head>\n<body>"
+        f'<header><h1>{escape(page.title)}</h1><p class="lead">{escape(page.lead)}</p>'
+        + "".join(map(_tile_group, page.groups))
+        + "</header>"
+        + (f'<nav aria-label="Sections">{links}</nav>' if links else "")
+        + f"\n<main>{body}</main>\n<footer>{escape(page.footer)}</footer></body></html>\n"
     )
+
+
+def with_origin(text: str, origin: Mapping[str, str]) -> str:
+    """A rendered page with one more line under its lead: what it comes from, e.g. `{"commit": "0a1b2c3"}`."""
+    parts = "".join(f"<span>{escape(what)} <code>{escape(value)}</code></span>" for what, value in origin.items())
+    return text.replace("</p>", f'</p><p class="origin">{parts}</p>', 1) if parts else text
 
 
 def _anchors(titles: Sequence[str]) -> list[str]:
@@ -91,9 +112,14 @@ def _anchors(titles: Sequence[str]) -> list[str]:
     return names
 
 
+def _tile_group(group: TileGroup) -> str:
+    kind = "tiles small" if group.small else "tiles"
+    return f'<h2 class="group">{escape(group.title)}</h2><div class="{kind}">{"".join(map(_tile, group.tiles))}</div>'
+
+
 def _tile(tile: Tile) -> str:
     note = f'<span class="note">{escape(tile.note)}</span>' if tile.note else ""
     return (
-        f'<div class="tile"><span class="label">{escape(tile.label)}</span>'
+        f'<div class="tile" data-metric="{escape(tile.name)}"><span class="label">{escape(tile.label)}</span>'
         f'<span class="value">{escape(tile.value)}</span>{note}</div>'
     )

@@ -8,10 +8,14 @@ from matplotlib.figure import Figure
 from bruna.report.sheets import Pixels, Sheet, TileSize
 from bruna.report.style import BAD, GOOD, MUTED
 
-_GAP = 10
-_CAPTION = 40
-_HEAD = 34
-_TITLE = 40
+_GAP = 6
+_CAPTION = 24
+_HEAD = 30
+_TITLE = 36
+_TILE = 112
+"""Height of an image, pixels: eight rank lists fit on a screen."""
+_FITS = 1440
+"""Width of a screen, pixels: as many columns of rank lists as fit."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Hit:
     Attributes:
         image: its pixels.
         distance: from the query, in the ranking's own unit.
-        correct: whether it shows the query's person; None where that is not known.
+        correct: whether it shows the query's identity; None where that is not known.
         camera: its camera, 0 if unknown.
     """
 
@@ -42,10 +46,10 @@ class RankRow:
 
 
 def rank_lists(rows: Sequence[RankRow], length: int, title: str = "Rank lists") -> Figure:
-    """Draw queries on the left and their first `length` retrieved images on the right.
+    """Draw queries, each with its first `length` retrieved images on its right; downward first, then in columns.
 
-    A right one has a green frame and a tick, a wrong one a red frame and a cross, an unknown one a grey
-    frame. Under each: camera and distance. A row with fewer images ends early.
+    A match has a green frame and a tick, another person a red frame and a cross, an unknown one a grey frame. Under
+    each: camera and distance. A row with fewer images ends early.
 
     Raises:
         ValueError: there is no row.
@@ -53,33 +57,50 @@ def rank_lists(rows: Sequence[RankRow], length: int, title: str = "Rank lists") 
     if not rows:
         raise ValueError("rank_lists needs at least one query")
     length = min(length, max(len(row.hits) for row in rows))
-    tile = TileSize.like(rows[0].query, 256)
-    left = tile.width + 4 * _GAP
-    step = tile.width + _GAP
-    width = max(_GAP + left + length * step, 700)
-    line = tile.height + _CAPTION + _GAP
-    sheet = Sheet(width, _TITLE + _HEAD + len(rows) * line)
-    sheet.text(_GAP, 10, title, 13, fontweight="bold")
+    tile = TileSize.like(rows[0].query, _TILE)
+    block = (length + 1) * (tile.width + _GAP) + 6 * _GAP
+    columns = max(1, min(_FITS // block, -(-len(rows) // 4)))
+    lines = -(-len(rows) // columns)
+    line = tile.height + _CAPTION
+    width = max(columns * block, 560)
+    sheet = Sheet(width, _TITLE + _HEAD + lines * line)
+    sheet.text(_GAP, 8, title, 12, fontweight="bold")
     if any(hit.correct is not None for row in rows for hit in row.hits[:length]):
-        sheet.swatch(width - 330, 14, GOOD, "✓ same person")
-        sheet.swatch(width - 170, 14, BAD, "✗ another person")
-    sheet.text(_GAP + tile.width / 2, _TITLE + 6, "query", 10, ha="center", fontweight="bold")
-    for rank in range(length):
-        x = _GAP + left + rank * step + tile.width / 2
-        sheet.text(x, _TITLE + 6, str(rank + 1), 10, MUTED, ha="center", fontweight="bold")
-    sheet.line(tile.width + 2.5 * _GAP, _TITLE + 6, tile.width + 2.5 * _GAP, _TITLE + _HEAD + len(rows) * line - 8)
+        sheet.swatch(width - 330, 12, GOOD, "✓ same person")
+        sheet.swatch(width - 170, 12, BAD, "✗ another person")
+    for column in range(columns):
+        _heads(sheet, column * block + _GAP, tile, length, _TITLE + _HEAD + lines * line)
     for i, row in enumerate(rows):
-        y = _TITLE + _HEAD + i * line
-        sheet.image(row.query, _GAP, y, tile)
-        caption = " · ".join(part for part in (_camera(row.camera), row.title) if part)
-        sheet.text(_GAP + tile.width / 2, y + tile.height + 6, caption, 9, ha="center", fontweight="bold")
-        for rank, hit in enumerate(row.hits[:length]):
-            x = _GAP + left + rank * step
-            sheet.image(hit.image, x, y, tile)
-            sheet.verdict(x, y, tile, hit.correct)
-            caption = "  ".join(part for part in (_camera(hit.camera), _distance(hit.distance)) if part)
-            sheet.text(x + tile.width / 2, y + tile.height + 6, caption, 9, ha="center")
+        column, place = divmod(i, lines)
+        _rank_row(sheet, row, length, (column * block + _GAP, _TITLE + _HEAD + place * line), tile)
     return sheet.finish()
+
+
+def _heads(sheet: Sheet, x: int, tile: TileSize, length: int, bottom: int) -> None:
+    """What stands over a column of rank lists, and the line between the queries and what was found."""
+    sheet.text(x + tile.width / 2, _TITLE + 4, "query", 9, ha="center", fontweight="bold")
+    for rank in range(length):
+        middle = _hit_x(x, rank, tile) + tile.width / 2
+        sheet.text(middle, _TITLE + 4, str(rank + 1), 9, MUTED, ha="center", fontweight="bold")
+    between = x + tile.width + 3 * _GAP
+    sheet.line(between, _TITLE + 6, between, bottom - 6)
+
+
+def _hit_x(x: int, rank: int, tile: TileSize) -> int:
+    return x + tile.width + 4 * _GAP + rank * (tile.width + _GAP)
+
+
+def _rank_row(sheet: Sheet, row: RankRow, length: int, corner: tuple[int, int], tile: TileSize) -> None:
+    x, y = corner
+    sheet.image(row.query, x, y, tile)
+    caption = " ".join(part for part in (_camera(row.camera), row.title) if part)
+    sheet.text(x, y + tile.height + 3, caption, 6.5, fontweight="bold")
+    for rank, hit in enumerate(row.hits[:length]):
+        left = _hit_x(x, rank, tile)
+        sheet.image(hit.image, left, y, tile)
+        sheet.verdict(left, y, tile, hit.correct)
+        caption = " ".join(part for part in (_camera(hit.camera), _distance(hit.distance)) if part)
+        sheet.text(left + tile.width / 2, y + tile.height + 3, caption, 7, ha="center")
 
 
 def _camera(camera: int) -> str:
@@ -122,19 +143,19 @@ def hard_negatives(tuples: Sequence[MinedTuple], title: str = "Hard negatives") 
     if not tuples:
         raise ValueError("hard_negatives needs at least one tuple")
     first = tuples[0]
-    tile = TileSize.like(first.anchor[0], 256)
-    step, gutter = tile.width + _GAP, 30
+    tile = TileSize.like(first.anchor[0], 152)
+    step, gutter = tile.width + 5 * _GAP, 32
     groups = (len(first.anchor), len(first.mined), len(first.random))
-    width = max(2 * _GAP + sum(groups) * step + 2 * gutter, 700)
-    line = tile.height + _CAPTION
+    width = max(2 * _GAP + sum(groups) * step + 2 * gutter, 640)
+    line = tile.height + _CAPTION + 4
     sheet = Sheet(width, _TITLE + _HEAD + len(tuples) * line)
-    sheet.text(_GAP, 10, title, 13, fontweight="bold")
+    sheet.text(_GAP, 8, title, 12, fontweight="bold")
     starts = (_GAP, _GAP + groups[0] * step + gutter, _GAP + (groups[0] + groups[1]) * step + 2 * gutter)
-    heads = ("anchor's person", "mined by the adversary", "drawn at random")
+    heads = ("anchor's identity", "mined by the adversary", "drawn at random")
     for start, head in zip(starts, heads, strict=True):
-        sheet.text(start, _TITLE + 6, head, 10, fontweight="bold")
+        sheet.text(start, _TITLE + 4, head, 9, fontweight="bold")
     for start in starts[1:]:
-        x = start - (gutter + _GAP) / 2
+        x = start - (gutter + 5 * _GAP) / 2
         sheet.line(x, _TITLE + 6, x, _TITLE + _HEAD + len(tuples) * line - 8)
     for i, found in enumerate(tuples):
         y = _TITLE + _HEAD + i * line
@@ -148,5 +169,5 @@ def hard_negatives(tuples: Sequence[MinedTuple], title: str = "Hard negatives") 
                 x = start + j * step
                 sheet.image(image, x, y, tile)
                 caption = "anchor" if distance is None else f"distance {_distance(distance)}"
-                sheet.text(x + tile.width / 2, y + tile.height + 6, caption, 9, ha="center")
+                sheet.text(x + tile.width / 2, y + tile.height + 3, caption, 8, ha="center")
     return sheet.finish()

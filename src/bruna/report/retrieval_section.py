@@ -5,15 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from bruna.report.blocks import Block, Note, Table
-from bruna.report.drawing import Pictures, Place
+from bruna.report.blocks import Block, Heading, Note, Table
+from bruna.report.drawing import Pictures, Set
 from bruna.report.page import Section
+from bruna.retrieval.protocols import FIGURES, MARKET1501, PROTOCOLS
 
-PROTOCOLS = {"market1501": "Market-1501 protocol", "course": "course protocol"}
-"""The protocols as the page and the charts call them."""
-
-FIGURES = {"map": "mAP", "rank1": "rank-1", "rank5": "rank-5", "rank10": "rank-10", "minp": "mINP"}
-_SETS: dict[Place, str] = {
+_SETS: dict[Set, str] = {
     "validation": "Validation identities, every image both query and gallery",
     "test": "Test set, its own query and gallery folders",
 }
@@ -22,59 +19,105 @@ _VARIANTS = {
     "no_flip": "without mirror images",
     "reranked": "re-ranked",
 }
-_BASELINES = {"untrained": "untrained network", "histogram": "colour histograms"}
+_BASELINES = {"untrained": "untrained network", "histogram": "color histograms"}
+_WHY_NOT = {
+    "unfiltered": "The main row leaves out what Task 1 takes for junk, as evaluate.filter_junk says: false keeps all.",
+    "features_only": (
+        "The main row keeps the paper’s distance, d(features) · (offset + d(attributes)). With a larger "
+        "evaluate.attribute_offset (now {attribute_offset:g}) the attributes count less."
+    ),
+    "no_flip": "The main row embeds mirror images too, as evaluate.flip says: false leaves them out.",
+    "reranked": (
+        "The main row stays without it: re-ranking looks at the other queries and at the whole gallery, so its "
+        "figures stand beside those of other re-ranked results only."
+    ),
+}
+"""Why the main row is not this variant, which is better."""
+_CLEARLY = 0.01
+"""mAP from which on a variant is better than the main row, and the page says why it is not the main row."""
 
 
-def retrieval_section(metrics: Mapping[str, Any], pictures: Pictures, *, filters_junk: bool) -> Section:
+def retrieval_section(figures: Mapping[str, Any], pictures: Pictures, settings: Mapping[str, Any]) -> Section:
     """Compose the section.
 
     Args:
-        metrics: of the stage `evaluate`.
+        figures: of the stage `evaluate`.
         pictures: of the page.
-        filters_junk: whether the junk filter was on.
+        settings: the group `evaluate` that the figures were measured with.
     """
     blocks: list[Block] = []
     for name, caption in _SETS.items():
-        if name in metrics:
-            found, own = metrics[name], name == "validation"
-            blocks.append(retrieval_table(found, metrics["baselines"] if own else {}, caption, own_gallery=own))
-            blocks += [_queries(found["market1501"]), _discarded(found, filters_junk)]
+        if name in figures:
+            own = name == "validation"
+            blocks += [] if own else [Heading("Test set")]
+            baselines = figures["baselines"] if own else {}
+            blocks += retrieval_blocks(figures[name], baselines, caption, settings, finds_itself=own)
             blocks += pictures.get(name, [])
     blocks.append(
         Note(
-            "The course protocol counts same-camera images too, and on the validation identities the query itself: its "
-            "figures are no measure of finding a person again on another camera. The Market-1501 protocol is. "
-            "A validation gallery is far smaller than the official test gallery: equal figures are not equal quality."
+            "The course protocol counts images of the query’s own camera too, and on the validation identities the "
+            "query itself: only the Market-1501 protocol measures whether a person is found again on another camera. "
+            "A validation gallery is far smaller than the official test gallery: do not compare the two."
         )
     )
     return Section("Retrieval", blocks)
 
 
-def retrieval_table(
-    found: Mapping[str, Any], baselines: Mapping[str, Any], caption: str, *, own_gallery: bool
-) -> Table:
+def retrieval_blocks(
+    found: Mapping[str, Any],
+    baselines: Mapping[str, Any],
+    caption: str,
+    settings: Mapping[str, Any],
+    *,
+    finds_itself: bool,
+) -> list[Block]:
+    """The table of one set and what has to be known beside it.
+
+    Args:
+        found: the figures of the set (`Retrieval.summary`).
+        baselines: name -> figures by protocol, to stand below.
+        caption: of the table.
+        settings: the group `evaluate`.
+        finds_itself: whether each query lies in the gallery too.
+    """
+    facts = [_queries(found[MARKET1501.name]), _discarded(found, filters_junk=settings["filter_junk"])]
+    if finds_itself:  # it is at distance 0 from itself: no network can miss it
+        facts.append("By the course protocol each query finds itself first: its rank-1 tells nothing here.")
+    return [retrieval_table(found, baselines, caption), *_better_variants(found, settings), " ".join(facts)]
+
+
+def _better_variants(found: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Block]:
+    """A sentence for each variant whose mAP is clearly above that of the main row: why it is not the main row."""
+    main = found[MARKET1501.name]["map"]
+    notes: list[Block] = []
+    for name, figures in {"unfiltered": found["unfiltered"], **found["variants"]}.items():
+        gain = figures.get(MARKET1501.name, {}).get("map", 0.0) - main
+        if gain > _CLEARLY:
+            words = "without the junk filter" if name == "unfiltered" else _VARIANTS[name]
+            why = _WHY_NOT[name].format(**settings)
+            notes.append(Note(f"Bruna {words} has {100 * gain:.1f} points more mAP. {why}"))
+    return notes
+
+
+def retrieval_table(found: Mapping[str, Any], baselines: Mapping[str, Any], caption: str) -> Table:
     """One row a way to rank, one group of columns a protocol; what was not measured is a dash.
 
     Args:
         found: the figures of one set (`Retrieval.summary`).
         baselines: name -> figures by protocol, to stand below.
         caption: of the table.
-        own_gallery: whether the queries are gallery images themselves.
     """
     rows = {"Bruna": found}
     if found["left_out_as_junk"]:
         rows["Bruna without the junk filter"] = found["unfiltered"]
     rows |= {f"Bruna {words}": found["variants"][key] for key, words in _VARIANTS.items() if key in found["variants"]}
     rows |= {words: baselines[key] for key, words in _BASELINES.items() if key in baselines}
-    titles = dict(PROTOCOLS)
-    if own_gallery:  # the query is at distance 0 from itself: no network can miss it
-        titles["course"] += ": rank-1 tells nothing, the query finds itself"
     frame = pd.DataFrame(
         [
             {"what": name}
             | {
-                f"{title}/{head}": float(figures.get(protocol, {}).get(key, float("nan")))
-                for protocol, title in titles.items()
+                f"{protocol.title}/{head}": float(figures.get(protocol.name, {}).get(key, float("nan")))
+                for protocol in reversed(PROTOCOLS)  # the one to compare by first
                 for key, head in FIGURES.items()
             }
             for name, figures in rows.items()
@@ -85,15 +128,15 @@ def retrieval_table(
 
 def _queries(counts: Mapping[str, int]) -> str:
     if not counts["left_out"]:
-        return f"{counts['queries']:,} queries, each with a right image in the gallery."
+        return f"{counts['queries']:,} queries, each with a match in the gallery."
     return (
-        f"{counts['queries']:,} queries with a right image in the gallery; {counts['left_out']:,} without any are in "
-        "no mean (Market-1501 protocol)."
+        f"{counts['queries']:,} queries with a match in the gallery; {counts['left_out']:,} without any are in no mean "
+        "(Market-1501 protocol)."
     )
 
 
-def _discarded(found: Mapping[str, Any], filters_junk: bool) -> str:
-    """What the junk filter did, and whether it was right where the data say so."""
+def _discarded(found: Mapping[str, Any], *, filters_junk: bool) -> str:
+    """What the junk filter did, and whether it was right where the data tell."""
     images = f"{found['gallery']:,} gallery images. "
     if not filters_junk:
         return images + "The junk filter is off."

@@ -20,8 +20,6 @@ from bruna.report.style import BAD, DPI, GOOD, INK, MUTED, new_figure
 Pixels = npt.NDArray[Any]
 """An image: H x W x 3 or H x W, uint8 0..255 or floats 0..1."""
 
-FRAME = 5
-"""Thickness of a frame, pixels."""
 _INKS = {True: GOOD, False: BAD, None: MUTED}
 _MARKS = {True: "✓", False: "✗"}
 
@@ -93,7 +91,7 @@ class Sheet:
     def text(self, x: float, y: float, text: str, size: float = 9, color: str = INK, **style: Any) -> None:
         """Write lines of text downward from y; `size` in points, `style` what `Axes.text` takes.
 
-        Without `va` every line sits on a baseline of its own, so that neighbours with and without descenders
+        Without `va` every line sits on a baseline of its own, so that neighbors with and without descenders
         stand level; with `va="center"` y is the middle.
         """
         style = {"fontsize": size, "color": color, "ha": "left", **style}
@@ -106,15 +104,16 @@ class Sheet:
 
     def verdict(self, x: int, y: int, size: TileSize, correct: bool | None) -> None:
         """Frame a tile and mark it: green with a tick, red with a cross, plain grey where nobody knows."""
-        half = FRAME / 2
+        frame = max(2, size.height // 45)  # pixels
+        half, radius = frame / 2, max(7.5, size.height / 20)
         ink = _INKS[correct]
-        edge: dict[str, Any] = {"fill": False, "edgecolor": ink, "linewidth": FRAME * 72 / DPI}
-        self._axes.add_patch(Rectangle((x + half, y + half), size.width - FRAME, size.height - FRAME, **edge))
+        edge: dict[str, Any] = {"fill": False, "edgecolor": ink, "linewidth": frame * 72 / DPI}
+        self._axes.add_patch(Rectangle((x + half, y + half), size.width - frame, size.height - frame, **edge))
         if correct is not None:
-            centre = (x + 17, y + 17)
-            self._axes.add_patch(Circle(centre, 13, facecolor=ink, edgecolor="white", linewidth=1))
+            centre = (x + radius + half, y + radius + half)
+            self._axes.add_patch(Circle(centre, radius, facecolor=ink, edgecolor="white", linewidth=0.8))
             place = {"ha": "center", "va": "center", "fontweight": "bold"}
-            self.text(centre[0], centre[1], _MARKS[correct], 10, "white", **place)
+            self.text(centre[0], centre[1], _MARKS[correct], radius * 0.78, "white", **place)
 
     def label(self, x: int, y: int, size: TileSize, text: str) -> None:
         """Write a short text on the lower right corner of a tile, white on dark."""

@@ -117,6 +117,7 @@ def new_figure(
     Returns:
         The figure and its axes, always a rows x columns array.
     """
+    mpl.rcdefaults()  # a matplotlibrc of the user's would change the pictures
     mpl.rcParams.update(_STYLE)
     figure = Figure(figsize=(width, height), layout="constrained")
     if title is not None:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from bruna.retrieval.distances import BlockDistances, Distance
 from bruna.retrieval.gallery import Gallery
-from bruna.retrieval.protocols import PROTOCOLS, Numbers, Pairs, Relevance, RetrievalProtocol
+from bruna.retrieval.protocols import PROTOCOLS, RetrievalProtocol
+from bruna.retrieval.relevance import Numbers, Pairs, Relevance
 from bruna.retrieval.results import RetrievalResults
 
 _BLOCK_NUMBERS = 1 << 22

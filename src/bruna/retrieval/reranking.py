@@ -1,8 +1,8 @@
-"""Re-ranking by k-reciprocal neighbours, in memory that grows with the images, not with their square.
+"""Re-ranking by k-reciprocal neighbors, in memory that grows with the images, not with their square.
 
 Zhong et al., Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017. Two images of one person
-share their neighbours: each image p becomes a vector V_p over all images, which is not zero at the k-reciprocal
-neighbours of p only, and the Jaccard distance of two such vectors is mixed with the distance that was there:
+share their neighbors: each image p becomes a vector V_p over all images, which is not zero at the k-reciprocal
+neighbors of p only, and the Jaccard distance of two such vectors is mixed with the distance that was there:
 
     R(p, k)   = {g in N(p, k) : p in N(g, k)}                                                     (their eq. 2, 3)
     R*(p, k1) = R(p, k1) + every R(q, k1/2), q in R(p, k1), of which two thirds lie in R(p, k1)          (eq. 5)
@@ -12,7 +12,7 @@ neighbours of p only, and the Jaccard distance of two such vectors is mixed with
     d*(p, g)  = (1 - lambda) d_J(p, g) + lambda d(p, g)                                                 (eq. 12)
 
 As in the authors' code, d is the squared distance over the largest of its row, V_p is divided by its sum before
-the mean, an image is its own nearest neighbour, N(p, k) holds it and k others, and N(p, k2) in the mean holds it and
+the mean, an image is its own nearest neighbor, N(p, k) holds it and k others, and N(p, k2) in the mean holds it and
 k2 - 1 others. "Two thirds" means at least two thirds, as in the paper; their code wants more than that. V is kept as
 lists of the entries that are not zero.
 """
@@ -27,8 +27,8 @@ from torch import Tensor
 
 from bruna.retrieval.distances import BlockDistances, Distance
 from bruna.retrieval.gallery import Gallery
-from bruna.retrieval.protocols import Numbers
 from bruna.retrieval.ranking import smallest
+from bruna.retrieval.relevance import Numbers
 
 _BLOCK_NUMBERS = 1 << 22
 """Distances, or comparisons, that are held at a time."""
@@ -93,17 +93,17 @@ def rerank(
     share: float = 0.3,
     block: int | None = None,
 ) -> Reranked:
-    """Encode all images by their k-reciprocal neighbours.
+    """Encode all images by their k-reciprocal neighbors.
 
-    The neighbours come from queries and gallery together, as in the authors' code: neither identities nor cameras
-    are looked at, nor what a filter leaves out of the answer.
+    The neighbors come from queries and gallery together, as in the authors' code: neither identities nor cameras
+    are looked at, nor what a filter leaves out of the ranking.
 
     Args:
         query: Q images.
         gallery: G images, on the same device.
         distance: the one to start from.
         self_index: Q integers, each query's own position in the gallery, -1 where it is not there; None: nowhere.
-        k1: neighbours of an image.
+        k1: neighbors of an image.
         k2: images whose encodings are averaged; 1 keeps each its own.
         share: lambda, the share of the original distance in the new one, 0 to 1.
         block: images whose distances are computed at a time; by default as many as make 4 million.
@@ -122,14 +122,14 @@ def rerank(
     pool = _joined(gallery, query.select(new.nonzero().flatten()))
     block = block or max(1, _BLOCK_NUMBERS // max(1, len(pool)))
 
-    neighbours, farthest = _neighbours(pool, distance, max(0, min(max(k1, k2 - 1), len(pool) - 1)), block)
-    encoding = _encode(pool, distance, neighbours[:, : k1 + 1], farthest, k1, block)
+    neighbors, farthest = _neighbors(pool, distance, max(0, min(max(k1, k2 - 1), len(pool) - 1)), block)
+    encoding = _encode(pool, distance, neighbors[:, : k1 + 1], farthest, k1, block)
     return Reranked(
         query=_named(query, places),
         gallery=_named(gallery, torch.arange(len(gallery))),
         _pool=pool,
         _distance=distance,
-        _encoding=encoding if k2 == 1 else _averaged(encoding, neighbours[:, :k2]),
+        _encoding=encoding if k2 == 1 else _averaged(encoding, neighbors[:, :k2]),
         _farthest=farthest,
         _share=share,
     )
@@ -162,28 +162,28 @@ def _blocks(count: int, block: int) -> list[tuple[int, int]]:
     return [(start, min(start + block, count)) for start in range(0, count, block)]
 
 
-def _neighbours(pool: Gallery, distance: Distance, width: int, block: int) -> tuple[Numbers, Tensor]:
+def _neighbors(pool: Gallery, distance: Distance, width: int, block: int) -> tuple[Numbers, Tensor]:
     """Each image and its `width` nearest others, N x (width + 1); and the distance of the farthest, N, never 0."""
     between = distance.between(pool, pool)
-    neighbours = np.empty((len(pool), width + 1), dtype=np.int64)
+    neighbors = np.empty((len(pool), width + 1), dtype=np.int64)
     farthest = torch.empty(len(pool))
     for start, stop in _blocks(len(pool), block):
         near, own = between(start, stop), torch.arange(start, stop)
         farthest[start:stop] = near.amax(dim=1).cpu()
         near[own - start, own] = torch.inf
-        neighbours[start:stop, 0] = own.numpy()
-        neighbours[start:stop, 1:] = smallest(near, width)[1].cpu().numpy()
-    return neighbours, farthest.masked_fill_(farthest == 0, 1)
+        neighbors[start:stop, 0] = own.numpy()
+        neighbors[start:stop, 1:] = smallest(near, width)[1].cpu().numpy()
+    return neighbors, farthest.masked_fill_(farthest == 0, 1)
 
 
-def _encode(pool: Gallery, distance: Distance, neighbours: Numbers, farthest: Tensor, k1: int, block: int) -> _Rows:
+def _encode(pool: Gallery, distance: Distance, neighbors: Numbers, farthest: Tensor, k1: int, block: int) -> _Rows:
     """V of every image (eq. 7), each row with sum 1."""
     half = round(k1 / 2)
-    mutual, close = _reciprocal(neighbours), _reciprocal(neighbours[:, : half + 1])
+    mutual, close = _reciprocal(neighbors), _reciprocal(neighbors[:, : half + 1])
     between = distance.between(pool, pool)
     counts, columns, values = [np.zeros(1, dtype=np.int64)], [], []
     for start, stop in _blocks(len(pool), block):
-        rows, members = _expanded(neighbours, mutual, close, start, stop)
+        rows, members = _expanded(neighbors, mutual, close, start, stop)
         near = _scaled(between(start, stop), farthest[start:stop]).numpy()
         weights = np.exp(-near[rows, members].astype(np.float64))
         counts.append(np.bincount(rows, minlength=stop - start))
@@ -192,32 +192,32 @@ def _encode(pool: Gallery, distance: Distance, neighbours: Numbers, farthest: Te
     return _Rows(np.concatenate(counts).cumsum(), np.concatenate(columns), np.concatenate(values))
 
 
-def _reciprocal(neighbours: Numbers) -> npt.NDArray[np.bool_]:
-    """Whether an image is among the neighbours of its neighbour, for N x K neighbours (eq. 3)."""
-    found = np.empty(neighbours.shape, dtype=np.bool_)
-    for start, stop in _blocks(len(neighbours), max(1, _BLOCK_NUMBERS // neighbours.shape[1] ** 2)):
-        own = neighbours[start:stop, 0]
-        found[start:stop] = (neighbours[neighbours[start:stop]] == own[:, None, None]).any(axis=2)
+def _reciprocal(neighbors: Numbers) -> npt.NDArray[np.bool_]:
+    """Whether an image is among the neighbors of its neighbor, for N x K neighbors (eq. 3)."""
+    found = np.empty(neighbors.shape, dtype=np.bool_)
+    for start, stop in _blocks(len(neighbors), max(1, _BLOCK_NUMBERS // neighbors.shape[1] ** 2)):
+        own = neighbors[start:stop, 0]
+        found[start:stop] = (neighbors[neighbors[start:stop]] == own[:, None, None]).any(axis=2)
     return found
 
 
 def _expanded(
-    neighbours: Numbers, mutual: npt.NDArray[np.bool_], close: npt.NDArray[np.bool_], start: int, stop: int
+    neighbors: Numbers, mutual: npt.NDArray[np.bool_], close: npt.NDArray[np.bool_], start: int, stop: int
 ) -> tuple[Numbers, Numbers]:
     """The members of R* (eq. 5) of the images from `start` to `stop`: row from `start`, place; in that order.
 
     Args:
-        neighbours: N x K.
+        neighbors: N x K.
         mutual: N x K, which of them are in R(p, k1).
         close: N x H, which of the first H are in R(p, k1/2).
     """
-    near, half = neighbours.shape[1], close.shape[1]
+    near, half = neighbors.shape[1], close.shape[1]
     rows, members = [], []
     for first, last in _blocks(stop - start, max(1, _BLOCK_NUMBERS // (near * half * near))):
         part = slice(start + first, start + last)
-        whose = neighbours[part]
+        whose = neighbors[part]
         own = np.where(mutual[part], whose, _NOBODY)
-        theirs = np.where(close[whose] & mutual[part, :, None], neighbours[whose, :half], _NOBODY)
+        theirs = np.where(close[whose] & mutual[part, :, None], neighbors[whose, :half], _NOBODY)
         there = theirs != _NOBODY
         shared = (theirs[..., None] == own[:, None, None, :]).any(axis=3) & there
         joins = 3 * shared.sum(axis=2) >= 2 * there.sum(axis=2)
@@ -229,13 +229,13 @@ def _expanded(
     return np.concatenate(rows), np.concatenate(members)
 
 
-def _averaged(encoding: _Rows, neighbours: Numbers) -> _Rows:
-    """The mean of the encodings of every image's first neighbours, itself among them (eq. 11)."""
-    images, few = neighbours.shape
+def _averaged(encoding: _Rows, neighbors: Numbers) -> _Rows:
+    """The mean of the encodings of every image's first neighbors, itself among them (eq. 11)."""
+    images, few = neighbors.shape
     counts, columns, values = [np.zeros(1, dtype=np.int64)], [], []
     longest = max(1, int(np.diff(encoding.offsets).max(initial=1)))
     for start, stop in _blocks(images, max(1, _BLOCK_NUMBERS // (few * longest))):
-        owner, place = encoding.take(neighbours[start:stop].ravel())
+        owner, place = encoding.take(neighbors[start:stop].ravel())
         keys, which = np.unique(owner // few * images + encoding.columns[place], return_inverse=True)
         counts.append(np.bincount(keys // images, minlength=stop - start))
         columns.append(keys % images)

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from bruna.errors import BrunaError
+from bruna.errors import BrunaError, counted
 from bruna.metrics import retrieval as metrics
 
 
@@ -92,7 +92,7 @@ class RetrievalResults:
     def _require_matches(self) -> None:
         if not bool(self.scored.any()):
             raise BrunaError(
-                f"none of {len(self.totals)} queries has a match in the gallery under the {self.protocol} "
+                f"none of {counted(len(self.totals), 'queries')} has a match in the gallery under the {self.protocol} "
                 "protocol. Check that queries and gallery share identities and, for market1501, that each "
                 "identity is seen by two cameras (a camera of 0 means unknown)."
             )

@@ -164,7 +164,7 @@ def _outline(
 
 
 def _normals(line: Sequence[Point]) -> list[Point]:
-    """Unit vector across the line at each of its points, the mean of the neighbouring pieces'."""
+    """Unit vector across the line at each of its points, the mean of the neighboring pieces'."""
     pieces = []
     for (x0, y0), (x1, y1) in pairwise(line):
         length = math.hypot(x1 - x0, y1 - y0) or 1.0

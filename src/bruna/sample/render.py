@@ -163,7 +163,7 @@ def _test_jobs(seed: int, people: list[Person], ids: npt.NDArray[np.int64]) -> l
 
 
 def _other_jobs(seed: int, people: list[Person]) -> list[_Job]:
-    """The gallery's distractors (strangers, 0000) and its junk (-1: a part of somebody, or an empty place)."""
+    """The gallery's distractors (identity 0000) and its junk (-1: a part of somebody, or an empty place)."""
     others, _ = _people(seed, _OTHERS, _DISTRACTORS // 2)
     jobs = []
     rng = random_generator(seed, _SHOT, _OTHERS)

@@ -5,8 +5,9 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -17,10 +18,21 @@ class Terminated(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Execution:
-    """One execution of the pipeline: the same `key` for all its stages, a `name` for people."""
+    """One execution of the pipeline (a `dvc repro`, an experiment), and what its run in MLflow tells of it.
+
+    Attributes:
+        key: the same for all its stages.
+        name: for people.
+        params: all of params.yaml, nested.
+        tags: the commit that it runs, its experiment.
+        data: MD5 of the data set; None where data.dvc does not tell it.
+    """
 
     key: str
     name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    data: str | None = None
 
     @classmethod
     def find(cls, environment: Mapping[str, str]) -> "Execution":

@@ -1,11 +1,10 @@
 """Which runs wrote what a run reads: found by the MD5 of the files, linked to the run of the execution."""
 
-import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from bruna.tracking.mlflow_tracker import SUMMARY, existing_run, log_metrics
+from bruna.headlines import headline_metrics
+from bruna.tracking.mlflow_tracker import existing_run, log_metrics
 
 
 def producers_of(client: Any, experiment: str, parent: str, inputs: Mapping[str, str]) -> dict[str, str]:
@@ -15,16 +14,21 @@ def producers_of(client: Any, experiment: str, parent: str, inputs: Mapping[str,
     """
     producers = {}
     for path, md5 in inputs.items():
-        query = f"attributes.status = 'FINISHED' and tags.`bruna.output.{path}` = '{md5}'"
-        found = client.search_runs([experiment], query, order_by=["attributes.start_time DESC"], max_results=100)
+        found = writers_of(client, experiment, path, md5)
         own = [run for run in found if run.data.tags["mlflow.parentRunId"] == parent]
         if found:
             producers[path] = str((own or found)[0].info.run_id)
     return producers
 
 
+def writers_of(client: Any, experiment: str, path: str, md5: str) -> list[Any]:
+    """The finished runs that wrote these bytes to `path`, the latest first."""
+    query = f"attributes.status = 'FINISHED' and tags.`bruna.output.{path}` = '{md5}'"
+    return list(client.search_runs([experiment], query, order_by=["attributes.start_time DESC"], max_results=100))
+
+
 def link_producers(client: Any, parent: str, direct: Iterable[str]) -> None:
-    """Put the given runs, and every run that they stand on, on the parent: its id and its summary.
+    """Put the given runs, and every run that they stand on, on the parent: its id and its headline metrics.
 
     A run that is on the parent already is passed over: its own stage has put there what it stands on. For a stage
     that has a run on the parent, only a direct producer takes that run's place.
@@ -42,9 +46,7 @@ def link_producers(client: Any, parent: str, direct: Iterable[str]) -> None:
             continue
         linked[f"bruna.stage.{stage}"] = run_id
         client.set_tag(parent, f"bruna.stage.{stage}", run_id)
-        if any(file.path == SUMMARY for file in client.list_artifacts(run_id)):
-            summary = json.loads(Path(client.download_artifacts(run_id, SUMMARY)).read_text(encoding="utf-8"))
-            log_metrics(client, parent, {f"{stage}/{name}": value for name, value in summary.items()})
+        log_metrics(client, parent, headline_metrics(stage, run.data.metrics))
         for name, producer in run.data.tags.items():
             if name.startswith("bruna.producer."):
                 waiting.setdefault(producer, False)

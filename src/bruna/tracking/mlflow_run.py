@@ -1,8 +1,9 @@
 """The MLflow run of a stage: open, nest, tag, log, fail.
 
-One execution of the pipeline (a `dvc repro`, an experiment) is one parent run; each stage that really runs is
-a child of it. A stage that DVC restores from its cache makes no run: its run of an earlier execution is found
-by the MD5 of what it wrote, and linked. Everything lies in `ROOT/mlflow.db` and `ROOT/mlartifacts`.
+One execution of the pipeline (a `dvc repro`, an experiment) is one parent run, with what executions are compared by:
+all parameters, the headline metrics, the commit and the data set. Each stage that really runs is a child of it, with
+curves, pictures and all figures. A stage that DVC restores from its cache makes no run: its run of an earlier
+execution is found by the MD5 of what it wrote, and linked. Everything lies in `ROOT/mlflow.db` and `ROOT/mlartifacts`.
 
 MLflow is imported when a run is opened, not with this module.
 """
@@ -21,10 +22,22 @@ from filelock import FileLock
 from bruna.errors import BrunaError
 from bruna.nested import flatten
 from bruna.tracking.execution import Execution, alive, process_identity, terminable
-from bruna.tracking.lineage import link_producers, producers_of
-from bruna.tracking.mlflow_tracker import MlflowTracker, existing_run, set_tags
+from bruna.tracking.lineage import link_producers, producers_of, writers_of
+from bruna.tracking.mlflow_tracker import MlflowTracker, existing_run, origin_of, set_tags
 
 EXPERIMENT = "bruna"
+VIEW = "headlines"
+"""Key of the view of the experiment's runs that has the main headline metrics as columns."""
+_COLUMNS = ("map", "rank1", "minp", "course_map", "attribute_accuracy", "attribute_balanced_accuracy", "test_map")
+_EXPERIMENT_NOTE = """\
+A run named `repro ...`, or like an experiment of DVC, is one execution of the pipeline: all settings of params.yaml, \
+and the headline metrics. Tick two of them, press Compare and switch on “Show diff only”. The runs below it are its \
+stages, with curves, pictures and all figures. The run of a stage that DVC took from its cache is below an earlier one.
+"""
+_PARENT_NOTE = """\
+One execution of the pipeline{experiment}. Parameters: all of params.yaml. Metrics: the headline metrics, those of \
+stages from DVC's cache too. The tags `bruna.stage.*` name the run of every stage; that of `report` has the page.
+"""
 
 
 @contextmanager
@@ -37,6 +50,7 @@ def stage_run(
     inputs: Mapping[str, str],
     outputs: Mapping[str, str | None],
     tags: Mapping[str, str],
+    description: str = "",
     continue_run: str | None = None,
 ) -> Iterator[MlflowTracker]:
     """Open the run of a stage below the run of its execution, and end both with the status they deserve.
@@ -50,13 +64,14 @@ def stage_run(
             that they stand on, linked on the parent.
         outputs: MD5 of each output by its path, **read when the block ends**: fill it inside the block.
         tags: any more tags.
+        description: of the stage, for people.
         continue_run: id of an interrupted run to go on with instead of making a new one; ignored if it is gone.
 
     Raises:
         BrunaError: the store cannot be opened.
     """
     with terminable():
-        client, experiment = _open_store(Path(root).resolve())
+        client, experiment = open_store(Path(root).resolve())
         with _lock(root):
             _end_dead_runs(client, experiment)
             parent = _parent_run(client, experiment, execution)
@@ -67,7 +82,9 @@ def stage_run(
             producers = producers_of(client, experiment, parent, inputs)
             tracker.tags(
                 {
+                    **execution.tags,
                     **tags,
+                    "mlflow.note.content": description,
                     **{f"bruna.input.{path}": md5 for path, md5 in inputs.items()},
                     **{f"bruna.producer.{path}": producer for path, producer in producers.items()},
                 }
@@ -87,11 +104,23 @@ def stage_run(
             _end_parent(client, experiment, parent)
 
 
+def origin_of_output(root: Path, path: str, md5: str) -> dict[str, str]:
+    """The execution that last wrote an output, as `MlflowTracker.origin` tells it; empty where no run did.
+
+    Args:
+        root: where the store lies.
+        path, md5: of the output.
+    """
+    client, experiment = open_store(Path(root).resolve())
+    found = writers_of(client, experiment, path, md5)
+    return origin_of(client, found[0].data.tags["mlflow.parentRunId"]) if found else {}
+
+
 def _lock(root: Path) -> FileLock:
     return FileLock(Path(root) / "mlflow.db.lock")
 
 
-def _open_store(root: Path) -> tuple[Any, str]:
+def open_store(root: Path) -> tuple[Any, str]:
     """The client of the store below `root` and the id of the experiment; both are made where missing."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
@@ -120,7 +149,13 @@ def _experiment(client: Any, artifacts: str) -> str:
         found = None
     if found and found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id if found else client.create_experiment(EXPERIMENT, artifacts))
+    experiment = str(found.experiment_id if found else client.create_experiment(EXPERIMENT, artifacts))
+    columns = ["attributes.`Duration`", *(f"metrics.`{name}`" for name in _COLUMNS)]
+    view = json.dumps({"selectedColumns": columns})
+    for name, text in {"mlflow.note.content": _EXPERIMENT_NOTE, f"mlflow.sharedViewState.{VIEW}": view}.items():
+        if not found or name not in found.tags:  # a description that a user has written stays
+            client.set_experiment_tag(experiment, name, text)
+    return experiment
 
 
 def _parent_run(client: Any, experiment: str, execution: Execution) -> str:
@@ -130,19 +165,27 @@ def _parent_run(client: Any, experiment: str, execution: Execution) -> str:
         parent = str(found[0].info.run_id)
         client.update_run(parent, status="RUNNING")
         return parent
-    tags = {"bruna.execution": key}
-    return str(client.create_run(experiment, run_name=execution.name, tags=tags).info.run_id)
+    name = execution.tags.get("dvc.exp")
+    note = _PARENT_NOTE.format(experiment=f", the experiment `{name}` of DVC" if name else "")
+    tags = {**execution.tags, "bruna.execution": key, "mlflow.note.content": note}
+    parent = str(client.create_run(experiment, run_name=execution.name, tags=tags).info.run_id)
+    _log_params(client, parent, flatten(execution.params, "."))
+    if execution.data:
+        _log_inputs(client, parent, {"data": execution.data})
+    return parent
 
 
 def _child_run(client: Any, experiment: str, parent: str, stage: str, continue_run: str | None) -> str:
+    # A page that compares runs tells them by their names.
+    name = f"{stage} · {client.get_run(parent).info.run_name}"
     tags = {"mlflow.parentRunId": parent, "dvc.stage": stage, "bruna.process": process_identity()}
     if continue_run and (before := existing_run(client, continue_run)):
         resumed = int(before.data.tags.get("bruna.resumed", 0)) + 1
         set_tags(client, continue_run, {**tags, "bruna.resumed": str(resumed)})
-        client.update_run(continue_run, status="RUNNING")
+        client.update_run(continue_run, status="RUNNING", name=name)
         run = continue_run
     else:
-        run = str(client.create_run(experiment, run_name=stage, tags=tags).info.run_id)
+        run = str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
     client.set_tag(parent, f"bruna.stage.{stage}", run)
     return run
 
@@ -154,7 +197,7 @@ def _end_parent(client: Any, experiment: str, parent: str) -> None:
     )
     latest: dict[str, str] = {}
     for child in children:
-        latest.setdefault(child.info.run_name, child.info.status)
+        latest.setdefault(child.data.tags["dvc.stage"], child.info.status)
     for status in ("RUNNING", "FAILED", "KILLED", "FINISHED"):
         if status in latest.values():
             if status != "RUNNING":

@@ -1,18 +1,16 @@
 """The tracker of a stage's MLflow run. MLflow is imported when it is used, not with this module."""
 
-import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bruna.headlines import headline_metrics
 from bruna.nested import numbers
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SUMMARY = "summary.json"
-"""Artifact of a run: the numbers that its stage ended with."""
 _METRICS_A_BATCH = 1000  # MLflow's own limit
 _TAG_LENGTH = 5000
 
@@ -63,21 +61,31 @@ class MlflowTracker:
         tags = run.data.tags
         return MlflowTracker(self._client, run.info.run_id, tags["mlflow.parentRunId"], tags["dvc.stage"])
 
-    def summary(self, values: Mapping[str, Any]) -> dict[str, float]:
-        """Log the numbers the stage ends with, on its run and, as `<stage>/<metric>`, on the parent.
+    def figures(self, values: Mapping[str, Any]) -> None:
+        """Log the figures that the stage ends with on its run, and its headline metrics on the parent.
 
         Args:
             values: may be nested (`{"market1501": {"map": 0.5}}` is `market1501/map`); what is not a number
                 is left out.
-
-        Returns:
-            The numbers by the names they were logged under.
         """
-        found = {_metric_name(name): float(value) for name, value in numbers(values).items()}
-        self.metrics(found)
-        self._client.log_dict(self.run_id, found, SUMMARY)
-        log_metrics(self._client, self.parent_id, {f"{self._stage}/{k}": v for k, v in found.items()})
-        return found
+        self.metrics(numbers(values))
+        log_metrics(self._client, self.parent_id, headline_metrics(self._stage, values))
+
+    def origin(self) -> dict[str, str]:
+        """What a copy of the stage's outputs can say of their origin; see `origin_of`."""
+        return origin_of(self._client, self.parent_id)
+
+
+def origin_of(client: Any, parent: str) -> dict[str, str]:
+    """Names and values for people: the execution's run, its commit and the experiment of DVC, as far as known."""
+    run = client.get_run(parent)
+    tags = run.data.tags
+    facts = {
+        "MLflow run": f"{run.info.run_name} ({run.info.run_id})",
+        "Experiment": tags.get("dvc.exp", ""),
+        "Commit": tags.get("mlflow.source.git.commit", ""),
+    }
+    return {name: value for name, value in facts.items() if value}
 
 
 def existing_run(client: Any, run_id: str) -> Any | None:
@@ -107,8 +115,3 @@ def set_tags(client: Any, run: str, values: Mapping[str, str]) -> None:
 
     tags = [RunTag(name, value[:_TAG_LENGTH]) for name, value in values.items()]
     client.log_batch(run, tags=tags, synchronous=True)
-
-
-def _metric_name(name: str) -> str:
-    """The name in the characters MLflow takes (`recall@1` is `recall_1`)."""
-    return re.sub(r"[^\w\-. /:]", "_", name)

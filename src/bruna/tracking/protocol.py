@@ -37,6 +37,10 @@ class Tracker(Protocol):
         """The tracker of the run that wrote an input, for instance of `artifacts/train_unet`; None where it is gone."""
         ...
 
+    def origin(self) -> dict[str, str]:
+        """Names and values for people: the run, the experiment and the commit of this execution, as far as known."""
+        ...
+
 
 class NullTracker:
     """A tracker that forgets everything: for tests and for use without MLflow."""
@@ -60,3 +64,7 @@ class NullTracker:
     def producer(self, path: str) -> Tracker | None:
         """Nothing was ever logged."""
         return None
+
+    def origin(self) -> dict[str, str]:
+        """Nothing is known."""
+        return {}

@@ -12,7 +12,7 @@ from bruna.batches.attribute_items import MEASURED_JUNK_EVERY, measured_draws, t
 from bruna.batches.store import ImageStore
 from bruna.dataset.attributes import EXTRA_CLASSES, TASK_NAMES
 from bruna.dataset.tables import attribute_codes
-from bruna.inference.attributes import attribute_logits
+from bruna.inference.predicting import attribute_logits
 from bruna.models.attribute_logits import task_predictions
 from bruna.models.attributes import AttributeNetwork
 from bruna.params import TrainAttributes

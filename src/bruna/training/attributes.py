@@ -11,9 +11,9 @@ from torch import Tensor
 
 from bruna.batches.attribute_items import AttributeSampler, task1_targets, zoom_junk
 from bruna.batches.augment import Augmenter
-from bruna.dataset.attributes import ATTRIBUTES, TASK_NAMES
+from bruna.dataset.attributes import TASK_NAMES
 from bruna.dataset.priors import log_priors
-from bruna.inference.attributes import attribute_logits
+from bruna.inference.predicting import attribute_logits
 from bruna.losses import adjusted_logits, attribute_losses
 from bruna.models.attribute_logits import task_predictions
 from bruna.models.attributes import AttributeNetwork
@@ -26,9 +26,9 @@ from bruna.training.ema import WeightEMA
 from bruna.training.identity_loss import NO_IDENTITY, class_numbers, identity_head, identity_loss
 from bruna.training.loop import History, learning_rate_factor, run, set_learning_rates
 from bruna.training.pretrained import load_pretrained
-from bruna.training.task_weights import mean_recall, next_task_weights
+from bruna.training.task_counts import balanced_accuracies, counts, epoch_metrics, no_counts
+from bruna.training.task_weights import next_task_weights
 
-_MOST_VALUES = max(len(attribute.values) for attribute in ATTRIBUTES)
 IDENTITY_SMOOTHING = 0.1
 """Label smoothing of the identity loss, as in Luo et al. (2019)."""
 
@@ -93,7 +93,7 @@ class _Recipe:
         )
         self.log_priors = torch.tensor(log_priors(train.codes.numpy()), dtype=torch.float32, device=device)
         self.task_weights = torch.full((len(TASK_NAMES),), 1 / len(TASK_NAMES), device=device)
-        self.confusion = torch.zeros(len(TASK_NAMES), _MOST_VALUES, _MOST_VALUES, dtype=torch.int64, device=device)
+        self.confusion = no_counts(device)  # of the epoch's training images
         self._drawn: tuple[int, npt.NDArray[np.int64], npt.NDArray[np.bool_]] | None = None
 
     @property
@@ -148,37 +148,23 @@ class _Recipe:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.ema.update()
-        self._count(task_predictions(logits.detach()), batch.targets)
+        self.confusion += counts(task_predictions(logits.detach()), batch.targets)
         return {"loss": loss.detach(), **each}
 
     def _adjusted(self, logits: Tensor) -> Tensor:
         return adjusted_logits(logits, self.log_priors.to(logits.device), self.params.logit_adjustment)
 
-    def _count(self, predicted: Tensor, targets: Tensor) -> None:
-        """Add a batch to the epoch's 15 training confusion matrices (true value, predicted value)."""
-        size = _MOST_VALUES**2
-        task = torch.arange(len(TASK_NAMES), device=targets.device).expand_as(targets)
-        known = targets >= 0
-        flat = (task * size + targets * _MOST_VALUES + predicted)[known]
-        self.confusion += torch.bincount(flat, minlength=len(TASK_NAMES) * size).view_as(self.confusion)
-
     def end_epoch(self, epoch: int) -> dict[str, float]:
-        recall = mean_recall(self.confusion)
-        metrics = {f"train/recall/{task}": float(value) for task, value in zip(TASK_NAMES, recall, strict=True)}
+        train = epoch_metrics("train", self.confusion)
         weights = {f"train/task_weight/{task}": float(w) for task, w in zip(TASK_NAMES, self.task_weights, strict=True)}
-        self.task_weights = next_task_weights(self.task_weights, recall, self.params.task_weights)
+        found = balanced_accuracies(self.confusion)
+        self.task_weights = next_task_weights(self.task_weights, found, self.params.task_weights)
         self.confusion.zero_()
         logits = attribute_logits(self.averaged, self.validation.store, 4 * self.params.batch_size)
         known = self.validation.targets
         losses = attribute_losses(self._adjusted(logits), known)
-        right = (task_predictions(logits) == known)[:, : len(ATTRIBUTES)].double().mean(dim=0)
-        validation = {f"validation/accuracy/{a.name}": float(v) for a, v in zip(ATTRIBUTES, right, strict=True)}
-        total = {
-            "validation/loss": float(losses.mean()),
-            "validation/accuracy": float(right.mean()),
-            "train/recall": float(recall[: len(ATTRIBUTES)].mean()),
-        }
-        return {**total, **metrics, **weights, **validation}
+        validation = epoch_metrics("validation", counts(task_predictions(logits), known))
+        return {"validation/loss": float(losses.mean()), **train, **validation, **weights}
 
     def state_dict(self) -> dict[str, Any]:
         return {

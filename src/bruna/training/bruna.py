@@ -273,6 +273,7 @@ def train_bruna(
         per_step=params.batch_tuples * (TUPLE if params.negatives == "own" else ANCHORS),
     )
     tuples = recipe.tuples(params.epochs)
+    # The label names a sequence of draws, as above: another one would show other tuples.
     some = torch.randperm(len(tuples), generator=step_generator(params.seed, "hard_picks"))[:_SHOWN_TUPLES].numpy()
     return BrunaResult(
         bruna=recipe.bruna,

@@ -9,14 +9,13 @@ from torch import Tensor
 
 from bruna.batches.persons import PersonStore
 from bruna.dataset.tables import attribute_codes
-from bruna.inference.bruna import embed
+from bruna.inference.embedding import embed
 from bruna.models.bruna import Bruna
 from bruna.params import TrainBruna
 from bruna.retrieval.distances import Euclidean
 from bruna.retrieval.gallery import Gallery
+from bruna.retrieval.protocols import FIGURES
 from bruna.retrieval.ranking import evaluate_protocols
-
-_FIGURES = ("map", "rank1", "rank5", "rank10", "minp")
 
 
 @dataclass(frozen=True)
@@ -64,5 +63,5 @@ def retrieval_metrics(bruna: Bruna, persons: LabelledPersons, batch_size: int) -
     for name, result in results.items():
         if bool(result.scored.any()):
             summary = result.summary()
-            values |= {f"{name}/{key}": float(summary[key]) for key in _FIGURES}
+            values |= {f"{name}/{key}": float(summary[key]) for key in FIGURES}
     return values

@@ -12,7 +12,7 @@ from torch import Tensor
 from bruna.batches.augment import Augmenter
 from bruna.batches.seeds import step_generator
 from bruna.batches.store import ImageStore
-from bruna.errors import BrunaError
+from bruna.errors import BrunaError, counted
 from bruna.losses import segmentation_loss
 from bruna.metrics.segmentation import mask_agreement
 from bruna.models.normalize import as_floats
@@ -140,8 +140,8 @@ def train_unet(
         rows = pairs[pairs["part"] == part]
         if rows.empty:
             raise BrunaError(
-                f"no mask pair is in part {part!r} ({len(pairs)} pairs in all). The U-Net needs at least two: import "
-                "more with `bruna import ... --masks FOLDER`, or change split.mask_train_share."
+                f"no mask pair is in part {part!r} ({counted(len(pairs), 'pairs')} in all). The U-Net needs two: "
+                "import more with `bruna import ... --masks FOLDER`, or change split.mask_train_share."
             )
         paths = list(rows["path"])
         images = ImageStore.decode(list(rows["image"]), paths, params.image_size)

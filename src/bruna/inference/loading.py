@@ -1,0 +1,123 @@
+"""Networks from disk, as `saving.py` writes them; whatever is wrong with a file is a message that names it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from bruna.errors import BrunaError
+from bruna.files import read_json
+from bruna.inference.saving import SETTINGS, VERSION
+
+Count = Annotated[int, Field(ge=1)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Stride = Literal[1, 2]
+_Side = Annotated[int, Field(ge=16)]  # pixels that every network takes
+ImageSize = Annotated[tuple[_Side, _Side], Field(strict=False)]
+_CURE = "Restore its folder with `dvc checkout`, or train again with `dvc repro`."
+
+
+class Strict(BaseModel):
+    """What a settings.json must hold, of these very types; other keys are passed over."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+
+def one_of(names: Sequence[str]) -> AfterValidator:
+    """Accept these names only."""
+
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"expected one of {', '.join(names)}")
+        return name
+
+    return AfterValidator(check)
+
+
+def problems(error: ValueError) -> str:
+    """What is wrong, with the values that were found, in a line."""
+    if not isinstance(error, ValidationError):
+        return str(error).splitlines()[0]
+    lines = []
+    for each in error.errors(include_url=False):
+        name = ".".join(map(str, each["loc"]))
+        reason = each["msg"].removeprefix("Value error, ")
+        if each["type"] == "missing":
+            lines.append(f"{name} is missing")
+        else:
+            lines.append(f"{name} is {each['input']!r}: {reason}" if name else reason)
+    return "; ".join(lines)
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """A JSON file of names and values.
+
+    Raises:
+        BrunaError: it is missing or damaged.
+    """
+    found = read_json(file)
+    if not isinstance(found, dict):
+        raise BrunaError(f"{file} holds no names with values, but {type(found).__name__}. {_CURE}")
+    return found
+
+
+def load_settings(folder: Path) -> dict[str, Any]:
+    """The settings.json of a folder of models.
+
+    Raises:
+        BrunaError: the file is missing or damaged, or another version of the project wrote it.
+    """
+    file = folder / SETTINGS
+    settings = read_object(file)
+    found = settings.get("version", 1)
+    if type(found) is not int:
+        raise BrunaError(f"{file}: version is {found!r}, which is no whole number. {_CURE}")
+    if found != VERSION:
+        when, cure = ("a later", "A newer bruna reads them.") if found > VERSION else ("an earlier", _TRAIN_AGAIN)
+        raise BrunaError(
+            f"{file} was written by {when} version of bruna: its models are of version {found}, and this one reads "
+            f"version {VERSION}. {cure}"
+        )
+    return settings
+
+
+_TRAIN_AGAIN = "`dvc repro` trains them again."
+
+
+@contextmanager
+def rebuilding(folder: Path) -> Iterator[dict[str, Any]]:
+    """The settings of a folder, for the block that checks them and builds a network.
+
+    Raises:
+        BrunaError: as `load_settings`; or a setting is missing or wrong.
+    """
+    settings = load_settings(folder)
+    try:
+        yield settings
+    except (ValueError, RuntimeError, MemoryError, OverflowError) as error:  # the last three: sizes beyond all memory
+        reason = problems(error) if isinstance(error, ValueError) else str(error).splitlines()[0]
+        raise BrunaError(f"{folder / SETTINGS} does not rebuild its network: {reason}. {_CURE}") from None
+
+
+def load_weights(model: nn.Module, file: Path, device: torch.device) -> None:
+    """Load weights and put the model on the device, in evaluation mode.
+
+    Raises:
+        BrunaError: the file is missing, or does not hold this network.
+    """
+    try:
+        model.load_state_dict(load_file(file))
+    except FileNotFoundError:
+        raise BrunaError(f"{file} is missing. `dvc repro` trains it.") from None
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise BrunaError(
+            f"{file} does not hold the network that {file.parent / SETTINGS} describes ({str(error).splitlines()[0]}). "
+            f"{_CURE}"
+        ) from None
+    model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]

@@ -1,0 +1,92 @@
+"""The page of `bruna evaluate FOLDER --html PAGE`: what trained models make of one folder."""
+
+from pathlib import Path
+from typing import Any
+
+from bruna.evaluation.folder import MeasuredFolder
+from bruna.evaluation.retrieval import cmc_table, per_query, ranked_table
+from bruna.headlines import headline_metrics
+from bruna.params import Params
+from bruna.pipeline.attribute_drawings import predicted_drawing
+from bruna.pipeline.records import Images
+from bruna.pipeline.retrieval_drawings import RankedSet, retrieval_drawings
+from bruna.report.attribute_section import attribute_blocks
+from bruna.report.blocks import Block, Note, Settings
+from bruna.report.drawing import Drawing, Pictures, pictures
+from bruna.report.page import Page, Section, TileGroup, render, write_html
+from bruna.report.retrieval_section import retrieval_blocks
+from bruna.report.sections import chance_notes
+from bruna.report.style import png_bytes
+from bruna.report.tiles import tile_groups
+
+
+def write_folder_page(path: Path, measured: MeasuredFolder, params: Params, *, name: str, models: Path) -> None:
+    """Write one self-contained page: tiles, tables of retrieval and attributes, rank lists, CMC, average precisions.
+
+    Args:
+        path: of the page; what is there is replaced.
+        measured: of `evaluate_folder`.
+        params: it was measured with; the groups `evaluate` and `report` are used.
+        name: of the folder.
+        models: where the trained models lie.
+
+    Raises:
+        BrunaError: the page cannot be written.
+    """
+    found = figures_of_set(measured.figures)
+    drawings = _drawings(measured, found, params, name)
+    drawn = {drawing.file: png_bytes(drawing.draw()) for drawing in drawings}
+    images, identities = measured.figures["images"], measured.figures["identities"]
+    page = Page(
+        f"{name}: persons found again, and their attributes",
+        f"{images:,} images of {identities:,} identities, each image searched for among the others, by the models in "
+        f"{models}.",
+        _tiles(found, name),
+        _sections(measured, found, params, name, pictures(drawings, drawn.__getitem__)),
+        footer="Made by bruna evaluate.",
+    )
+    write_html(path, render(page))
+
+
+def figures_of_set(figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a measured folder in the form in which `evaluate` keeps those of one set."""
+    return {**figures["retrieval"], **{key: value for key, value in figures.items() if key.startswith("attribute")}}
+
+
+def _tiles(found: dict[str, Any], name: str) -> list[TileGroup]:
+    measured = {"validation": found}  # one set in the place of the pipeline's main one
+    groups = tile_groups(headline_metrics("evaluate", measured), chance_notes(measured))
+    return [TileGroup(f"Folder {name}", group.tiles) for group in groups]
+
+
+def _sections(
+    measured: MeasuredFolder, found: dict[str, Any], params: Params, name: str, shown: Pictures
+) -> list[Section]:
+    settings = params.evaluate.model_dump(mode="json")
+    caption = f"{name}, every image both query and gallery"
+    retrieval: list[Block] = []
+    if seen := measured.figures["images_trained_on"]:
+        retrieval.append(
+            Note(
+                f"The models were trained on {seen:,} of these {measured.figures['images']:,} images: the figures tell "
+                "little about people whom they have never seen."
+            )
+        )
+    retrieval += retrieval_blocks(found, {}, caption, settings, finds_itself=True)
+    sections = [Section("Retrieval", [*retrieval, *shown.get("validation", [])])]
+    if "attributes_predicted" in found:
+        sections.append(
+            Section("Attributes", [*attribute_blocks(found, name), *shown.get("validation attributes", [])])
+        )
+    return [*sections, Section("Settings", [Settings({"evaluate": settings})])]
+
+
+def _drawings(measured: MeasuredFolder, found: dict[str, Any], params: Params, name: str) -> list[Drawing]:
+    table, retrieval = measured.table, measured.retrieval
+    image_of = Images(dict(zip(table["path"], table["image"], strict=True))).own_size
+    cameras = dict(zip(table["path"], table["camera"], strict=True))
+    ranked = RankedSet(per_query(retrieval), cmc_table(retrieval), ranked_table(retrieval), cameras, image_of, image_of)
+    drawings = retrieval_drawings(ranked, "validation", name, params.report)
+    if "attributes_predicted" in found:
+        drawings.append(predicted_drawing(found, "validation", name))
+    return drawings

@@ -1,0 +1,73 @@
+"""The report page in a browser: it fits a phone, a tablet and a desk, loads nothing, and works by keyboard."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bruna.report.blocks import Folded, Picture, Settings, Table
+from bruna.report.figures import cmc_curves
+from bruna.report.page import Page, Section, Tile, TileGroup, render, write_html
+from bruna.report.style import new_figure, png_bytes
+from chromium import Tab, chromium
+
+_WIDE = pd.DataFrame(
+    {"what": ["Bruna with a long name"], **{f"Market-1501 protocol/rank-{i}": [0.5] for i in range(30)}}
+)
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[Tab]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with what is wider than a phone: tables, pictures, long words."""
+    pictures = [png_bytes(figure) for figure in (cmc_curves({"a": np.ones(20)}), new_figure(width=14)[0])]
+    shown = [Picture(png, "A caption " * 12, "alt") for png in pictures]
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    tiles = [Tile(f"m{i}", "Attribute balanced accuracy", "100.0%", "any constant prediction: 41.3%") for i in range(9)]
+    blocks = ["Words " * 40, "artifacts/" * 30, Table(_WIDE, "A table"), *shown, Folded("More", [Table(_WIDE)])]
+    sections = [Section(f"Section {i}", blocks) for i in range(9)]
+    settings = Section("Settings", [Settings({"train_bruna": {"pretrained": "a/long/path" * 12}})])
+    text = render(
+        Page("Title", "Lead", [TileGroup("Group", tiles), TileGroup("Small", tiles, True)], [*sections, settings])
+    )
+    write_html(path, text)
+    return path
+
+
+@pytest.mark.parametrize("width", [400, 800, 1200])
+def test_the_page_itself_never_scrolls_sideways_and_loads_nothing(tab: Tab, page: Path, width: int) -> None:
+    tab.open(page, width)
+    tab.value("document.querySelectorAll('details').forEach(each => each.open = true)")
+    shown, needed = (tab.value(f"document.documentElement.{name}") for name in ("clientWidth", "scrollWidth"))
+    assert needed <= shown <= width
+    texts = "[...document.querySelectorAll('h1, h2, h3, p, .label, .value, .note')]"
+    assert tab.value(f"{texts}.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent).join()") == ""
+    assert [url for url in tab.requests if not url.startswith("data:")] == [page.resolve().as_uri()]
+
+
+def test_whatever_scrolls_or_opens_is_reached_by_keyboard(tab: Tab, page: Path) -> None:
+    tab.open(page, 400)
+    reached = set()
+    for _ in range(60):
+        for kind in ("rawKeyDown", "keyUp"):
+            tab.send("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        reached.add(tab.value("document.activeElement.tagName + '.' + document.activeElement.className"))
+    assert {"A.", "DIV.scroll", "SUMMARY."} <= reached
+
+
+def test_dark_mode_has_light_letters_on_dark(tab: Tab, page: Path) -> None:
+    def brightness(name: str) -> float:
+        color = str(tab.value(f"getComputedStyle(document.body).{name}"))
+        return sum(map(int, color.strip("rgb()").split(",")))
+
+    tab.open(page, 800, dark=True)
+    assert brightness("backgroundColor") < brightness("color") - 400
+    tab.open(page, 800)
+    assert brightness("color") < brightness("backgroundColor") - 400
