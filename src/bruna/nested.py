@@ -19,7 +19,7 @@ def flatten(values: Mapping[Any, Any], separator: str = "/") -> dict[str, Any]:
 
 
 def nested(flat: Mapping[str, Any], separator: str = "/") -> dict[str, Any]:
-    """Split joined names into nested dicts: the form of metrics/*.json; the opposite of `flatten`."""
+    """Split joined names into nested dicts: the form of figures.json; the opposite of `flatten`."""
     values: dict[str, Any] = {}
     for name, value in flat.items():
         *groups, last = name.split(separator)

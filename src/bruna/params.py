@@ -316,7 +316,7 @@ def _problem(details: Any) -> str:
         return f"{key}: missing"
     if details["type"] == "extra_forbidden":
         return f"{key}: found {found}; this setting {_FORMER.get(key) or _unknown(details['loc'])}"
-    if (key, details["input"]) in _FORMER_VALUES:
+    if (key, str(details["input"])) in _FORMER_VALUES:
         return f"{key}: found {found}, which was removed (docs/explanation/ablations.md says why); {details['msg']}"
     return f"{key}: found {found}; {details['msg']}"
 

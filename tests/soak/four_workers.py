@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import psutil
 
+from bruna.headlines import HEADLINES
 from bruna.progress import table
 from bruna.sample import render_sample
 from bruna.tracking.execution import terminable
@@ -172,7 +173,7 @@ def check_runs(project: Project, found: list[Outcome]) -> list[str]:
 
 def _check_family(outcome: Outcome, parent: Any, *children: Any) -> None:
     """Check the parent run of an experiment and the runs below it."""
-    outcome.children = [run.info.run_name for run in children]
+    outcome.children = [run.data.tags["dvc.stage"] for run in children]
     if sorted(outcome.children) != sorted(outcome.ran):
         outcome.problems.append(f"DVC ran {sorted(outcome.ran)}, in MLflow are {sorted(outcome.children)}")
     for run in children:
@@ -181,8 +182,8 @@ def _check_family(outcome: Outcome, parent: Any, *children: Any) -> None:
     for stage in STAGES:
         if f"bruna.stage.{stage}" not in parent.data.tags:
             outcome.problems.append(f"the parent does not say which run made {stage}")
-        if stage != "report" and not any(name.startswith(f"{stage}/") for name in parent.data.metrics):
-            outcome.problems.append(f"the parent has no figure of {stage}")
+    if missing := set(HEADLINES) - set(parent.data.metrics):
+        outcome.problems.append(f"the parent lacks {', '.join(sorted(missing))}")
 
 
 def report(found: list[Outcome], problems: list[str]) -> None:

@@ -2,6 +2,8 @@ import re
 
 import pytest
 
+from bruna import progress
+from bruna.errors import counted
 from bruna.progress import table, track
 
 
@@ -11,14 +13,30 @@ def test_track_counts_what_items_stand_for_and_passes_errors_on(capsys):
     for item in bar:
         bar.status = f"loss {sum(item)}"
         seen += item
-    err = capsys.readouterr().err
     assert seen == [1, 2, 3, 4, 5]
-    assert err.startswith("epoch 1/1: 5 images\n")
-    assert re.search(r"epoch 1/1: 5 images in .* images/s, loss 5\n$", err)
+    assert re.fullmatch(r"epoch 1/1: 5 images in \d+\.\d s, loss 5\n", capsys.readouterr().err)
     with pytest.raises(ZeroDivisionError):
         for item in track([0], "division", unit="sums"):
             _ = 1 / item
-    assert capsys.readouterr().err == "division: 1 sums\n"
+    assert capsys.readouterr().err == ""
+
+
+def test_what_takes_long_has_a_line_now_and_then(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_LINE_EVERY", 0.0)
+    for _ in track(range(2), "slow", unit="steps"):
+        pass
+    first, second, last = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"slow: 1 of 2 steps, [\d,]+ steps/s, 0 s left", first)
+    assert second.startswith("slow: 2 of 2 steps, ")
+    assert last.startswith("slow: 2 steps in ")
+
+
+def test_one_is_singular(capsys):
+    for _ in track([0], "draw", unit="pictures"):
+        pass
+    assert capsys.readouterr().err.startswith("draw: 1 picture in ")
+    shown = [counted(1, "queries"), counted(1, "training identities"), counted(0, "images"), counted(1234, "queries")]
+    assert shown == ["1 query", "1 training identity", "0 images", "1,234 queries"]
 
 
 def test_table_prints_brackets_literally_and_formats_by_type(capsys):

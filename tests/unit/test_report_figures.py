@@ -102,12 +102,12 @@ def test_attribute_bars_have_the_values_their_marks_and_dots() -> None:
 
 def test_retrieval_charts() -> None:
     figure = cmc_curves({"Market-1501": np.array([0.5, 0.75, 1.0]), "course": np.array([0.9, 1.0])})
-    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["Market-1501: 50.0% at rank 1", "course: 90.0% at rank 1"]
-    place = ap_profile({"a": np.array([0.0, 1.0, 0.5, 1.0]), "b": np.array([1.0])}).axes[0]
-    legend = [text.get_text() for text in place.get_legend().get_texts()]
+    figure = ap_profile({"a": np.array([0.0, 1.0, 0.5, 1.0]), "b": np.array([1.0])})
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["a: mAP 62.5%, 4 queries", "b: mAP 100.0%, 1 query"]
-    values, edges, _ = place.patches[0].get_data()
+    values, edges, _ = figure.axes[0].patches[0].get_data()
     assert values.tolist() == [1.0, 1.0, 0.5, 0.0]
     assert edges.tolist() == [0, 0.25, 0.5, 0.75, 1]
 

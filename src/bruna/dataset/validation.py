@@ -65,7 +65,7 @@ class ValidationResult:
     Attributes:
         manifest: one row an accepted file, sorted by path: `path`, `mask_path`, `subset`, `identity`, `camera`,
             `width`, `height`, `md5`, `brightness`, `sharpness`.
-        summary: counts and checks, for metrics/validate.json; equal data gives an equal summary.
+        summary: counts and checks, the figures of the stage; equal data gives an equal summary.
         problems: one line a finding that did not stop the pipeline.
         quarantined: path and reason of each file that was set aside, sorted by path.
     """

@@ -86,7 +86,7 @@ def _about_machine(groups: Groups) -> Iterator[str]:
 def _about_names(files: pd.DataFrame, groups: Groups) -> Iterator[str]:
     """Names that do not tell what they should, and halves of mask pairs."""
     wrong = files[files["name_problem"].notna()]
-    yield from _listed(wrong, "name_problem", "names that cannot be used")
+    yield from _listed(wrong, "name_problem", "unusable names")
     if "validate" in groups and groups["validate"].on_bad_image == "fail":
         halves = files[files["pair_problem"].notna()]
         yield from _listed(halves, "pair_problem", "incomplete mask pairs")
@@ -124,7 +124,7 @@ def _about_people(files: pd.DataFrame, groups: Groups) -> Iterator[str]:
     both = sorted(set(train["identity"]) & set(elsewhere["identity"]))
     if both:
         shown = ", ".join(f"{identity:04d}" for identity in both[:_SHOWN]) + (", ..." if len(both) > _SHOWN else "")
-        yield f"{counted(len(both), 'identities')} of train/ also lie in query/ or gallery/: {shown}."
+        yield f"{counted(len(both), 'identities')} of train/ also in query/ or gallery/: {shown}."
 
 
 def _about_tests(files: pd.DataFrame) -> Iterator[str]:

@@ -62,7 +62,7 @@ def retrieval_drawings(found: RankedSet, name: Set, words: str, params: Report) 
         words: what the set is called in titles.
         params: the group `report`.
     """
-    protocols = {protocol.name: protocol.title for protocol in PROTOCOLS}
+    protocols = {protocol.name: protocol.title for protocol in reversed(PROTOCOLS)}  # the one to compare by first
     shares = {title: found.cmc[key].to_numpy() for key, title in protocols.items()}
     precisions = {title: found.queries[f"{key}_ap"].dropna().to_numpy() for key, title in protocols.items()}
     rank_1 = ", ".join(f"{title} {share[0]:.1%}" for title, share in shares.items())

@@ -39,7 +39,7 @@ BRUNA_CURVES: Mapping[str, str] = {
 lacks, with their titles; the keys are what `curves` looks for after `train/` and `validation/`."""
 CMC_DEPTH = 20
 """Ranks that a CMC chart shows."""
-_CHART = 4.4, 3.6
+_CHART = 4.4, 3.9
 """Width and height of a small chart, inches: two stand side by side on a page."""
 _SHARES = {"accuracy", "balanced_accuracy", "iou", "dice", "map", "rank1"}
 """Quantities from 0 to 1, by the last part of their names."""
@@ -132,7 +132,7 @@ def cmc_curves(cmc: Mapping[str, Values], title: str = "CMC") -> Figure:
     place.set(xlabel="rank k", ylabel="queries with a match by then", xlim=(0.5, CMC_DEPTH + 0.5))
     place.set_xticks([1, *range(5, CMC_DEPTH + 1, 5)])
     share_axis(place.yaxis)
-    place.legend(loc="lower right", fontsize=9)
+    figure.legend(loc="outside lower left", fontsize=9)
     return figure
 
 
@@ -154,7 +154,7 @@ def ap_profile(average_precision: Mapping[str, Values], title: str = "Average pr
     place.set(xlabel="queries, best first", ylabel="average precision")
     share_axis(place.xaxis)
     share_axis(place.yaxis)
-    place.legend(loc="lower left", fontsize=9, frameon=True, edgecolor="none", framealpha=0.85)
+    figure.legend(loc="outside lower left", fontsize=9)
     return figure
 
 

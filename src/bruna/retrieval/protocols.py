@@ -33,4 +33,4 @@ PROTOCOLS = (COURSE, MARKET1501)
 """Every protocol that is measured."""
 
 FIGURES = {"map": "mAP", "rank1": "rank-1", "rank5": "rank-5", "rank10": "rank-10", "minp": "mINP"}
-"""The figures of a ranking by their names in metrics/*.json, and as tables call them."""
+"""The figures of a ranking by their names in figures.json, and as tables call them."""
