@@ -42,7 +42,7 @@ HEADLINES: Mapping[str, Headline] = {
         "split", "validation_identities", "Validation identities", "identities that no training sees"
     ),
     "split_deviation": Headline(
-        "split", "worst_deviation_people", "Split deviation", "by how many identities the worst value is off"
+        "split", "worst_deviation_people", "Split deviation", "identities that the worst value is off by"
     ),
     "unet_iou": Headline("train_unet", "iou", "U-Net IoU", "overlap with the true mask, held-out pairs"),
     "segmented_images": Headline("segment", "segmented", "Segmented images", "images that the U-Net made a mask of"),

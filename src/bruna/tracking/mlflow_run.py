@@ -150,8 +150,7 @@ def _experiment(client: Any, artifacts: str) -> str:
     if found and found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     experiment = str(found.experiment_id if found else client.create_experiment(EXPERIMENT, artifacts))
-    columns = ["attributes.`Duration`", *(f"metrics.`{name}`" for name in _COLUMNS)]
-    view = json.dumps({"selectedColumns": columns})
+    view = json.dumps({"selectedColumns": [f"metrics.`{name}`" for name in _COLUMNS]})
     for name, text in {"mlflow.note.content": _EXPERIMENT_NOTE, f"mlflow.sharedViewState.{VIEW}": view}.items():
         if not found or name not in found.tags:  # a description that a user has written stays
             client.set_experiment_tag(experiment, name, text)
