@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., tuple[int, str, str]]
 """Takes the arguments of `bruna`; returns exit status, stdout and stderr."""
+
+
+@pytest.fixture(autouse=True)
+def _denormals() -> Iterator[None]:
+    """A command that a test runs in this process flushes denormals, which hypothesis draws: back to the default."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture

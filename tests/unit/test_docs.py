@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = PROJECT / "src" / "bruna"
@@ -116,3 +117,12 @@ def test_lines_of_text_are_not_too_long(page: Path) -> None:
     """Tables and commands cannot be wrapped, and the pages of the benchmarks are written by them."""
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     assert [line for line in text.splitlines() if len(line) > WIDTH and not line.startswith(("|", "    "))] == []
+
+
+def test_the_hooks_before_a_commit_run_what_make_lint_runs() -> None:
+    recipe = (PROJECT / "Makefile").read_text(encoding="utf-8").partition("\nlint:")[2].partition("\n\n")[0]
+    tools = re.findall(r"\(BIN\)/(ruff \w+|[\w-]+)", recipe)
+    hooks = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert [repo["repo"] for repo in hooks] == ["local"]  # nothing is downloaded
+    entries = [hook["entry"].removeprefix(".venv/bin/") for hook in hooks[0]["hooks"]]
+    assert len(tools) == 4 and [re.match(r"ruff \w+|[\w-]+", entry)[0] for entry in entries] == tools  # type: ignore[index]
