@@ -18,7 +18,8 @@ from bruna.training.attributes import train_attributes
 from bruna.training.bruna import train_bruna
 from bruna.training.checkpoint import Checkpoints
 from bruna.training.ema import WeightEMA
-from bruna.training.loop import cosine, learning_rate_factor, run
+from bruna.training.loop import run
+from bruna.training.schedules import cosine, learning_rate_factor, margin_of_epoch
 from bruna.training.task_counts import accuracies, balanced_accuracies, counts, epoch_metrics
 from bruna.training.task_weights import next_task_weights
 from bruna.training.unet import train_unet
@@ -296,6 +297,10 @@ def test_learning_rate_factor_by_hand() -> None:
         assert learning_rate_factor(position, 10, 0, "cosine") == cosine(position, 10)
     with pytest.raises(ValueError, match="linear"):
         learning_rate_factor(0, 10, 0, "linear")
+
+
+def test_the_margin_grows_by_its_factor_up_to_its_maximum() -> None:
+    assert [margin_of_epoch(epoch, 20, 1.5, 56) for epoch in range(5)] == pytest.approx([20, 30, 45, 56, 56])
 
 
 def test_the_ema_of_weights_by_hand() -> None:

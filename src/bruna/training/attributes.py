@@ -24,8 +24,9 @@ from bruna.training.attribute_data import Measured, Part, load_part, measure
 from bruna.training.checkpoint import Checkpoints
 from bruna.training.ema import WeightEMA
 from bruna.training.identity_loss import NO_IDENTITY, class_numbers, identity_head, identity_loss
-from bruna.training.loop import History, learning_rate_factor, run, set_learning_rates
+from bruna.training.loop import History, run
 from bruna.training.pretrained import load_pretrained
+from bruna.training.schedules import learning_rate_factor, set_learning_rates
 from bruna.training.task_counts import balanced_accuracies, counts, epoch_metrics, no_counts
 from bruna.training.task_weights import next_task_weights
 

@@ -29,8 +29,9 @@ from bruna.training.adversary import (
 from bruna.training.bruna_data import LabelledPersons, load_persons, retrieval_metrics
 from bruna.training.checkpoint import Checkpoints
 from bruna.training.identity_loss import class_numbers, identity_loss
-from bruna.training.loop import History, learning_rate_factor, run, set_learning_rates
+from bruna.training.loop import History, run
 from bruna.training.pretrained import load_pretrained
+from bruna.training.schedules import learning_rate_factor, margin_of_epoch, set_learning_rates
 from bruna.training.tuple_losses import tuple_losses
 
 _SHOWN_TUPLES = 8
@@ -139,7 +140,7 @@ class _Recipe:
 
     def margin(self, epoch: int) -> float:
         """P of the triplet loss in an epoch."""
-        return min(self.params.margin * self.params.margin_growth**epoch, self.params.margin_max)
+        return margin_of_epoch(epoch, self.params.margin, self.params.margin_growth, self.params.margin_max)
 
     def step(self, epoch: int, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """One pass of all tuples of a batch: both networks see each image once."""

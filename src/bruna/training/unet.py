@@ -21,7 +21,8 @@ from bruna.params import TrainUNet
 from bruna.runtime import mixed_precision
 from bruna.tracking.protocol import Tracker
 from bruna.training.checkpoint import Checkpoints
-from bruna.training.loop import History, cosine, run, set_learning_rates
+from bruna.training.loop import History, run
+from bruna.training.schedules import cosine, set_learning_rates
 
 MASK_THRESHOLD = 0.5
 """A pixel belongs to the person from this probability on."""
