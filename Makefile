@@ -42,7 +42,9 @@ repository:
 
 run: | repository env data  ## everything: the environment, the sample where there is no data set, the pipeline, its main figures
 	@$(BIN)/bruna check
-	$(BIN)/dvc repro
+	@# DVC ends with the advice to push, remote or not; here the advice is kept where there is a remote.
+	@grep -q remote .dvc/config .dvc/config.local 2>/dev/null && exec $(BIN)/dvc repro || \
+	    PYTHONUNBUFFERED=1 bash -o pipefail -c "$(BIN)/dvc repro | grep --line-buffered -v 'dvc push'"
 	@$(BIN)/bruna summary
 
 experiments: env  ## experiments side by side, the best mAP first: the settings that differ, the main figures

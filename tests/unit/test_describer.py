@@ -209,6 +209,11 @@ def test_what_is_found_is_told_by_name(people: Describer, crops: Path) -> None:
     np.testing.assert_allclose(everywhere, np.tile(found.probabilities["upcolor"].mean(), (COUNT, 1)), atol=1e-6)
 
 
+def test_a_notebook_shows_both_in_a_line(people: Describer, crops: Path) -> None:
+    assert repr(people).startswith("Describer(U-Net, Task 1, Bruna; Settings(") and len(repr(people)) < 250
+    assert repr(people.describe(crops)) == f"Described({COUNT} images, 0 rejected)"
+
+
 def test_rank_is_the_exact_search_by_the_papers_distance(people: Describer, crops: Path) -> None:
     query, gallery = people.describe(_files(crops)[:3]), people.describe(crops)
     table = people.rank(_files(crops)[:3], crops, k=4)

@@ -23,7 +23,7 @@ _AVERAGED_AT_ONCE = 4096
 """Images whose neighbors are gathered at a time: with ten neighbors 5 MB."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Described:
     """N images as the networks see them.
 
@@ -48,6 +48,9 @@ class Described:
     neighbors: int = 1
     _known: dict[tuple[AttributesFrom, int], Tensor] = field(default_factory=dict, init=False, repr=False)
     """The probabilities that were asked for: averaging over neighbors ranks N images for each of N."""
+
+    def __repr__(self) -> str:
+        return f"Described({len(self)} images, {len(self.rejected)} rejected)"
 
     def __len__(self) -> int:
         return len(self.names)

@@ -47,7 +47,7 @@ class _Part(NamedTuple):
     masks: npt.NDArray[np.uint8] | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Describer:
     """The trained networks, and how they are used.
 
@@ -62,6 +62,10 @@ class Describer:
     attribute_network: AttributePredictor | None
     bruna: BrunaEmbedder | None
     settings: Settings
+
+    def __repr__(self) -> str:
+        networks = {"U-Net": self.unet, "Task 1": self.attribute_network, "Bruna": self.bruna}
+        return f"Describer({', '.join(name for name, network in networks.items() if network)}; {self.settings})"
 
     def describe(
         self,
