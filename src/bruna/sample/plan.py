@@ -75,7 +75,7 @@ def annotation_row(identity: int, codes: Sequence[int] | npt.NDArray[np.int64]) 
 
 @dataclass(frozen=True)
 class Shot:
-    """One sighting.
+    """One appearance of a person.
 
     Attributes:
         person: index of the person among those drawn for the same folder.
@@ -91,13 +91,13 @@ class Shot:
 
 
 def plan_shots(person: int, count: int, rng: np.random.Generator, *, every: int = 1) -> list[Shot]:
-    """Spread `count` sightings of a person over at least three cameras (fewer where `count` is below three).
+    """Spread `count` appearances of a person over at least three cameras (fewer where `count` is below three).
 
     Args:
         person: index of the person.
-        count: how many sightings.
+        count: how many appearances.
         rng: where the choice comes from.
-        every: fewest sightings in a camera that sees the person at all, as far as `count` allows it.
+        every: fewest appearances in a camera that sees the person at all, as far as `count` allows it.
     """
     most = min(CAMERAS, max(1, count // every))
     seen = rng.permutation(CAMERAS)[: int(rng.integers(min(3, most), most + 1))] + 1
