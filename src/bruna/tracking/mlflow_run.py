@@ -10,6 +10,7 @@ MLflow is imported when a run is opened, not with this module.
 
 import json
 import logging
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ from bruna.errors import BrunaError
 from bruna.nested import flatten
 from bruna.tracking.execution import Execution, alive, process_identity, terminable
 from bruna.tracking.lineage import link_producers, producers_of, writers_of
-from bruna.tracking.mlflow_tracker import MlflowTracker, existing_run, origin_of, set_tags
+from bruna.tracking.mlflow_tracker import MlflowTracker, existing_run, log_metrics, origin_of, set_tags
 
 EXPERIMENT = "bruna"
 VIEW = "headlines"
@@ -168,6 +169,9 @@ def _parent_run(client: Any, experiment: str, execution: Execution) -> str:
     note = _PARENT_NOTE.format(experiment=f", the experiment `{name}` of DVC" if name else "")
     tags = {**execution.tags, "bruna.execution": key, "mlflow.note.content": note}
     parent = str(client.create_run(experiment, run_name=execution.name, tags=tags).info.run_id)
+    # MLflow's page that compares runs draws the changed setting against the metric that was logged first. No number
+    # stands for "not measured yet".
+    log_metrics(client, parent, {_COLUMNS[0]: math.nan})
     _log_params(client, parent, flatten(execution.params, "."))
     if execution.data:
         _log_inputs(client, parent, {"data": execution.data})
