@@ -11,13 +11,13 @@ export MLFLOW_DISABLE_TELEMETRY := true
 SHOWN := unet_iou|task1_balanced_accuracy|map|rank1|course_map|attribute_accuracy|test_map
 GROUPS := runtime|validate|split|train_unet|segment|train_attributes|train_bruna|evaluate|report
 
-.PHONY: help env repository run experiments ui test lint deps docs lock bench soak
+.PHONY: help env repository run experiments ui test lint deps docs lock audit bench soak
 .DEFAULT_GOAL := help
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##/  make \1\t/p' Makefile | expand -t 20
 
-env: .venv/.installed  ## the environment in .venv, as requirements.lock pins it
+env: .venv/.installed  ## the environment in .venv, as requirements.lock pins it, hashes checked
 
 .venv/.installed: requirements.lock pyproject.toml $(ORACLES)
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -71,8 +71,11 @@ docs: env  ## the docs as a site, without network: docs/_build/html/index.html
 	@echo "docs/_build/html/index.html"
 
 lock: env  ## requirements.lock after a change to pyproject.toml; what it pins stays unless the change forbids it
-	$(BIN)/uv pip compile --quiet --universal --no-header --extra pipeline --extra dev --extra docs \
+	$(BIN)/uv pip compile --quiet --universal --no-header --generate-hashes --extra pipeline --extra dev --extra docs \
 	    pyproject.toml -o requirements.lock
+
+audit: env  ## known vulnerabilities of what requirements.lock pins; asks the package index
+	$(BIN)/uv tool run pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
 
 bench: env  ## the benchmarks, each against a named peer; their tables go to docs/benchmarks
 	@for script in $(filter-out benchmarks/measure.py,$(wildcard benchmarks/*.py)); do \

@@ -3,7 +3,9 @@
 They land in docs/_build/generated, which Git ignores; the pages of docs/reference include them.
 """
 
+import importlib
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +30,7 @@ def write_pages(folder: Path) -> None:
         ("settings.md", settings_page(PROJECT / "params.yaml", PROJECT / "presets")),
         ("command-line.md", command_line_page()),
         ("metrics.md", metrics_page()),
+        ("damage.md", damage_page(PROJECT / "tests")),
     ):
         with whole_file(folder / name) as beside:
             beside.write_text(text, encoding="utf-8")
@@ -74,6 +77,17 @@ def metrics_page() -> str:
     lines = _row("metric", "stage", "on the page", "meaning") + _row(*["---"] * 4)
     for name, headline in HEADLINES.items():
         lines += _row(f"`{name}`", f"`{headline.stage}`", headline.title, headline.meaning)
+    return "\n".join(lines) + "\n"
+
+
+def damage_page(tests: Path) -> str:
+    """A table a module of tests/damage: the damage, the command that meets it, a part of what the command says."""
+    if str(tests) not in sys.path:
+        sys.path.append(str(tests))
+    lines: list[str] = []
+    for topic, rows in importlib.import_module("damage").topics().items():
+        lines += ["", f"## {topic}", "", *_row("damage", "command", "the message has"), *_row(*["---"] * 3)]
+        lines += [line for row in rows for line in _row(row.kind, f"`{row.command}`", f"`` {row.says} ``")]
     return "\n".join(lines) + "\n"
 
 

@@ -12,6 +12,7 @@ import yaml
 from bruna.cli.main import app
 from bruna.headlines import HEADLINES
 from bruna.nested import flatten
+from damage import topics
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -50,6 +51,11 @@ def test_the_reference_has_every_setting_metric_and_command(site: Path) -> None:
     callbacks = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
     assert len(callbacks) > 5
     assert [name for name in callbacks if f"bruna {name} " not in commands] == []
+
+
+def test_the_page_about_damage_has_every_row(site: Path) -> None:
+    page = " ".join(text(site / "reference" / "damage.html").split())
+    assert [row.kind for rows in topics().values() for row in rows if " ".join(row.says.split()) not in page] == []
 
 
 def test_the_python_page_has_the_public_names(site: Path) -> None:
