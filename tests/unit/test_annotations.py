@@ -1,5 +1,7 @@
 """The annotation file: codes, multicolor, and what is said about a wrong one."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bruna.dataset.annotations import read_annotations
+from bruna.dataset.annotations import accepted, raw_table, read_annotations
 from bruna.dataset.attributes import ANNOTATION_COLUMNS, ATTRIBUTES, MULTICOLOR, NAMES
 from bruna.errors import BrunaError
 
@@ -113,3 +115,79 @@ def test_short_row_missing_file_and_empty_file(tmp_path: Path) -> None:
     empty.write_text("")
     with pytest.raises(BrunaError, match=r"empty\.csv is empty"):
         read_annotations(empty)
+
+
+GOOD = "\n".join([HEADER, row(30, age=4, hat=2), row(7, clothes=2)]).encode()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace(b",", b" , "),
+        lambda text: text.replace(b"\n", b"\r"),
+        lambda text: text.replace(b"\n", b"\r\n") + b"\r\n" + b"," * 27 + b"\r\n,,,\r\n",
+        lambda text: text.replace(b"\n", b"\n" + b"," * 27 + b"\n"),
+        lambda text: b"\xef\xbb\xbf" + text,
+        lambda text: b'"' + text.replace(b",", b'","').replace(b"\n", b'"\n"') + b'"',
+    ],
+    ids=["spaces", "CR", "CR LF and empty rows", "empty rows between", "byte order mark", "quotes"],
+)
+def test_ways_to_write_the_same_table(tmp_path: Path, change: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "annotations_train.csv"
+    path.write_bytes(change(GOOD))
+    found = read_annotations(path)
+    assert found.identities.tolist() == [7, 30]
+    assert (found.codes == accepted(raw_table(GOOD, "good"), "good").codes).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (GOOD.replace(b"\n7,", "\né,".encode("latin-1")), "is not text in UTF-8 (line 3 has the byte 0xe9)"),
+        (GOOD.decode().encode("utf-16"), "is not text in UTF-8 (line 1 has the byte 0xff)"),
+        (GOOD.decode().encode("utf-16-le"), "line 1 has the character '\\x00'"),
+        (GOOD + b"\0", "line 3 has the character '\\x00'"),
+        (GOOD.replace(b"30", b"\x1b[2J30"), "line 2 has the character '\\x1b'"),
+        (GOOD.replace(b"30", b"3" * 5_000), "line 2 cannot be read as CSV: a cell of more than 100 characters"),
+        (GOOD.replace(b"30", b"3" * 200_000), "line 2 cannot be read as CSV: field larger than field limit"),
+        (GOOD.replace(b"30", b'"30'), "line 3 cannot be read as CSV: unexpected end of data"),
+        (b"," * 5_000, "is empty"),
+        (b"a" + b",a" * 5_000 + b",b" * 90, "unknown columns: a, b."),
+        (b"id,age\n" + GOOD, "line 2 has 28 cells where the header has 2"),
+        (GOOD + b"\n" + b"3" * 10 + b",1" * 27, "line 4: id is '3333333333', not a number from 1"),
+        ("\n".join([HEADER, row("\u0663")]).encode(), "id is '\u0663', not a number from 1"),
+    ],
+)
+def test_what_is_no_table_of_annotations(tmp_path: Path, data: bytes, message: str) -> None:
+    path = tmp_path / "annotations_train.csv"
+    path.write_bytes(data)
+    with pytest.raises(BrunaError) as error:
+        read_annotations(path)
+    assert message in str(error.value) and str(path) in str(error.value)
+    assert len(str(error.value)) < 2_000
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(BrunaError, match="it is a folder, not a file"):
+        read_annotations(tmp_path)
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(BrunaError, match="it is a pipe, a device or a socket"):
+        read_annotations(tmp_path / "pipe.csv")
+    with (tmp_path / "huge.csv").open("wb") as file:
+        file.truncate(1 << 40)  # sparse
+    with pytest.raises(BrunaError, match="1,099,511,627,776 bytes"):
+        read_annotations(tmp_path / "huge.csv")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(0, len(GOOD)), st.integers(0, 5), st.binary(max_size=6) | st.sampled_from([b"\xff\xfe", b'"', b"\r"])
+)
+def test_a_damaged_file_is_read_or_refused(at: int, removed: int, inserted: bytes) -> None:
+    data = GOOD[:at] + inserted + GOOD[at + removed :]
+    try:
+        found = accepted(raw_table(data, "some.csv"), "some.csv")
+    except BrunaError as error:
+        assert "some.csv" in str(error)
+    else:
+        assert (found.codes >= 0).all() and (found.identities > 0).all()

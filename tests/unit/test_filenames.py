@@ -36,6 +36,9 @@ def test_names_that_can_be_read(name: str, subset: str, identity: int, camera: i
         ("-1_c1s1_000401_03.jpg", "query", "identity -1 means junk"),
         ("notes.txt", "test", "not a .jpg file"),
         ("0001.png", "mask_pair", "not a .jpg file"),
+        ("٠٠٠٢_c1_016620005.jpg", "train", "the name is not"),
+        ("0002_c１_016620005.jpg", "query", "the name is not"),
+        ("0002_c1s1_00045१_03.jpg", "gallery", "the name is not"),
     ],
 )
 def test_names_that_cannot(name: str, subset: str, says: str) -> None:

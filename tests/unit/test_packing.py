@@ -1,6 +1,7 @@
 """Image tables hold the files' bytes and the people's attributes, and split people, not images."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from bruna.dataset import packing
 from bruna.dataset.annotations import Annotations, read_annotations
 from bruna.dataset.attributes import ATTRIBUTES, NAMES
 from bruna.dataset.facts import image_facts, manifest_of
-from bruna.dataset.packing import mask_parts, pack_tables
+from bruna.dataset.packing import mask_parts, pack_tables, write_masks
 from bruna.dataset.tables import attribute_codes, read_table
 from bruna.errors import BrunaError
 from bruna.files import fingerprint
@@ -113,3 +114,9 @@ def test_mask_parts(count: int, share: float, seed: int) -> None:
     assert inside == round(share * count) or inside in (1, count - 1)
     assert (parts == mask_parts(count, share, seed)).all()
     assert mask_parts(1, share, seed).tolist() == ["train"]
+
+
+def test_a_table_may_lie_in_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"t\xe9") / "masks.parquet"
+    write_masks(tmp_path, pd.DataFrame({"path": [], "mask_path": [], "md5": []}), np.array([], dtype=str), path)
+    assert list(read_table(path)) == ["path", "image", "mask", "part"]

@@ -72,14 +72,14 @@ def test_damaged_images_fail_or_are_set_aside(data: Path) -> None:
     expected = {
         truncated: "truncated",
         empty: "the file is empty",
-        text: "cannot identify image",
+        text: "it is not a JPEG, PNG, WebP, BMP or TIFF image",
         small: "size is '64 x 32'",
         "masks/masks/0003.png": "no image masks/images/0003.jpg",
         "masks/images/0004.jpg": "no mask masks/masks/0004.png",
         "masks/images/0005.jpg": "masks/masks/0005.png is 80 x 48, the image 160 x 96",
-        "masks/images/0006.jpg": "masks/masks/0006.png holds the values 0, 100, 255",
+        "masks/images/0006.jpg": "masks/masks/0006.png: it holds the values 0, 100, 255",
         "masks/images/0007.jpg": "several channels (RGB)",
-        "masks/images/0008.jpg": "masks/masks/0008.png does not decode: cannot identify image",
+        "masks/images/0008.jpg": "masks/masks/0008.png: it is not a JPEG, PNG",
         "masks/images/0009.jpg": "holds the values 255;",
     }
     with pytest.raises(BrunaError) as error:

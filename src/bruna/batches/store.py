@@ -15,10 +15,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from bruna.dataset.decoding import open_image, open_mask
 from bruna.errors import BrunaError
 
 Kind = Literal["rgb", "gray", "binary"]
-"""How to decode: three channels; one channel; one channel where whatever is not 0 becomes 255."""
+"""How to decode: three channels; one channel; a mask of two values, which become 0 and 255."""
 
 _BLOCK = 64
 """Images a thread decodes before it takes the next block."""
@@ -51,10 +52,10 @@ class ImageStore:
         """Decode every image once.
 
         An image that has `size` already keeps Pillow's pixels exactly; another is resized with Pillow's
-        antialiased bilinear filter. 16-bit grey becomes 8-bit. EXIF orientation is ignored, as Pillow's decoder does.
+        antialiased bilinear filter. `bruna.dataset.decoding` says which files are images, and what becomes of others.
 
         Args:
-            encoded: N encoded images (JPEG, PNG, whatever Pillow reads).
+            encoded: N encoded images.
             paths: their N names, for the message about a damaged one.
             size: height and width of every image of the store, pixels.
             kind: `rgb` for photographs, `gray` for masks of 8-bit probabilities, `binary` for masks of two
@@ -126,7 +127,7 @@ def _decode(encoded: bytes, path: str, height: int, width: int, kind: Kind) -> n
     """Decode one image to C x H x W."""
     try:
         return decode_image(encoded, (height, width), kind)
-    except Exception as error:  # Pillow's decoders raise a dozen types, from SyntaxError to struct.error
+    except ValueError as error:
         raise BrunaError(
             f"{path} cannot be decoded as an image ({error}). Replace or remove it; with "
             "validate.on_bad_image: quarantine the validation stage sets such images aside."
@@ -140,42 +141,11 @@ def decode_image(encoded: bytes, size: tuple[int, int], kind: Kind) -> npt.NDArr
         C x H x W, uint8.
 
     Raises:
-        Exception: of whatever type Pillow's decoders raise.
+        ValueError: it cannot be decoded; the message says why.
     """
-    image = open_image(encoded, "RGB" if kind == "rgb" else "L")
-    if kind == "binary":
-        image = image.point([0] + [255] * 255)
+    image = open_mask(encoded) if kind == "binary" else open_image(encoded, "RGB" if kind == "rgb" else "L")
     pixels = resized(image, size)
     return pixels.transpose(2, 0, 1) if kind == "rgb" else pixels[None]
-
-
-def open_image(encoded: bytes, mode: Literal["RGB", "L"] = "RGB") -> Image.Image:
-    """Decode one image in its own size; see `in_8_bits`.
-
-    Raises:
-        Exception: of whatever type Pillow's decoders raise.
-    """
-    with Image.open(io.BytesIO(encoded)) as opened:
-        return in_8_bits(opened, mode)
-
-
-def in_8_bits(image: Image.Image, mode: Literal["RGB", "L"]) -> Image.Image:
-    """An image of any of Pillow's modes as RGB or L.
-
-    16-bit grey is divided by 257 (Pillow would clip it: all but the darkest 255 of 65,536 levels would be white),
-    rounded up, so that whatever is not 0 stays so.
-
-    Raises:
-        ValueError: its pixels are floats or integers of more than 16 bits: nothing says which of them is white.
-    """
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, whose range is unknown; save it with 8 or 16 bits")
-    if image.mode.startswith("I"):  # Pillow gives 16 bits as I;16, and from some formats as I, of 32 bits
-        pixels = np.asarray(image).astype(np.int64)
-        if pixels.min() < 0 or pixels.max() >= 1 << 16:
-            raise ValueError("its pixels have more than 16 bits; save it with 8 or 16")
-        image = Image.fromarray(((pixels + 256) // 257).astype(np.uint8))
-    return image.convert(mode)
 
 
 def resized(image: Image.Image, size: tuple[int, int]) -> npt.NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bruna.cli.shared import DATA, say_next_after_data
-from bruna.errors import BrunaError
+from bruna.errors import counted
 
 
 def import_(
@@ -21,7 +21,10 @@ def import_(
     ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Keep what the folder holds and add to it.")] = False,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Remove images of the folder that the sources do not have.")
+        bool,
+        typer.Option(
+            "--replace", help="Let the sources' files replace the folder's; with --merge, only those of the same name."
+        ),
     ] = False,
 ) -> None:
     """Bring a data set into the layout of the pipeline.
@@ -29,21 +32,20 @@ def import_(
     Recognised, in archives and folders: the course edition of Market-1501, its
     unlabelled part, the official release with market_attribute.mat, person
     masks, and a folder that this command wrote. Several sources become one data
-    set. The folder is replaced as a whole, when the new one is complete.
+    set. The folder is replaced as a whole, when the new one is complete and valid.
 
     \b
       bruna import market1501-course.zip --masks person-masks.zip
       bruna import Market-1501-v15.09.15.zip market_attribute.mat --replace
       bruna import person-masks.zip --merge
     """
-    if merge and replace:
-        raise BrunaError("--merge keeps what the folder holds and --replace removes it. Give one of them.")
+    from bruna.dataset.annotations import SHOWN
     from bruna.dataset.importers import import_dataset
     from bruna.progress import table
 
     summary = import_dataset(sources, to, masks, merge=merge, replace=replace)
     table(
-        f"Imported into {to}",
+        f"{to} holds the same already: nothing was written" if summary.unchanged else f"Imported into {to}",
         ("folder", "images", "identities", "cameras", "annotated identities"),
         summary.rows(),
     )
@@ -51,4 +53,12 @@ def import_(
         places = Counter(f"{Path(name).parent}/" if "/" in name else name for name in summary.ignored)
         shown = ", ".join(f"{place} ({count:,})" for place, count in places.most_common(5))
         typer.echo(f"Left out, being no part of a data set: {shown}{', ...' if len(places) > 5 else ''}")
+    if summary.damaged:
+        damaged = [f"  {name}: {reason}" for name, reason in list(summary.damaged.items())[:SHOWN]]
+        more = [f"  ... and {len(summary.damaged) - SHOWN:,} more"] if len(summary.damaged) > SHOWN else []
+        typer.echo(
+            f"warning: {counted(len(summary.damaged), 'files')} cannot be used. The stage validate stops at them, or "
+            "goes on without them where validate.on_bad_image is quarantine:\n" + "\n".join([*damaged, *more]),
+            err=True,
+        )
     say_next_after_data(to)

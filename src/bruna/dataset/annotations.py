@@ -5,6 +5,9 @@ half that is 2; none is the derived colour "multicolor"; two are an error.
 """
 
 import csv
+import io
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +18,17 @@ import pandas as pd
 
 from bruna.dataset.attributes import ANNOTATION_COLUMNS, ATTRIBUTES, UNKNOWN
 from bruna.errors import BrunaError, counted
+from bruna.files import read_regular
 
 HALVES: dict[str, tuple[str, ...]] = {a.name: a.columns for a in ATTRIBUTES if len(a.columns) > 1}
 """The colour columns of each half, by attribute."""
 SHOWN = 10
 """How many findings of a kind a message lists before it gives the count."""
+_LARGEST = 32 << 20
+"""Bytes of an annotation file; half a million rows have as many."""
+_LONGEST = 100
+"""Characters of a cell; the longest name of a column has 10."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -55,50 +64,91 @@ def read_raw(path: Path) -> pd.DataFrame:
     """Read the file as text, nothing judged but that it is a table.
 
     Returns:
-        The columns of the file as stripped text, with the line number (the header is line 1) as index.
+        As `raw_table`.
 
     Raises:
-        BrunaError: the file is missing, empty, not a CSV file, or a row has more or fewer cells than the header.
+        BrunaError: the file is missing, cannot be read, or is not a table.
     """
     try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+        data = read_regular(path, _LARGEST)
     except FileNotFoundError:
         raise BrunaError(
             f"{path} is missing. It holds the attributes of the identities, one row each; "
             "`bruna import` brings it with the images, `bruna sample` renders a small data set that has it."
         ) from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise BrunaError(f"{path} cannot be read as a CSV file: {error}. Expected is {_header_text()}.") from None
-    rows = [(line, row) for line, row in rows if any(row)]
+    except OSError as error:
+        raise BrunaError(f"{path} cannot be read: {error.strerror or error}.") from None
+    return raw_table(data, str(path))
+
+
+def raw_table(data: bytes, name: str) -> pd.DataFrame:
+    """Take the bytes of an annotation file as a table of text.
+
+    Args:
+        data: CSV in UTF-8, with or without a byte order mark, lines ending in LF, CR LF or CR.
+        name: what messages call it.
+
+    Returns:
+        The columns of the file as stripped text, with the line number (the header is line 1) as index; rows without
+        any text are left out.
+
+    Raises:
+        BrunaError: it is empty, not a CSV file, or a row has more or fewer cells than the header.
+    """
+    rows: list[tuple[int, list[str]]] = []
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = _line(error.object[: error.start]), error.object[error.start]
+        raise BrunaError(
+            f"{name} is not text in UTF-8 (line {line} has the byte 0x{byte:02x}). Save it as a CSV file in UTF-8."
+        ) from None
+    if control := _CONTROL.search(text):
+        line = _line(text[: control.start()].encode())
+        raise BrunaError(f"{name}, line {line} has the character {control[0]!r}. Save it as a CSV file in UTF-8.")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(len(cell) > _LONGEST for cell in cells):
+                raise csv.Error(f"a cell of more than {_LONGEST} characters")
+            if any(cells):
+                rows.append((reader.line_num, cells))
+    except csv.Error as error:
+        raise BrunaError(
+            f"{name}, line {reader.line_num} cannot be read as CSV: {error}. Expected is {_header_text()}."
+        ) from None
     if not rows:
-        raise BrunaError(f"{path} is empty. Expected is {_header_text()}.")
+        raise BrunaError(f"{name} is empty. Expected is {_header_text()}.")
     (_, header), *body = rows
-    for line, row in body:
-        if len(row) != len(header):
+    for line, cells in body:
+        if len(cells) != len(header):
             raise BrunaError(
-                f"{path}, line {line} has {counted(len(row), 'cells')} where the header has {len(header)}."
+                f"{name}, line {line} has {counted(len(cells), 'cells')} where the header has {len(header)}."
             )
-    raw = pd.DataFrame([row for _, row in body], columns=header, dtype=object)
+    raw = pd.DataFrame([cells for _, cells in body], columns=header, dtype=object)
     raw.index = pd.Index([line for line, _ in body], dtype=np.int64, name="line")
     return raw
 
 
+def _line(before: bytes) -> int:
+    """The number of the line that follows some text, or goes on with its end."""
+    return len((before + b".").splitlines())
+
+
 def header_problems(raw: pd.DataFrame) -> list[str]:
     """Which columns are missing, unknown or there twice; empty if the header is right (in any order)."""
-    found = list(raw.columns)
-    missing = [c for c in ANNOTATION_COLUMNS if c not in found]
-    extra = [c or "(no name)" for c in found if c not in ANNOTATION_COLUMNS]
-    twice = [c for c in ANNOTATION_COLUMNS if found.count(c) > 1]
-    problems = []
-    if missing:
-        problems.append(f"missing columns: {', '.join(missing)}")
-    if extra:
-        problems.append(f"unknown columns: {', '.join(extra)}")
-    if twice:
-        problems.append(f"columns that occur twice: {', '.join(twice)}")
-    return problems
+    count = Counter(raw.columns)
+    columns = {
+        "missing columns": [c for c in ANNOTATION_COLUMNS if c not in count],
+        "unknown columns": [c or "(no name)" for c in count if c not in ANNOTATION_COLUMNS],
+        "columns that occur twice": [c for c in ANNOTATION_COLUMNS if count[c] > 1],
+    }
+    return [
+        f"{kind}: {', '.join(names[:SHOWN])}" + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
+        for kind, names in columns.items()
+        if names
+    ]
 
 
 def color_problems(raw: pd.DataFrame, attribute: str) -> pd.Series:
@@ -136,8 +186,8 @@ def row_problems(raw: pd.DataFrame) -> list[str]:
 
 
 def valid_id(text: str) -> bool:
-    """True for the text of an identity: decimal digits without leading zeros, from 1 on, within int32."""
-    return text.isascii() and text.isdigit() and text[0] != "0" and int(text) < 2**31
+    """True for the text of an identity: 1 to 9 decimal digits without leading zeros, as in the names of images."""
+    return re.fullmatch("[1-9][0-9]{0,8}", text) is not None
 
 
 def parse_annotations(raw: pd.DataFrame) -> Annotations:
@@ -162,15 +212,29 @@ def read_annotations(path: Path) -> Annotations:
         BrunaError: the file is missing, its header is not `ANNOTATION_COLUMNS`, or rows hold wrong values; the
             first of each kind are listed with line number and value.
     """
-    raw = read_raw(path)
+    return accepted(read_raw(path), str(path))
+
+
+def accepted(raw: pd.DataFrame, name: str) -> Annotations:
+    """Turn a table into codes if nothing is wrong in it.
+
+    Args:
+        raw: from `raw_table`.
+        name: what messages call it.
+
+    Raises:
+        BrunaError: as `read_annotations`.
+    """
     problems = header_problems(raw)
     if problems:
-        raise BrunaError(f"{path} has the wrong header: {'; '.join(problems)}. Expected is {_header_text()}.")
+        raise BrunaError(f"{name} has the wrong header: {'; '.join(problems)}. Expected is {_header_text()}.")
     problems = row_problems(raw)
     if problems:
         rest = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         lines = "\n".join(f"  {problem}" for problem in problems[:SHOWN])
-        raise BrunaError(f"{path} has {len(problems)} wrong values:\n{lines}{rest}\nCorrect them in the file.")
+        raise BrunaError(
+            f"{name} has {counted(len(problems), 'wrong values')}:\n{lines}{rest}\nCorrect them in the file."
+        )
     return parse_annotations(raw)
 
 

@@ -5,15 +5,26 @@ in `problem` holds text where something is wrong and null elsewhere.
 """
 
 import os
+import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from bruna.dataset.filenames import LABELLED, MASK_PAIR, SUBSETS, UNLABELLED_SUBSETS, name_facts
-from bruna.dataset.inspection import SINGLE_CHANNEL, Facts, inspect_files
+from bruna.dataset.decoding import read_size
+from bruna.dataset.filenames import (
+    LABELLED,
+    MASK_PAIR,
+    SUBSETS,
+    UNLABELLED_SUBSETS,
+    name_facts,
+    name_problem,
+    printable,
+    spelling_problems,
+)
+from bruna.dataset.inspection import Facts, inspect_files
 from bruna.errors import BrunaError, counted
 
 _CLUTTER = ("Thumbs.db", "desktop.ini", "__MACOSX")
@@ -33,7 +44,6 @@ MANIFEST_TYPES = {
     "sharpness": "float32",
 }
 """Columns and types of the manifest."""
-_MASK_VALUES = ((0, 255), (0, 1))
 
 
 def find_files(folder: Path) -> pd.DataFrame:
@@ -52,39 +62,89 @@ def find_files(folder: Path) -> pd.DataFrame:
         raise BrunaError(f"There is no data set: {folder} is missing. {advice}")
     rows: list[tuple[object, ...]] = []
     for subset in (*LABELLED, *UNLABELLED_SUBSETS):
-        for name, is_folder in _names(folder / subset).items():
-            facts = name_facts(name, subset)
-            problem = "a folder; images lie directly in it" if is_folder else facts.problem
-            rows.append((f"{subset}/{name}", None, subset, facts.identity, facts.camera, problem, None))
+        for name, problem in _names(folder / subset).items():
+            identity, camera, misnamed = name_facts(name, subset)
+            rows.append((f"{subset}/{name}", None, subset, identity, camera, problem or misnamed, None))
     if not any(row[2] == "train" for row in rows):
         found = ", ".join(_names(folder)) or "nothing"
         raise BrunaError(f"{folder} has no training images in {folder / 'train'}. It holds: {found}. {advice}")
-    rows += _pairs(folder)
+    misspelled = spelling_problems(str(row[0]) for row in rows if row[2] in LABELLED and row[5] is None)
+    rows = [(*row[:5], row[5] or misspelled.get(str(row[0])), row[6]) for row in rows] + _pairs(folder)
     columns = [*IMAGE_COLUMNS, "name_problem", "pair_problem"]
     return pd.DataFrame(rows, columns=columns).sort_values("path", ignore_index=True)
 
 
-def _names(folder: Path) -> dict[str, bool]:
-    """The names in a folder, sorted, and whether each is a folder itself."""
-    if not folder.is_dir():
-        return {}
-    with os.scandir(folder) as entries:  # pathlib would ask the disk about each of 30,000 files
-        names = {e.name: e.is_dir() for e in entries if not e.name.startswith(".") and e.name not in _CLUTTER}
-    return dict(sorted(names.items()))
+def _names(folder: Path) -> dict[str, str | None]:
+    """The printable names in a folder, sorted, and what is wrong with each, None where nothing is."""
+    try:
+        with os.scandir(folder) as entries:  # pathlib would ask the disk about each of 30,000 files
+            found = [e for e in entries if not e.name.startswith(".") and e.name not in _CLUTTER]
+    except OSError as error:
+        linked = any(path.is_symlink() and not path.exists() for path in (folder, folder.parent))
+        if isinstance(error, FileNotFoundError) and not linked:
+            return {}
+        raise BrunaError(
+            f"{folder} cannot be searched for images: {error.strerror}. Put a folder there that can be "
+            "read, or remove it."
+        ) from None
+    names: dict[str, str | None] = {}
+    same: dict[str, str] = {}
+    for entry in sorted(found, key=lambda e: e.name):
+        name = printable(entry.name)
+        other = same.setdefault(_normal(entry.name).casefold(), name)
+        twin = f"other systems take it for {other}: the two differ in upper and lower case or in how accents are coded"
+        names[name] = (
+            names.get(name) or name_problem(entry.name) or _kind_problem(entry) or (twin if other != name else None)
+        )
+    return names
+
+
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _kind_problem(entry: os.DirEntry[str]) -> str | None:
+    """What stands in a folder instead of a file, which may lie behind a link; it is not opened."""
+    try:
+        if entry.is_file():
+            return None
+        if entry.is_dir():
+            return "a folder; images lie directly in it"
+        return "a pipe, a device or a socket, not a file" if Path(entry).exists() else "a link that leads nowhere"
+    except OSError:  # a link to itself, for one
+        return "a link that leads nowhere"
 
 
 def _pairs(folder: Path) -> list[tuple[object, ...]]:
-    masks = {Path(name).stem: name for name in _names(folder / MASKS)}
+    masks = _names(folder / MASKS)
+    of_stem: dict[str, list[str]] = {}
+    for name in masks:
+        of_stem.setdefault(_normal(Path(name).stem), []).append(name)
     rows: list[tuple[object, ...]] = []
-    for name in _names(folder / MASK_IMAGES):
-        mask = masks.pop(Path(name).stem, None)
-        problem = None if mask else f"no mask {MASKS}/{Path(name).stem}.png"
-        path, mask_path = f"{MASK_IMAGES}/{name}", f"{MASKS}/{mask}" if mask else None
-        rows.append((path, mask_path, MASK_PAIR, -2, 0, name_facts(name, MASK_PAIR).problem, problem))
-    for stem, name in masks.items():
+    for name, problem in _names(folder / MASK_IMAGES).items():
+        its = of_stem.pop(_normal(Path(name).stem), [])
+        wrong = problem or name_facts(name, MASK_PAIR).problem or _first_problem(its, masks)
+        pairing = None if len(its) == 1 else f"no mask {MASKS}/{Path(name).stem}.png"
+        if len(its) > 1:
+            pairing = f"{counted(len(its), 'masks')}, where one is expected: {MASKS}/{f', {MASKS}/'.join(its)}"
+        mask_path = f"{MASKS}/{its[0]}" if len(its) == 1 else None
+        rows.append((f"{MASK_IMAGES}/{name}", mask_path, MASK_PAIR, -2, 0, wrong, pairing))
+    for name in [name for its in of_stem.values() for name in its]:
         path = f"{MASKS}/{name}"
-        rows.append((path, path, MASK_PAIR, -2, 0, None, f"no image {MASK_IMAGES}/{stem}.jpg"))
+        rows.append((path, path, MASK_PAIR, -2, 0, masks[name], f"no image {MASK_IMAGES}/{Path(name).stem}.jpg"))
     return rows
+
+
+def _first_problem(names: Sequence[str], masks: Mapping[str, str | None]) -> str | None:
+    return next((f"{MASKS}/{name}: {masks[name]}" for name in names if masks[name]), None)
+
+
+def image_size(path: Path) -> tuple[int, int] | None:
+    """Height and width that an image's header tells; None where it cannot be read."""
+    try:
+        return read_size(path)
+    except (OSError, ValueError):
+        return None
 
 
 def image_facts(folder: Path) -> pd.DataFrame:
@@ -93,7 +153,7 @@ def image_facts(folder: Path) -> pd.DataFrame:
     Returns:
         The columns of `find_files` and `width`, `height`, `md5`, `brightness`, `sharpness`, `size` (text,
         height x width; null for what does not decode and for mask pairs), `decode_problem`, `mask_problem`
-        (a mask that does not decode, is not of the image's size or does not hold two values), and
+        (a mask that does not decode, does not hold two values or is not of the image's size), and
         `people_problem`, `leak_problem` (the same content under two people, or in and outside of `train/`).
     """
     table = find_files(folder)
@@ -101,16 +161,17 @@ def image_facts(folder: Path) -> pd.DataFrame:
     paths = table["path"][readable]
     # A mask without an image is listed once, as itself; there is nothing to compare it with.
     masks = table["mask_path"][readable & table["pair_problem"].isna()].dropna()
-    facts = inspect_files([Path(folder) / path for path in [*paths, *masks]])
-    images = pd.DataFrame(facts[: len(paths)], columns=list(Facts._fields), index=paths.index, dtype=object)
-    table = table.join(images.drop(columns=["mode", "values"]).rename(columns={"problem": "decode_problem"}))
+    facts = inspect_files([Path(folder) / path for path in paths])
+    images = pd.DataFrame(facts, columns=list(Facts._fields), index=paths.index, dtype=object)
+    table = table.join(images.rename(columns={"problem": "decode_problem"}))
     person = readable & table["decode_problem"].isna() & (table["subset"] != MASK_PAIR)
     table["size"] = pd.Series(size_texts(table[person]), index=table.index[person], dtype=object)
-    image_of = dict(zip(paths.index, facts, strict=False))
+    mask_facts = inspect_files([Path(folder) / path for path in masks], masks=True) if len(masks) else []
+    image_of = dict(zip(paths.index, facts, strict=True))
     table["mask_problem"] = pd.Series(
         {
             at: _mask_problem(path, mask, image_of[at])
-            for (at, path), mask in zip(masks.items(), facts[len(paths) :], strict=True)
+            for (at, path), mask in zip(masks.items(), mask_facts, strict=True)
         },
         dtype=object,
     )
@@ -130,12 +191,7 @@ def size_texts(table: pd.DataFrame) -> list[str]:
 def _mask_problem(path: str, mask: Facts, image: Facts) -> str | None:
     """What is wrong with a mask, given what was found of it and of its image."""
     if mask.problem is not None:
-        return f"{path} does not decode: {mask.problem}"
-    if mask.mode not in SINGLE_CHANNEL:
-        return f"{path} has several channels ({mask.mode}), a mask has one"
-    if mask.values not in _MASK_VALUES:
-        shown = ", ".join(map(str, mask.values[:8])) + (", ..." if len(mask.values) > 8 else "")
-        return f"{path} holds the values {shown}; a mask holds two, 0 and 255 or 0 and 1"
+        return f"{path}: {mask.problem}"
     if image.problem is None and (mask.height, mask.width) != (image.height, image.width):
         return f"{path} is {mask.height} x {mask.width}, the image {image.height} x {image.width} (height x width)"
     return None

@@ -6,7 +6,10 @@
 The identity is -1 for junk and 0000 for a distractor; both occur in `gallery/` only.
 """
 
+import os
 import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from bruna.dataset.identities import DISTRACTOR, JUNK, UNLABELLED
@@ -19,8 +22,9 @@ MASK_PAIR = "mask_pair"
 """The subset of the pairs in `masks/`."""
 SUBSETS: tuple[str, ...] = (*LABELLED, *UNLABELLED_SUBSETS, MASK_PAIR)
 
-_COURSE = re.compile(r"(?P<identity>-1|\d{4,9})_c(?P<camera>\d{1,2})_\d+\.jpg")
-_OFFICIAL = re.compile(r"(?P<identity>-1|\d{4,9})_c(?P<camera>\d{1,2})s\d+_\d+_\d+\.jpg")
+# ASCII: \d would take digits of every script.
+_COURSE = re.compile(r"(?P<identity>-1|\d{4,9})_c(?P<camera>\d{1,2})_\d+\.jpg", re.ASCII)
+_OFFICIAL = re.compile(r"(?P<identity>-1|\d{4,9})_c(?P<camera>\d{1,2})s\d+_\d+_\d+\.jpg", re.ASCII)
 _PATTERNS = "PPPP_cC_NNNNNNNNN.jpg or PPPP_cCsS_NNNNNN_NN.jpg (P identity, C camera)"
 
 
@@ -61,3 +65,46 @@ def name_facts(name: str, subset: str) -> NameFacts:
         kind = "junk" if identity == JUNK else "a distractor"
         return NameFacts(UNLABELLED, 0, f"identity {match['identity']} means {kind}, which only gallery/ may hold")
     return NameFacts(identity, camera)
+
+
+def spelling_problems(paths: Iterable[str]) -> dict[str, str]:
+    """Names that write an identity or a camera with other leading zeros than most names do: 00002 beside 0002.
+
+    They may be one person or two, of data sets that were put together.
+
+    Args:
+        paths: images of labelled folders whose names have no problem.
+
+    Returns:
+        What is wrong, by path.
+    """
+    spellings: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+    written: dict[tuple[str, int, str], list[str]] = defaultdict(list)
+    for path in sorted(paths):
+        name = path.rpartition("/")[2]
+        match = _COURSE.fullmatch(name) or _OFFICIAL.fullmatch(name)
+        for what, text in match.groupdict().items() if match else ():
+            spellings[what, int(text)][text] += 1
+            written[what, int(text), text].append(path)
+    problems: dict[str, str] = {}
+    for (what, number), texts in spellings.items():
+        usual, *others = (text for text, _ in texts.most_common())
+        if what == "camera" or number > 0:
+            for text in others:
+                where = written[what, number, usual][0]
+                problem = f"{what} {number} is written {text} here and {usual} in {where}; write it in one way"
+                problems |= dict.fromkeys(written[what, number, text], problem)
+    return problems
+
+
+def printable(name: str | os.PathLike[str]) -> str:
+    r"""A name as it can be shown and written: bytes that are not UTF-8, and control characters, as \xNN."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return re.sub("[\x00-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def name_problem(name: str | os.PathLike[str]) -> str | None:
+    """Why no table can hold a name, None if one can."""
+    if printable(name) == os.fspath(name):
+        return None
+    return "its name holds control characters, or bytes that are not UTF-8; rename it"

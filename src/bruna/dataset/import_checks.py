@@ -1,26 +1,23 @@
 """What an import must hold together: names, identities, annotations and mask pairs, told before anything is written."""
 
-import csv
-import io
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
-from bruna.dataset.attributes import ANNOTATION_COLUMNS
-from bruna.dataset.filenames import LABELLED, name_facts
-from bruna.dataset.import_sources import shown
+from bruna.dataset.annotations import accepted, raw_table
+from bruna.dataset.filenames import LABELLED, name_facts, name_problem
+from bruna.dataset.import_sources import Files, shown
 from bruna.errors import BrunaError, counted
 
 ANNOTATIONS = ("annotations_train.csv", "annotations_test.csv")
 MAT = "market_attribute.mat"
 
-Files = dict[str, tuple[Path, Callable[[], bytes]]]
-"""Where a file of the data set comes from: its source and how to read it, by its path in the data set."""
+_LONGEST_NAME = 255
+"""Bytes of a file name that every usual file system takes."""
 
 
 def names_in(files: Files, folder: str) -> list[str]:
-    """The names of the files right in a folder of the data set."""
-    return [name.removeprefix(f"{folder}/") for name in files if name.startswith(f"{folder}/")]
+    """The names of the files right in a folder of the data set, hidden ones left out."""
+    found = (name.rpartition("/") for name in files)
+    return [name for within, _, name in found if within == folder and not name.startswith(".")]
 
 
 def check_files(files: Files) -> None:
@@ -40,9 +37,14 @@ def check_files(files: Files) -> None:
     problems = [
         f"{folder}/{name}: {facts.problem}" for folder, name in names if (facts := name_facts(name, folder)).problem
     ]
+    for name in files:
+        if problem := name_problem(name):
+            problems.append(f"{name}: {problem}")
+        elif len(Path(name).name.encode()) > _LONGEST_NAME:
+            problems.append(f"{name[:50]}...: its name is longer than {_LONGEST_NAME} bytes")
     if problems:
         raise BrunaError(
-            f"{counted(len(problems), 'names of images')} cannot be used: {shown(problems)}. Rename or remove them."
+            f"{counted(len(problems), 'file names')} cannot be used: {shown(problems)}. Rename or remove them."
         )
     official = [f"{folder}/{name}" for folder, name in names if is_official(name)]
     course = [f"{folder}/{name}" for folder, name in names if not is_official(name)]
@@ -67,19 +69,9 @@ def is_official(name: str) -> bool:
 
 
 def annotated_identities(name: str, files: Files) -> set[int]:
-    """The identities of an annotation file."""
-    path, read = files[name]
-    try:
-        reader = csv.DictReader(io.StringIO(read().decode("utf-8-sig")))
-        if {column.strip() for column in reader.fieldnames or ()} != set(ANNOTATION_COLUMNS):
-            raise BrunaError(f"{path}: the header of {name} is not {','.join(ANNOTATION_COLUMNS)}.")
-        identities = [int(row["id"]) for row in reader]
-    except (UnicodeDecodeError, csv.Error, ValueError, KeyError) as error:
-        raise BrunaError(f"{path}: {name} cannot be read as a table of annotations ({error}).") from None
-    twice = sorted(identity for identity, count in Counter(identities).items() if count > 1)
-    if twice:
-        raise BrunaError(f"{path}: {name} has several rows for identity {shown([str(i) for i in twice])}.")
-    return set(identities)
+    """The identities of an annotation file, which must be right in itself."""
+    shown_as = f"{name} of {files[name].source}"
+    return set(accepted(raw_table(files[name].read(), shown_as), shown_as).identities.tolist())
 
 
 def check_annotated(files: Files, annotated: dict[str, set[int]]) -> None:
@@ -88,7 +80,7 @@ def check_annotated(files: Files, annotated: dict[str, set[int]]) -> None:
     if missing:
         raise BrunaError(
             f"{counted(len(missing), 'training identities')} without a row in {ANNOTATIONS[0]} of "
-            f"{files[ANNOTATIONS[0]][0]}: {shown([f'{identity:04d}' for identity in missing])}. Add the rows, or "
+            f"{files[ANNOTATIONS[0]].source}: {shown([f'{identity:04d}' for identity in missing])}. Add the rows, or "
             "leave the images out."
         )
 

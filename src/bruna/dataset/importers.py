@@ -3,21 +3,24 @@
 Recognised, at the top of a source or one folder down: the course edition (`train/`, `annotations_train.csv`), its
 unlabelled part (`test/`, `queries/`), the official Market-1501 release (`bounding_box_train/`, `query/`,
 `bounding_box_test/`, `market_attribute.mat`), person masks (`images/*.jpg` with `masks/*.png`) and a folder that
-has the layout already. Images and masks are copied byte for byte.
+has the layout already. Images and masks are copied byte for byte, and the data set is validated before it takes the
+place of another.
 """
 
+import os
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from dataclasses import replace as with_changes
 from functools import partial
 from pathlib import Path
 
-from bruna.dataset.filenames import LABELLED, UNLABELLED_SUBSETS
+from bruna.dataset.filenames import LABELLED, UNLABELLED_SUBSETS, printable
 from bruna.dataset.import_checks import (
     ANNOTATIONS,
     MAT,
-    Files,
     annotated_identities,
     check_annotated,
     check_files,
@@ -26,9 +29,10 @@ from bruna.dataset.import_checks import (
     names_in,
 )
 from bruna.dataset.import_market import annotations_of_mat
-from bruna.dataset.import_sources import CLUTTER, Source, open_folder, open_source, shown
+from bruna.dataset.import_sources import CLUTTER, Files, Source, SourceFile, open_folder, open_source, shown
 from bruna.errors import BrunaError, counted
-from bruna.files import whole_folder
+from bruna.files import restore, whole_folder
+from bruna.params import Validate
 from bruna.progress import track
 
 _PLACES = {folder: folder for folder in LABELLED} | {"bounding_box_train": "train", "bounding_box_test": "gallery"}
@@ -47,6 +51,8 @@ class ImportSummary:
         cameras: cameras by labelled folder.
         annotated: identities that have a row, by annotation file.
         ignored: files of the sources that belong to no part of a data set, as `source/path`.
+        damaged: images and mask pairs that the validation would set aside, each with the reason.
+        unchanged: the folder held the same files before, and nothing was written.
     """
 
     target: Path
@@ -55,6 +61,8 @@ class ImportSummary:
     cameras: dict[str, int]
     annotated: dict[str, int]
     ignored: list[str] = field(default_factory=list)
+    damaged: dict[str, str] = field(default_factory=dict)
+    unchanged: bool = False
 
     def rows(self) -> list[tuple[str, int, int | None, int | None, int | None]]:
         """Rows for a closing table: folder, images, identities, cameras, annotated identities."""
@@ -89,59 +97,77 @@ def import_dataset(
         sources: zip archives, folders, or the single files `market_attribute.mat` and `annotations_train.csv`.
         target: the data set folder to write.
         masks: one more source, of mask pairs.
-        merge: keep what the target folder holds; a file of the same name is taken from the sources.
-        replace: let the target folder lose images that the sources do not have.
+        merge: keep what the target folder holds and add to it.
+        replace: let the target folder lose files that the sources do not have, and take theirs where they differ.
 
     Raises:
-        BrunaError: a source is unknown, unsafe or damaged, something is missing or contradicts itself, or the
-            target would lose images without `merge` or `replace`.
+        BrunaError: a source is unknown, unsafe or damaged, something is missing or contradicts itself, the
+            validation refuses the data set, or the target would lose or change files without `replace`.
     """
-    target = Path(target).resolve()
-    paths = [Path(source) for source in sources]
-    check_target(target, [*paths, *([masks] if masks else [])])
+    target = Path(os.path.realpath(target))
+    restore(target)
+    check_target(target, [*sources, *([masks] if masks else [])])
     with ExitStack() as stack:
-        files: Files = {}
         ignored: list[str] = []
-        for path in paths:
-            _add(files, _recognise(open_source(path, stack), ignored))
-        if masks is not None:
-            pairs = _recognise(open_source(Path(masks), stack), [])
-            pairs = {name: file for name, file in pairs.items() if name.startswith("masks/")}
-            if not pairs:
-                raise BrunaError(f"{masks} holds no mask pairs. Expected images/*.jpg with masks/*.png of equal stem.")
-            _add(files, pairs)
-        _convert_mat(files)
-        old = _placed(open_folder(target), []) if target.is_dir() else {}
-        if merge:
-            files = old | files
-        elif not replace:
-            _refuse_loss(files, old, target)
+        files = _gather(sources, masks, ignored, stack)
+        old = open_folder(target, everything=True).files if target.is_dir() else {}
+        files = (old if merge else {}) | files
+        lost = [name for name in old if name not in files]
+        changed = [name for name in old if name in files and _differ(old[name], files[name])]
+        if (lost or changed) and not replace:
+            _refuse_loss(lost, changed, target, merge)
         check_files(files)
         annotated = {name: annotated_identities(name, files) for name in ANNOTATIONS if name in files}
         check_annotated(files, annotated)
+        summary = _summary(target, files, annotated, ignored)
+        if not lost and not changed and len(old) == len(files):
+            return with_changes(summary, unchanged=True)
         with whole_folder(target) as folder:
+            _check_space(folder, target, files)
             for part in {Path(name).parent for name in files}:
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            for name, (_, read) in track(sorted(files.items()), f"import into {target.name}", unit="files"):
-                (folder / name).write_bytes(read())
-    return _summary(target, files, annotated, ignored)
+            for name, file in track(sorted(files.items()), f"import into {target.name}", unit="files"):
+                (folder / name).write_bytes(file.read())
+            damaged = _validate(folder, target, files)
+    return with_changes(summary, damaged=damaged)
 
 
 def check_target(target: Path, sources: Sequence[Path] = ()) -> None:
-    """Refuse to replace a folder that holds anything but a data set, or one that a source lies in."""
+    """Refuse to replace a folder that holds anything but a data set, or one that a source or the user is in."""
+    if Path(os.path.realpath(target)) in (here := Path.cwd(), *here.parents):
+        raise BrunaError(f"{target} is the working folder, or holds it, and is replaced. Give another with --to.")
     for source in sources:
-        if target in source.resolve().parents:
+        if target in Path(os.path.realpath(source)).parents:
             raise BrunaError(f"{source} lies inside {target}, which is replaced. Move it elsewhere first.")
-    if target.exists() and not target.is_dir():
-        raise BrunaError(f"{target} is a file. Give a folder with --to.")
-    if target.is_dir():
+    try:
         found = {entry.name for entry in target.iterdir() if entry.name.lower() not in CLUTTER}
-        strange = sorted(found - {*_FOLDERS, *ANNOTATIONS})
-        if strange:
-            raise BrunaError(
-                f"{target} holds {shown(strange)}, which is no part of a data set, and an import replaces the "
-                "whole folder. Give another folder with --to, or move that away."
-            )
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        raise BrunaError(f"{target} is a file. Give a folder with --to.") from None
+    except OSError as error:
+        raise BrunaError(f"{target} cannot be read: {error.strerror or error}. Give a folder with --to.") from None
+    strange = sorted(found - {*_FOLDERS, *ANNOTATIONS})
+    if strange:
+        raise BrunaError(
+            f"{target} holds {shown(strange)}, which is no part of a data set, and an import replaces the "
+            "whole folder. Give another folder with --to, or move that away."
+        )
+
+
+def _gather(sources: Sequence[Path], masks: Path | None, ignored: list[str], stack: ExitStack) -> Files:
+    """The files of all sources, by their place in the data set."""
+    files: Files = {}
+    for path in sources:
+        _add(files, _recognise(open_source(path, stack), ignored))
+    if masks is not None:
+        pairs = _recognise(open_source(masks, stack), [])
+        pairs = {name: file for name, file in pairs.items() if name.startswith("masks/")}
+        if not pairs:
+            raise BrunaError(f"{masks} holds no mask pairs. Expected images/*.jpg with masks/*.png of equal stem.")
+        _add(files, pairs)
+    _convert_mat(files)
+    return files
 
 
 def _place(parts: tuple[str, ...]) -> str | None:
@@ -168,16 +194,19 @@ def _placed(source: Source, ignored: list[str]) -> Files:
     top = {path: _place(tuple(path.split("/"))) for path in source.files}
     nested = not any(place and place != MAT for place in top.values())
     files: Files = {}
-    for path, read in source.files.items():
+    for path, file in source.files.items():
         place = top[path]
         if place is None and (nested or path.endswith(MAT)):
             place = _place(tuple(path.split("/")[1:]))
         if place is None:
-            ignored.append(f"{source.path.name}/{path}" if path != source.path.name else path)
+            ignored.append(printable(f"{source.path.name}/{path}" if path != source.path.name else path))
         elif place in files:
-            raise BrunaError(f"{source.path} holds {place} twice (again as {path}). Keep one data set in a source.")
+            raise BrunaError(
+                f"{source.path} holds {printable(place)} twice (again as {printable(path)}). Keep one data set in a "
+                "source."
+            )
         else:
-            files[place] = (source.path, read)
+            files[place] = file
     return files
 
 
@@ -194,39 +223,77 @@ def _recognise(source: Source, ignored: list[str]) -> Files:
 
 
 def _add(files: Files, more: Files) -> None:
-    for name, (path, read) in more.items():
-        if name in files and files[name][1]() != read():
-            raise BrunaError(f"{files[name][0]} and {path} both hold {name}, and they differ. Give one of them.")
-        files[name] = (path, read)
+    for name, file in more.items():
+        if name in files and _differ(files[name], file):
+            raise BrunaError(
+                f"{files[name].source} and {file.source} both hold {printable(name)}, and they differ. Give one of "
+                "them."
+            )
+        files[name] = file
+
+
+def _differ(one: SourceFile, other: SourceFile) -> bool:
+    return one is not other and (one.size != other.size or one.read() != other.read())
 
 
 def _convert_mat(files: Files) -> None:
     """Replace `market_attribute.mat` by the two annotation files."""
     if MAT not in files:
         return
-    path, read = files.pop(MAT)
+    mat = files.pop(MAT)
     present = [name for name in ANNOTATIONS if name in files]
     if present:
-        raise BrunaError(f"{path} holds {MAT} and {files[present[0]][0]} holds {present[0]}. Give one of them.")
+        raise BrunaError(
+            f"{mat.source} holds {MAT} and {files[present[0]].source} holds {present[0]}. Give one of them."
+        )
     if not all(is_official(name) for name in names_in(files, "train")):
         raise BrunaError(
-            f"{path} holds {MAT}, but the training images are of the course edition, whose identities are "
+            f"{mat.source} holds {MAT}, but the training images are of the course edition, whose identities are "
             "numbered differently. Leave it out and give annotations_train.csv."
         )
-    for name, text in zip(ANNOTATIONS, annotations_of_mat(read(), f"{path} ({MAT})"), strict=True):
-        files[name] = (path, partial(bytes, text))
+    for name, text in zip(ANNOTATIONS, annotations_of_mat(mat.read(), f"{mat.source} ({MAT})"), strict=True):
+        files[name] = SourceFile(mat.source, len(text), partial(bytes, text))
 
 
-def _refuse_loss(files: Files, old: Files, target: Path) -> None:
-    lost = [name for name in sorted(old) if name not in files and name not in ANNOTATIONS]
+def _refuse_loss(lost: list[str], changed: list[str], target: Path, merge: bool) -> None:
+    """Say which files would go or change; where the sources are added (`merge`), none goes."""
+    losses = []
     if lost:
-        counts = Counter(name.split("/")[0] for name in lost)
-        parts = ", ".join(f"{counted(count, 'files')} in {folder}/" for folder, count in counts.items())
+        counts = Counter(f"in {name.split('/')[0]}/" if "/" in name else "at its top" for name in lost)
+        parts = ", ".join(f"{counted(count, 'files')} {place}" for place, count in counts.items())
+        losses.append(f"{parts} that the given sources have not ({shown(lost, 3)})")
+    if changed:
+        losses.append(f"{counted(len(changed), 'files')} that the sources have otherwise ({shown(changed, 3)})")
+    advice = (
+        "Use --merge --replace to take them from the sources, leave them out of the sources"
+        if merge
+        else "Use --merge to keep what the folder holds and add to it, --replace to let the sources' files replace them"
+    )
+    raise BrunaError(
+        f"{target} holds {' and '.join(losses)}, which would be lost. {advice}, or --to to write another folder."
+    )
+
+
+def _check_space(folder: Path, target: Path, files: Files) -> None:
+    size, free = sum(file.size for file in files.values()), shutil.disk_usage(folder).free
+    if size > free:
         raise BrunaError(
-            f"{target} holds {parts} that the given sources have not ({shown(lost, 3)}), and an import replaces the "
-            "whole folder. Use --merge to keep them and add to them, --replace to let them go, or --to to write "
-            "another folder."
+            f"{target}: the data set has {size:,} bytes, and the disk there has {free:,} free. Free some space, or "
+            "choose a folder on another disk with --to."
         )
+
+
+def _validate(folder: Path, target: Path, files: Files) -> dict[str, str]:
+    """Check the new folder as the first stage will; damaged single images are that stage's choice, and only named."""
+    # Great Expectations takes seconds to import: after everything that can be refused without it.
+    from bruna.dataset.validation import validate_dataset  # noqa: PLC0415
+
+    try:
+        return validate_dataset(folder, Validate(image_size=None, on_bad_image="quarantine")).quarantined
+    except BrunaError as error:
+        sources = ", ".join(sorted({str(file.source) for file in files.values()}))
+        message = str(error).replace(str(folder), sources)
+        raise BrunaError(f"{message}\nNothing was imported; {target} is as it was.") from None
 
 
 def _summary(target: Path, files: Files, annotated: dict[str, set[int]], ignored: list[str]) -> ImportSummary:

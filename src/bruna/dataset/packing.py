@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from bruna.dataset.annotations import Annotations
 from bruna.dataset.attributes import ATTRIBUTES
+from bruna.dataset.decoding import read_file
 from bruna.dataset.filenames import LABELLED, MASK_PAIR, UNLABELLED_SUBSETS
 from bruna.dataset.tables import attribute_columns
 from bruna.errors import BrunaError
@@ -132,7 +133,11 @@ def _write_blocks(blocks: Iterator[pd.DataFrame], path: Path) -> None:
     for name, kind in (("path", pa.string()), ("image", pa.binary()), ("mask", pa.binary()), ("part", pa.string())):
         if name in schema.names:
             schema = schema.set(schema.get_field_index(name), pa.field(name, kind))
-    with whole_file(path) as beside, pq.ParquetWriter(beside, schema, compression="zstd") as writer:
+    with (
+        whole_file(path) as beside,
+        beside.open("wb") as file,  # pyarrow takes no path that is not UTF-8
+        pq.ParquetWriter(file, schema, compression="zstd") as writer,
+    ):
         writer.write_table(pa.Table.from_pandas(first, schema=schema, preserve_index=False))
         for frame in blocks:
             writer.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False))
@@ -144,7 +149,7 @@ def _with_md5(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 def _read(folder: Path, path: str, md5: str | None) -> bytes:
     try:
-        encoded = (folder / path).read_bytes()
+        encoded = read_file(folder / path)
     except OSError as error:
         raise BrunaError(f"{folder / path} cannot be read ({error.strerror}). Run `dvc repro` again.") from None
     if md5 is not None and hashlib.md5(encoded, usedforsecurity=False).hexdigest() != md5:

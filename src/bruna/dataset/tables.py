@@ -50,7 +50,8 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame
         BrunaError: the file is missing, is not parquet or lacks a column.
     """
     try:
-        return pd.read_parquet(path, columns=None if columns is None else list(columns))
+        with path.open("rb") as file:  # pyarrow takes no path that is not UTF-8
+            return pd.read_parquet(file, columns=None if columns is None else list(columns))
     except FileNotFoundError:
         raise BrunaError(f"{path} is missing. `dvc repro` makes it.") from None
     except (OSError, ValueError) as error:

@@ -1,5 +1,6 @@
 """Images in whatever form somebody has them, opened one by one, and their pixels at the size of every network."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
@@ -15,21 +16,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bruna.batches.store import in_8_bits, open_image, resized
+from bruna.batches.store import resized
+from bruna.dataset.decoding import SUFFIXES, in_8_bits, open_image, read_file, reason
+from bruna.dataset.filenames import name_problem, printable
 from bruna.errors import BrunaError
 
 OneImage = str | Path | bytes | Image.Image | npt.NDArray[np.uint8] | Tensor
 Images = OneImage | Sequence[OneImage]
 """A path, a folder, the bytes of an image file, a Pillow image, an N x 3 x H x W uint8 array or tensor; or several."""
 Size = tuple[int, int]
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-"""Endings, in any case, of what is taken for an image in a folder."""
 _GIVEN = Lock()
 """Held while a Pillow image of the caller's is read: one may be given twice, and several may read the same file."""
 
 
 class Source(NamedTuple):
-    """An image under its name; `open` gives it as a Pillow image, or raises whatever Pillow's decoders raise."""
+    """An image under its name; `open` gives it as a Pillow image, or raises whatever it stumbles over."""
 
     name: str
     open: Callable[[], Image.Image]
@@ -78,10 +79,10 @@ def sources(images: Images, names: Sequence[str] | None = None) -> list[Source]:
             if image == "":  # pathlib's for the current folder
                 raise ValueError(f"image {name} is an empty path: give a file or a folder")
             path = Path(image)
-            files = _images_in(path) if path.is_dir() else [path]
+            files = _images_in(path) if _is_folder(path) else [path]
             if not files:
                 raise _no_image(path)
-            found += [Source(str(file), partial(_open_file, file)) for file in files]
+            found += [Source(printable(file), partial(_open_file, file)) for file in files]
         elif isinstance(image, bytes):
             found.append(Source(name, partial(open_image, image)))
         elif isinstance(image, Image.Image):
@@ -101,14 +102,22 @@ def sources(images: Images, names: Sequence[str] | None = None) -> list[Source]:
     return [Source(name, source.open) for name, source in zip(names, found, strict=True)]
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, for one: reading it will say so
+        return False
+
+
 def _images_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    """What ends as an image does and is no folder; pipes, devices and links to nothing are rejected when opened."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not _is_folder(path))
 
 
 def _no_image(*given: Path) -> BrunaError:
     return BrunaError(
-        f"no image in {', '.join(map(str, given))}: folders are searched for {', '.join(SUFFIXES)}. Give an image file "
-        "itself if it ends otherwise."
+        f"no image in {', '.join(map(printable, given))}: folders are searched for {', '.join(SUFFIXES)}. Give an "
+        "image file itself if it ends otherwise."
     )
 
 
@@ -122,22 +131,22 @@ def files_by_id(given: Sequence[Path]) -> dict[str, Path]:
     Raises:
         BrunaError: a path does not exist, or there is no image at all.
     """
-    missing = [str(path) for path in given if not path.exists()]
+    missing = [printable(path) for path in given if not os.path.lexists(path)]
     if missing:
         raise BrunaError(
             f"{', '.join(missing)} {'does' if len(missing) == 1 else 'do'} not exist (looked in {Path.cwd()}). Give "
             "image files, or folders that hold some."
         )
-    reached: dict[Path, tuple[Path, Path]] = {}
+    reached: dict[str, tuple[Path, Path]] = {}
     for path in given:
-        for image in _images_in(path) if path.is_dir() else [path]:
-            reached.setdefault(image.resolve(), (image, path))
+        for image in _images_in(path) if _is_folder(path) else [path]:
+            reached.setdefault(os.path.realpath(image), (image, path))
     if not reached:
         raise _no_image(*given)
     pairs = list(reached.values())
     ids = [image.name for image, _ in pairs]
     if max(Counter(ids).values()) > 1:
-        ids = [image.relative_to(top).as_posix() if top.is_dir() else image.name for image, top in pairs]
+        ids = [image.relative_to(top).as_posix() if _is_folder(top) else image.name for image, top in pairs]
     if max(Counter(ids).values()) > 1:
         ids = [image.as_posix() for image, _ in pairs]
     return {id_: image for id_, (image, _) in zip(ids, pairs, strict=True)}
@@ -167,18 +176,14 @@ def _pixels(source: Source, sizes: Collection[Size]) -> list[npt.NDArray[np.uint
     try:
         image = source.open()
         return [resized(image, size).transpose(2, 0, 1) for size in sizes]
-    except OSError as error:
-        return f"cannot be read: {error.strerror or _first_line(error)}"
-    except Exception as error:  # Pillow's decoders raise a dozen types, from SyntaxError to struct.error
-        return f"cannot be read: {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split(" <_io")[0].splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # a caller's Pillow image may be read here, by whatever decoder
+        return f"cannot be read: {reason(error)}"
 
 
 def _open_file(path: Path) -> Image.Image:
-    return open_image(path.read_bytes())
+    if problem := name_problem(path.name):
+        raise ValueError(problem)
+    return open_image(read_file(path))
 
 
 def _open_given(image: Image.Image) -> Image.Image:
