@@ -1,9 +1,12 @@
 """Files that are whole or absent: everything is written beside its place, then renamed into it."""
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
@@ -16,7 +19,14 @@ from bruna.errors import BrunaError
 
 IGNORED = ("__pycache__", "*.pyc", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db", "*.part", "*.old")
 """Names that .dvcignore leaves out of folders."""
-_UNFINISHED = ".part"
+_UNFINISHED, _REPLACED = ".part", ".old"
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>[1-9]\d{0,6})\.(part|old)", re.ASCII | re.DOTALL)
+"""`.NAME.PID.part`, what a process writes for NAME, and `.NAME.PID.old`, what it moves aside for that. A process number
+has seven digits at most: `.NAME.20250131.old` is somebody's own."""
+_LARGEST_JSON = 1 << 28
+"""Bytes of a JSON file at most."""
+_CLOCKS = 60.0
+"""Seconds by which a file's time and the start of the process that made it may seem to lie apart."""
 
 
 @contextmanager
@@ -27,57 +37,144 @@ def whole_file(path: Path) -> Iterator[Path]:
         BrunaError: the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
+    beside = _temporary(path, _UNFINISHED)
     try:
+        restore(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
         beside.replace(path)
     except OSError as error:
-        raise BrunaError(
-            f"could not write {path}: {error.strerror or error}. Free some space or choose a folder that can "
-            "be written, then run the same command again; nothing was left half written."
-        ) from error
+        raise BrunaError(f"{_not_written(path, error)}; nothing was left half written.") from error
     finally:
-        with suppress(OSError):  # nothing there, or the folder could not be made
-            beside.unlink()
+        _settle(beside, path)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; swap it in for `path` when the block ends well.
 
-    What stood at `path` before is kept until the new folder is complete and removed only then.
+    What stood at `path` before is kept until the new folder is complete and removed only then. Two renames swap them:
+    an exception between them undoes the first, and `restore` does so for a process that was killed there.
+
+    Raises:
+        BrunaError: the disk is full, the folder cannot be written, or it is a mount point, which nothing can replace.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    beside, old = _temporary(path, _UNFINISHED), _temporary(path, _REPLACED)
+    if path.is_mount():
+        raise BrunaError(f"{path} is a mount point, which cannot be replaced as a whole. Choose a folder inside it.")
     try:
+        restore(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
         yield beside
-        if path.exists():
+        if os.path.lexists(path):
             path.replace(old)
         beside.replace(path)
     except OSError as error:
-        if old.exists() and not path.exists():
-            old.replace(path)
-        raise BrunaError(
-            f"could not write {path}: {error.strerror or error}. Free some space or choose a folder that can "
-            "be written, then run the same command again; what was there before is untouched."
-        ) from error
+        raise BrunaError(f"{_not_written(path, error)}; what was there before is untouched.") from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        _settle(old, path)
+        _settle(beside, path)
+
+
+def restore(path: Path) -> None:
+    """Make good what processes that were killed while they wrote `path` left beside it.
+
+    The folder that one had moved aside is put back, unless another stands in its place; what was unfinished is
+    removed. Call it before looking at a folder that `whole_folder` writes. What cannot be changed stays.
+    """
+    path = Path(path)
+    try:
+        names = sorted(os.listdir(path.parent))  # noqa: PTH208 - names, of which there may be thousands
+    except OSError:
+        return
+    for name in names:
+        found = _TEMPORARY.fullmatch(name)
+        if found and found["name"] == path.name and _is_left_behind(path.with_name(name), int(found["pid"])):
+            _settle(path.with_name(name), path)
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove the files and folders below `folder` that processes which are gone left half written."""
-    for path in sorted(Path(folder).rglob(f".*{_UNFINISHED}")):
-        number = path.suffixes[-2].lstrip(".") if len(path.suffixes) > 1 else ""
-        if number.isdigit() and not psutil.pid_exists(int(number)):
-            shutil.rmtree(path, ignore_errors=True)
-            path.unlink(missing_ok=True)
+    """`restore` all files and folders below `folder`."""
+    found = [(path, _TEMPORARY.fullmatch(path.name)) for path in sorted(Path(folder).rglob(".*"))]
+    for target in {path.with_name(match["name"]) for path, match in found if match}:
+        restore(target)
+
+
+def refuse_unwritable(path: Path) -> None:
+    """See by trying, before the work whose result goes there, that `whole_file` could write `path`.
+
+    Raises:
+        BrunaError: it could not.
+    """
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - a link is replaced, not followed
+    there = next(folder for folder in path.parents if os.path.lexists(folder))
+    beside = _temporary(there / path.name, _UNFINISHED)
+    try:
+        beside.touch()
+    except OSError as error:
+        raise BrunaError(f"{_not_written(path, error)}; nothing was done yet.") from error
+    finally:
+        _settle(beside, path)
+
+
+def _temporary(path: Path, ending: str) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}{ending}")
+
+
+def _is_left_behind(path: Path, pid: int) -> bool:
+    """Whether the process that made a temporary path is gone: its number is free, or has a younger process."""
+    if pid == os.getpid():  # this process has none open when it asks
+        return True
+    try:
+        process = psutil.Process(pid)
+        return process.status() == psutil.STATUS_ZOMBIE or process.create_time() > path.lstat().st_ctime + _CLOCKS
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, OSError):
+        return False
+
+
+def _settle(left: Path, path: Path) -> None:
+    """Put a folder that was moved aside back where nothing stands in its place; remove anything else."""
+    with suppress(OSError):  # nothing there, or it cannot be changed
+        if left.suffix == _REPLACED:
+            if not os.path.lexists(path):
+                left.replace(path)
+                return
+            # A removal that is cut short leaves half of it: under a name that nothing is restored from.
+            left = left.replace(left.with_suffix(_UNFINISHED))
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink()
+
+
+def _not_written(path: Path, error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "Free some space" if full else "Choose a place that can be written"
+    return f"could not write {path}: {error.strerror or error}. {advice}, then run the same command again"
+
+
+def read_regular(path: Path, largest: int) -> bytes:
+    """Read a file, links followed; what is no file is not opened, since reading a pipe or a device can wait for ever.
+
+    Args:
+        path: the file.
+        largest: bytes that it may have.
+
+    Raises:
+        OSError: as reading raises it, and for what is no file or is too large; `strerror` says so in words.
+    """
+    status = Path(path).stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is a pipe, a device or a socket, not a file", str(path))
+    if status.st_size > largest:
+        raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, more than any such file", str(path))
+    return Path(path).read_bytes()
 
 
 def write_json(value: Any, path: Path, *, sort_keys: bool = True) -> None:
@@ -93,13 +190,27 @@ def read_json(path: Path) -> Any:
         BrunaError: the file is missing, cannot be read or is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(read_regular(path, _LARGEST_JSON).decode("utf-8"))
     except FileNotFoundError:
         raise BrunaError(f"{path} is missing. `dvc repro` makes it.") from None
     except OSError as error:
         raise BrunaError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except ValueError as error:  # of json, or of the decoder of UTF-8
+    except (ValueError, RecursionError) as error:  # of json, or of the decoder of UTF-8
         raise BrunaError(f"{path} is not valid JSON ({error}). Delete it and run `dvc repro`.") from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file of names and values.
+
+    Raises:
+        BrunaError: as `read_json`, or it holds anything else.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise BrunaError(
+            f"{path} holds no names with values, but {type(found).__name__}. Delete it and run `dvc repro`."
+        )
+    return found
 
 
 def fingerprint(path: Path) -> str:

@@ -136,6 +136,24 @@ def test_a_second_repro_does_nothing(project: Project) -> None:
     assert len(project.parents()) == before
 
 
+def test_an_edit_in_place_never_reaches_the_cache(project: Project) -> None:
+    """Nor as root, who may write what DVC has made read-only: a hard link would be the cached file itself."""
+    edited = [min((project.folder / "data" / "train").iterdir()), project.folder / "artifacts/unet/model.safetensors"]
+    for path in edited:
+        path.unlink()
+    project.run("dvc", "checkout", "--quiet")
+    for path in edited:
+        path.chmod(0o644)
+        with path.open("r+b") as file:
+            file.write(b"edited")
+    cached = [path for path in (project.folder / ".dvc/cache/files/md5").rglob("*") if path.is_file()]
+    assert len(cached) > 100
+    for path in cached:
+        assert fingerprint(path) == f"{path.parent.name}{path.name}".removesuffix(".dir"), path
+    project.run("dvc", "checkout", "--quiet", "--force")
+    assert "up to date" in project.run("dvc", "status")
+
+
 def test_a_picture_that_changes_makes_the_report_stale_and_nothing_else(project: Project) -> None:
     files = list((project.folder / "src" / "bruna" / "report").rglob("*.py"))
     for file in files:

@@ -41,7 +41,7 @@ def test_version_is_that_of_the_package(bruna):
 def test_mistakes_end_with_one_message_and_status_1(top_folder, bruna):
     for arguments, message in [
         (("import", "missing.zip"), "missing.zip does not exist"),
-        (("import", "params.yaml", "--merge", "--replace"), "Give one of them"),
+        (("import", "params.yaml", "--merge", "--replace"), "params.yaml is no data set"),
         (("preset", "papre"), "found: market1501, paper, sample"),
         (("summary",), "not the top folder of the project"),
         (("evaluate", "nowhere"), "nowhere is not a folder"),

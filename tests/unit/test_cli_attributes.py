@@ -1,6 +1,7 @@
 """`bruna attributes`: which files are predicted, under which ids, and what becomes of the others."""
 
 import csv
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -90,7 +91,7 @@ def test_a_folder_with_broken_images_and_junk(
     assert [row[0] for row in _rows(Path("r.csv"))[1:]] == ["crops/broken.jpg", "crops/text.webp", "crops/white.png"]
     for line in (
         "crops/broken.jpg: cannot be read: image file is truncated",
-        "crops/text.webp: cannot be read: cannot",
+        "crops/text.webp: cannot be read: it is not a JPEG, PNG, WebP, BMP or TIFF image",
     ):
         assert f"left out: {line}" in err
     assert "left out: crops/white.png: Task 1 takes it for junk (probability 1.00)" in err
@@ -178,6 +179,27 @@ def test_mistakes_end_with_one_message(
         assert not Path("attributes.csv").exists()
     status, _, err = _run(monkeypatch, capsys, "crops", "")
     assert status == 2 and "a path is empty" in err
+
+
+def test_a_name_that_no_table_can_hold_is_left_out_and_shown(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bytes that are not UTF-8, and line breaks. In names of folders and of what is written they do not matter."""
+    names = (b"cr\xe9ps", b"o\xe9.csv", b"r\xe9.csv", b"m\xe9")
+    folder, output, rejected, models = map(os.fsdecode, names)
+    (project / "artifacts").rename(project / models)
+    for name in (b"caf\xe9.jpg", b"two\nlines.jpg", b"plain.jpg"):
+        write_image(project / folder / os.fsdecode(name), 1)
+    options = ("--models", models, "--keep-junk", "-o", output, "--rejected", rejected, "--device", "cpu")
+    status, out, err = _run(monkeypatch, capsys, folder, *options)
+    assert status == 0, err
+    assert [row[0] for row in _rows(Path(output))[1:]] == ["plain.jpg"]
+    named = [r"cr\xe9ps/caf\xe9.jpg", r"cr\xe9ps/two\x0alines.jpg"]
+    assert sorted(path for path, _ in _rows(Path(rejected))[1:]) == named
+    for name in named:
+        assert f"left out: {name}: its name holds control characters, or bytes that are not UTF-8; rename it" in err
+        assert name in out
+    assert r"Written to o\xe9.csv, r\xe9.csv" in out
 
 
 def test_the_settings_are_those_recorded_beside_the_models(

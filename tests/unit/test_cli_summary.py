@@ -47,6 +47,23 @@ def test_summary_tells_which_execution_made_the_page(top_folder, bruna):
     assert "MLflow run" not in bruna("summary")[1]
 
 
+def test_summary_lists_what_the_stages_warn_of(top_folder, bruna):
+    write_json({"unet_iou": 0.2}, Path("metrics/train_unet.json"))
+    write_json({"iou": 0.2, "warnings": ["the U-Net is bad."]}, Path("artifacts/train_unet/figures.json"))
+    write_json({"warnings": ["mAP is bad.", "So is junk."]}, Path("artifacts/evaluate/figures.json"))
+    for arguments in (("summary",), ("summary", "--all")):
+        status, out, _ = bruna(*arguments)
+        assert status == 0
+        assert re.findall("^warning: .*", out, re.M) == [
+            "warning: the U-Net is bad.",
+            "warning: mAP is bad.",
+            "warning: So is junk.",
+        ]
+    Path("artifacts/evaluate/figures.json").write_text("{")
+    status, _, err = bruna("summary")
+    assert status == 1 and "artifacts/evaluate/figures.json" in err
+
+
 def test_summary_before_the_first_run_says_what_to_run(top_folder, bruna):
     Path("dvc.yaml").write_text("stages: {}\n")
     status, _, err = bruna("summary")

@@ -16,16 +16,21 @@ from bruna.cli import ui as module
 from bruna.errors import BrunaError
 from bruna.tracking.execution import Execution
 from bruna.tracking.mlflow_run import EXPERIMENT, stage_run
+from bruna.tracking.store import store_url
 from bruna.tracking.ui import runs_address
 from conftest import Run
 
 
 @pytest.fixture
-def store(top_folder: Path) -> Path:
-    """A project's top folder in which a stage has run."""
-    with stage_run(top_folder, "split", Execution("e", "one"), params={}, inputs={}, outputs={}, tags={}):
-        pass
-    return top_folder
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder in which a stage has run, as working folder; its name is a trap for whoever makes a URL."""
+    folder = tmp_path / "a 1%2041?x#"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (tmp_path / "page.txt").write_text("page")
+    with stage_run(folder, "split", Execution("e", "one"), params={}, inputs={}, outputs={}, tags={}) as tracker:
+        tracker.file(tmp_path / "page.txt", "report")
+    return folder
 
 
 def _free_port() -> int:
@@ -54,7 +59,7 @@ def test_without_runs_no_store_is_made(top_folder: Path, bruna: Run) -> None:
 def test_the_address_is_that_of_the_experiment_in_the_view_for_training(store: Path) -> None:
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=f"sqlite:///{store / 'mlflow.db'}")
+    client = MlflowClient(tracking_uri=store_url(store / "mlflow.db"))
     experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
     address = runs_address(store, 5001)
     assert address.startswith(f"http://127.0.0.1:5001/#/experiments/{experiment}/runs?workflowType=machine_learning")
@@ -70,10 +75,15 @@ def test_the_server_answers_at_the_address_and_ends_with_ctrl_c(store: Path) -> 
         assert re.match(rf"All runs: http://127\.0\.0\.1:{port}/#/experiments/\d+/runs\?", printed[1]), printed
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
             assert b"MLflow" in page.read()
+        (run,) = [path.name for path in (store / "mlartifacts").iterdir()]
+        shown = f"http://127.0.0.1:{port}/get-artifact?run_id={run}&path=report/page.txt"
+        with urllib.request.urlopen(shown, timeout=30) as file:
+            assert file.read() == b"page"
         family = psutil.Process(process.pid).children(recursive=True)
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(timeout=30) == 0
         assert process.stdout.read() == "MLflow has ended.\n"
+    assert {path.name for path in store.parent.iterdir()} == {store.name, "page.txt"}
     assert family and not [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bruna.cli.shared import ARTIFACTS, PARAMS
+from bruna.cli.shared import ARTIFACTS, PARAMS, check_outputs, model_folders
 from bruna.dataset.attributes import ATTRIBUTES
+from bruna.dataset.filenames import name_problem, printable
 from bruna.errors import BrunaError, counted
 
 if TYPE_CHECKING:
@@ -98,21 +99,29 @@ def attributes(
     from bruna.inference.settings import recorded_settings
 
     files = files_by_id(images)
+    outputs = {"--output": output, "--probabilities": probabilities, "--rejected": rejected}
+    check_outputs(outputs, [PARAMS, *files.values(), *model_folders(models)])
+    unnamable = {id_: problem for id_ in files if (problem := name_problem(id_))}
+    usable = {id_: file for id_, file in files.items() if id_ not in unnamable}
+    if not usable:
+        (id_, problem), *_ = unnamable.items()
+        raise BrunaError(f"none of {counted(len(files), 'images')} can be predicted: {printable(id_)}: {problem}.")
     settings = recorded_settings(models)
     settings = replace(settings, attributes_from=from_ or settings.attributes_from)
     chosen = prepare_torch(device or runtime.device, runtime.threads, "--device" if device else "runtime.device")
     found = _load(models, chosen, settings, neighbors).describe(
-        list(files.values()),
-        names=list(files),
+        list(usable.values()),
+        names=list(usable),
         neighbors=neighbors,
         masks=False,
         skip_unreadable=True,
         progress="attributes",
     )
     kept = found.junk < (float("inf") if keep_junk else settings.junk_threshold)
-    left_out = [(str(files[image.name]), image.reason) for image in found.rejected]
+    left_out = [(printable(files[id_]), problem) for id_, problem in unnamable.items()]
+    left_out += [(printable(files[image.name]), image.reason) for image in found.rejected]
     left_out += [
-        (str(files[name]), f"Task 1 takes it for junk (probability {junk:.2f})")
+        (printable(files[name]), f"Task 1 takes it for junk (probability {junk:.2f})")
         for name, junk, fine in zip(found.names, found.junk, kept, strict=True)
         if not fine
     ]
@@ -131,7 +140,7 @@ def attributes(
     codes = found.attribute_codes()[kept]
     _write_csv(output, CLASSIFICATION_COLUMNS, classification_rows(names, codes.tolist()))
     _show(len(names), left_out)
-    typer.echo(f"Written to {', '.join(str(path) for path in (output, probabilities, rejected) if path is not None)}")
+    typer.echo(f"Written to {', '.join(printable(path) for path in outputs.values() if path is not None)}")
 
 
 def _load(folder: Path, device: "torch.device", settings: "Settings", neighbors: int) -> "Describer":

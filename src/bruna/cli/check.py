@@ -3,10 +3,12 @@
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import typer
 
 from bruna.cli.shared import DATA, PARAMS
+from bruna.dataset.filenames import name_problem, printable
 from bruna.errors import BrunaError
 
 
@@ -17,8 +19,10 @@ def check() -> None:
     wrong values, settings that do not fit the data or this machine. `make run`
     and every stage begin with the same.
     """
+    from bruna.files import restore
     from bruna.pipeline.check import check as check_all
 
+    restore(DATA)
     if problem := _repository_problem():
         raise BrunaError(problem)
     try:
@@ -30,6 +34,8 @@ def check() -> None:
 
 def _repository_problem() -> str | None:
     """Why DVC could not work here."""
+    if name_problem(Path.cwd()):
+        return f"the name of this folder, {printable(Path.cwd())}, is not UTF-8, and DVC cannot work in it: rename it."
     if shutil.which("git") is None:
         return "DVC needs Git, which is not installed here."
     found = subprocess.run(["git", "rev-parse", "--git-dir"], capture_output=True, check=False)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bruna.cli.shared import ARTIFACTS, PARAMS
-from bruna.errors import BrunaError, counted
+from bruna.cli.shared import ARTIFACTS, PARAMS, check_outputs, model_folders
+from bruna.errors import BrunaError
 from bruna.headlines import HEADLINES, headline_metrics
 
 
@@ -30,15 +30,21 @@ def evaluate(
       bruna import other.zip --to /tmp/other
       bruna evaluate /tmp/other --json other.json --html other.html
     """
+    from bruna.dataset.filenames import LABELLED, UNLABELLED_SUBSETS, printable
+    from bruna.files import restore, write_json
+
+    restore(folder)
     if not folder.is_dir():
         raise BrunaError(f"{folder} is not a folder. `bruna import ARCHIVE --to {folder}` makes one of an archive.")
+    data = [folder / name for name in (*LABELLED, *UNLABELLED_SUBSETS, "masks")]
+    inputs = [PARAMS, *data, *folder.glob("annotations_*.csv"), *model_folders(models)]
+    check_outputs({"--json": json_file, "--html": page}, inputs)
     from bruna.params import read_params
     from bruna.runtime import limit_instructions, prepare_torch
 
     params = read_params(PARAMS)
     limit_instructions(params.runtime.instructions)
     from bruna.evaluation.folder import evaluate_folder
-    from bruna.files import write_json
     from bruna.progress import table
 
     chosen = prepare_torch(
@@ -47,19 +53,15 @@ def evaluate(
     measured = evaluate_folder(folder, models=models, params=params, device=chosen)
     figures = measured.figures
     table(f"{folder} by the models in {models}", ("metric", "value", "meaning"), _rows(figures))
-    if seen := figures["images_trained_on"]:
-        print(
-            f"warning: the models were trained on {seen:,} of {counted(figures['images'], 'images')}. The figures say "
-            "little about people whom they have never seen.",
-            file=sys.stderr,
-        )
+    for warning in figures.get("warnings", ()):
+        print(f"warning: {warning}", file=sys.stderr)
     if json_file is not None:
         write_json(figures, json_file)
     if page is not None:
         from bruna.pipeline.folder_page import write_folder_page
 
-        write_folder_page(page, measured, params, name=folder.name, models=models)
-    if written := [str(path) for path in (json_file, page) if path is not None]:
+        write_folder_page(page, measured, params, name=printable(folder.name), models=models)
+    if written := [printable(path) for path in (json_file, page) if path is not None]:
         typer.echo(f"Written to {' and '.join(written)}")
     else:
         typer.echo("All figures: --json FILE. A page with curves and rank lists: --html FILE.")
@@ -68,9 +70,11 @@ def evaluate(
 def _rows(figures: Mapping[str, Any]) -> list[tuple[str, int | float, str]]:
     """What one looks at first: the headline metrics, of this folder."""
     found = headline_metrics("evaluate", {"validation": {**figures["retrieval"], **figures}})
+    queries = figures["retrieval"]["market1501"]["queries"]
     meanings = {name: HEADLINES[name].meaning.removesuffix(", validation") for name in found}
     return [
         ("images", figures["images"], "labelled images in the folder's train/"),
         ("identities", figures["identities"], HEADLINES["identities"].meaning),
+        ("queries", queries, "images with a right one on another camera; others are in no mean"),
         *((name, value, meanings[name]) for name, value in found.items()),
     ]

@@ -4,6 +4,8 @@ The pipeline itself is DVC's (`dvc repro`). The commands import heavy libraries 
 at once.
 """
 
+import io
+import signal
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -18,12 +20,14 @@ from bruna.cli.preset import preset
 from bruna.cli.sample import sample
 from bruna.cli.summary import summary
 from bruna.cli.ui import ui
-from bruna.errors import BrunaError
+from bruna.errors import UNSUPPORTED, BrunaError, machine_trouble
 
 PIPELINE_MODULES = frozenset(
     {"dvc", "filelock", "great_expectations", "matplotlib", "mlflow", "scipy", "sklearn", "yaml"}
 )
 """What the extra `pipeline` brings, by the names that are imported."""
+
+_TERMINATED = 128 + signal.SIGTERM
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -72,10 +76,25 @@ app.command()(evaluate)
 app.command()(attributes)
 
 
+def _end(*_: object) -> None:
+    """On SIGTERM: an exception, so that what is open is closed and nothing unfinished is left."""
+    sys.exit(_TERMINATED)
+
+
 def main() -> None:
-    """Run the command line: a user's mistake is one message and status 1, an interruption status 130."""
+    """Run the command line: a user's mistake is one message and status 1; Ctrl-C is status 130, SIGTERM 143."""
+    if sys.platform == "win32":
+        sys.exit(UNSUPPORTED)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may hold what its encoding lacks, or no characters at all
+            stream.reconfigure(errors="backslashreplace")
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         app()
+    except SystemExit as end:
+        if end.code == _TERMINATED:
+            print("Ended by SIGTERM. No file is half written.", file=sys.stderr)
+        raise
     except BrunaError as error:
         message = str(error)
     except ModuleNotFoundError as error:
@@ -83,5 +102,11 @@ def main() -> None:
         if missing not in PIPELINE_MODULES:
             raise
         message = f"this command needs {missing}, which is not installed: `pip install 'bruna[pipeline]'` brings it."
+    except Exception as error:
+        if (trouble := machine_trouble(error)) is None:
+            raise
+        message = trouble
+    finally:
+        signal.signal(signal.SIGTERM, before)
     print(f"error: {message}", file=sys.stderr)
     sys.exit(1)

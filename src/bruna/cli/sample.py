@@ -1,6 +1,7 @@
 """The command `bruna sample`."""
 # ruff: noqa: PLC0415
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -27,21 +28,28 @@ def sample(
       bruna sample
       bruna sample --to /tmp/people --seed 7
     """
-    if (to / "train").exists():
-        if if_missing:
-            typer.echo(f"{to} holds a data set already; nothing was rendered.")
-            return
-        if not replace:
-            raise BrunaError(
-                f"{to} holds a data set already, which rendering would replace. Use --replace to replace it, "
-                "--if-missing to keep it, or --to to render into another folder."
-            )
+    from bruna.dataset.import_sources import CLUTTER, shown
     from bruna.dataset.importers import check_target
+    from bruna.files import restore
+
+    target = Path(os.path.realpath(to))
+    restore(target)
+    held = sorted(path.name for path in target.glob("*") if path.name.lower() not in CLUTTER)
+    if "train" in held and if_missing:
+        typer.echo(f"{to} holds a data set already; nothing was rendered.")
+        return
+    check_target(target)
+    if held and not replace:
+        what = "a data set" if "train" in held else f"{shown(held)} and no train/: a part of a data set"
+        keep = "--if-missing to keep it" if "train" in held else "`bruna import ... --merge` to add to it"
+        raise BrunaError(
+            f"{to} holds {what}, which rendering would replace. Use --replace to replace it, {keep}, or --to to render "
+            "into another folder."
+        )
     from bruna.progress import table, track
     from bruna.sample import render_sample
 
-    check_target(to)
-    render_sample(to, seed=seed, progress=track)
+    render_sample(target, seed=seed, progress=track)
     folders = sorted(path for path in to.iterdir() if path.is_dir())
     rows = [(folder.name, sum(1 for _ in folder.rglob("*.jpg"))) for folder in folders]
     table(f"Rendered into {to}", ("folder", "images"), rows)

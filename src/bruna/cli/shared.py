@@ -1,14 +1,76 @@
-"""What the commands share: where things lie, seen from the top folder of the project, and how a command ends."""
+"""What the commands share: where things lie, seen from the top folder, what may be written, how a command ends."""
 
+import os
+from collections.abc import Iterable, Mapping
+from itertools import permutations
 from pathlib import Path
+from stat import S_ISDIR
 
 import typer
+
+from bruna.errors import BrunaError
+from bruna.files import refuse_unwritable, restore
 
 PARAMS = Path("params.yaml")
 PRESETS = Path("presets")
 DATA = Path("data")
 ARTIFACTS = Path("artifacts")
 METRICS = Path("metrics")
+
+
+def model_folders(models: Path) -> list[Path]:
+    """The folders of trained models, and of how they are used; what a killed process left of them is made good."""
+    folders = [models / name for name in ("unet", "attributes", "bruna", "evaluate", "split")]
+    for folder in folders:
+        restore(folder)
+    return folders
+
+
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) -> None:
+    """Refuse files that could not be written, or that the command reads. Call it before the work.
+
+    Args:
+        outputs: what the command writes, by option; None where it is not asked for.
+        inputs: what it reads; of a folder all files. They are looked at where an output exists already.
+
+    Raises:
+        BrunaError: an output is no file or cannot be written, two are the same, or one is an input.
+    """
+    asked = {option: path for option, path in outputs.items() if path is not None}
+    for option, path in asked.items():
+        _check_place(option, path)
+    real = {option: Path(os.path.realpath(path)) for option, path in asked.items()}
+    for (one, path), (other, its) in permutations(real.items(), 2):
+        if path == its or (path.exists() and its.exists() and path.samefile(its)):
+            raise BrunaError(f"{one} and {other} are the same file, {asked[one]}. Give each a file of its own.")
+        if path in its.parents:
+            raise BrunaError(f"{other}: {asked[other]} lies below {asked[one]}, the file of {one}. Give another place.")
+    there = {(found.st_dev, found.st_ino): option for option, path in real.items() if (found := _stat(path))}
+    for given in inputs if there else ():
+        is_folder = (found := _stat(given)) is not None and S_ISDIR(found.st_mode)
+        for file in given.rglob("*") if is_folder else [given]:
+            found = _stat(file)
+            if found and (read := there.get((found.st_dev, found.st_ino))):
+                raise BrunaError(f"{read} would write over {file}, which this command reads. Give another place.")
+
+
+def _check_place(option: str, path: Path) -> None:
+    """Refuse an output that is something else than a file, or that cannot be written."""
+    try:
+        if path.is_symlink():  # a whole file replaces it: /dev/stdout too
+            raise BrunaError(f"{option}: {path} is a link. Give the place that it leads to: {os.path.realpath(path)}")
+        if path.exists() and not path.is_file():
+            raise BrunaError(f"{option}: {path} is {'a folder' if path.is_dir() else 'no file'}. Give a file.")
+    except OSError as error:  # a name that is too long, for one
+        raise BrunaError(f"{option}: {path} cannot be written: {error.strerror}. Give another place.") from None
+    refuse_unwritable(path)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def say_next(*commands: str) -> None:

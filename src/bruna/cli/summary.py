@@ -19,7 +19,7 @@ def summary(
     from artifacts/STAGE/figures.json.
     """
     from bruna.progress import table
-    from bruna.summary import all_rows, headline_rows
+    from bruna.summary import all_rows, headline_rows, warnings
 
     rows: list[tuple[object, ...]] = [*(all_rows(ARTIFACTS) if all_ else headline_rows(METRICS))]
     if not rows and not Path("dvc.yaml").exists():
@@ -32,8 +32,12 @@ def summary(
         raise BrunaError(f"{where} no figures yet. `dvc repro` runs the pipeline and writes them.")
     if all_:
         table("All figures of the last run", ("stage", "figure", "value"), rows)
+    else:
+        table("The last run", ("stage", "metric", "value", "meaning"), rows)
+    for warning in warnings(ARTIFACTS):
+        typer.echo(f"warning: {warning}")
+    if all_:
         return
-    table("The last run", ("stage", "metric", "value", "meaning"), rows)
     page = ARTIFACTS / "report" / "report.html"
     typer.echo(f"Page           {page if page.exists() else f'{page} (not there: dvc repro)'}")
     for fact, value in _origin().items():

@@ -60,4 +60,4 @@ def _refuse_taken(port: int) -> None:
 
 def _has_display() -> bool:
     """Whether a browser has somewhere to open; a browser for text would take the terminal."""
-    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
