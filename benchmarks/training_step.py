@@ -112,6 +112,7 @@ def make_persons() -> LabelledPersons:
         codes=torch.stack([torch.randint(len(a.values), (count,), generator=make) for a in ATTRIBUTES], dim=1),
         identities=torch.arange(count) // IMAGES_EACH,
         cameras=torch.arange(count) % IMAGES_EACH + 1,
+        paths=names,
     )
 
 

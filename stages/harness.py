@@ -8,13 +8,11 @@ No stage depends on this file (tests/stage_dependencies.py says why): what can c
 """
 
 import argparse
-import errno
 import hashlib
 import json
 import logging
 import os
 import platform
-import resource
 import shutil
 import subprocess
 import sys
@@ -31,6 +29,13 @@ PROJECT = Path(__file__).resolve().parent.parent
 # stages/ is no place to import from: its names (`evaluate`, `validate`) are those of other packages.
 sys.path[:] = [str(PROJECT / "src"), *(path for path in sys.path if Path(path).resolve() != PROJECT / "stages")]
 
+from bruna.errors import UNSUPPORTED, BrunaError, machine_trouble  # noqa: E402
+
+if sys.platform == "win32":
+    sys.exit(UNSUPPORTED)
+
+import resource  # noqa: E402 - Unix alone has it
+
 from bruna.runtime import instruction_set, prepare_process, prepare_torch  # noqa: E402
 
 prepare_process(PROJECT / "params.yaml")  # before anything that may bring NumPy
@@ -39,7 +44,6 @@ import psutil  # noqa: E402
 import yaml  # noqa: E402
 from filelock import FileLock, Timeout  # noqa: E402
 
-from bruna.errors import BrunaError  # noqa: E402
 from bruna.files import fingerprint, remove_unfinished, whole_file, write_json  # noqa: E402
 from bruna.headlines import FIGURES_FILE, HEADLINES, headline_metrics  # noqa: E402
 from bruna.progress import table  # noqa: E402
@@ -76,7 +80,7 @@ class Stage:
     checkpoints: Path
     tracker: "MlflowTracker"
     inputs: Mapping[str, str]
-    project: Path = PROJECT
+    project: Path
 
     @property
     def data(self) -> Path:
@@ -104,12 +108,15 @@ class Stage:
         """Log the figures that the stage's script has written; keep its headline metrics, and print them.
 
         Args:
-            figures: reproducible ones only, may be nested; times and machine facts go to the tracker.
+            figures: reproducible ones only, may be nested; times and machine facts go to the tracker. What stands in
+                `warnings`, sentences, goes to stderr too.
         """
         self.tracker.figures(figures)
         found = headline_metrics(self.name, figures)
         write_json(found, self.project / "metrics" / f"{self.name}.json", sort_keys=False)  # as DVC shows them
         table(self.name, ("metric", "value", "meaning"), [(k, v, HEADLINES[k].meaning) for k, v in found.items()])
+        for warning in figures.get("warnings", ()):
+            print(f"warning: {warning}", file=sys.stderr)
 
 
 def main(script: str, purpose: str | None, run: Callable[[Stage], None]) -> None:
@@ -140,11 +147,15 @@ def main(script: str, purpose: str | None, run: Callable[[Stage], None]) -> None
     except KeyboardInterrupt:
         _interrupted(name, 130)
     except Exception as error:
-        if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
-            sys.exit(f"error: the GPU has too little memory for {name}: {error}\nLower its batch size in params.yaml.")
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            sys.exit(f"error: the disk is full ({error}). Free some space, then run the same command again.")
+        if trouble := machine_trouble(error, _batch_setting(name)):
+            sys.exit(f"error: {name} could not go on. {trouble}")
         raise
+
+
+def _batch_setting(name: str) -> str:
+    """The setting of a stage that says how many images it takes at once; empty where it has none."""
+    group = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8")).get(name, {})
+    return next((f"{name}.{key} in params.yaml" for key in ("batch_size", "batch_tuples") if key in group), "")
 
 
 def _interrupted(name: str, status: int) -> None:
@@ -179,9 +190,9 @@ def _run(name: str, purpose: str, run: Callable[[Stage], None]) -> None:
     ):
         with whole_file(checkpoints / _RUN_FILE) as beside:
             beside.write_text(tracker.run_id, encoding="utf-8")
-        run(Stage(name, group, params.runtime, checkpoints, tracker, inputs))
+        run(Stage(name, group, params.runtime, checkpoints, tracker, inputs, PROJECT))
         written.update((path, fingerprint(PROJECT / path)) for path in outputs if (PROJECT / path).exists())
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
         tracker.metrics({"machine/seconds": time.monotonic() - started, "machine/peak_memory_mb": peak})
 
 

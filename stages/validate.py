@@ -10,6 +10,7 @@ import harness  # isort: split
 
 from bruna.dataset.tables import write_table
 from bruna.dataset.validation import validate_dataset
+from bruna.errors import counted
 from bruna.files import write_json
 
 
@@ -24,8 +25,14 @@ def run(stage: harness.Stage) -> None:
     write_table(result.manifest, stage.artifacts / "validate" / "manifest.parquet")
     for problem in result.problems:
         print(f"note: {problem}")
-    write_json(result.summary, stage.figures_file)
-    stage.finish(result.summary)
+    figures = dict(result.summary)
+    if result.problems:
+        figures["warnings"] = [
+            f"{counted(len(result.problems), 'damaged files')} set aside, used and measured nowhere "
+            "(validate.on_bad_image: quarantine)."
+        ]
+    write_json(figures, stage.figures_file)
+    stage.finish(figures)
 
 
 if __name__ == "__main__":

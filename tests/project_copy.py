@@ -4,17 +4,19 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bruna.tracking.mlflow_run import EXPERIMENT
+from bruna.tracking.store import EXPERIMENT
 
 SOURCE = Path(__file__).resolve().parents[1]
 STAGES = ["validate", "split", "train_unet", "segment", "train_attributes", "train_bruna", "evaluate", "report"]
@@ -27,6 +29,7 @@ TINY: Mapping[str, Mapping[str, Any]] = {
         "image_size": [64, 32],
         "features": 32,
         "epochs": 3,
+        "warmup_epochs": 0,
         "tuples_per_identity": 2,
         "batch_tuples": 4,
         "validate_every": 0,
@@ -71,7 +74,7 @@ class Project:
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False
         )
-        assert (done.returncode != 0) == fails, f"{command}:\n{done.stdout}\n{done.stderr}"
+        assert (done.returncode != 0) == fails, f"{command}, status {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
     def metrics(self, stage: str) -> dict[str, Any]:
@@ -106,6 +109,32 @@ def add_knob(folder: Path, group: str) -> None:
         text, count = re.subn(line, rf"\g<0>\n{knob}", (folder / name).read_text(), flags=re.MULTILINE)
         assert count == 1, name
         (folder / name).write_text(text)
+
+
+def killed_when(
+    over: Callable[[], bool], command: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> tuple[int, str]:
+    """Run a command to its end, or until `over`, which is asked all the time, has its whole process group killed.
+
+    Returns:
+        Its status, -9 if it was killed, and what it printed.
+    """
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            while process.poll() is None and not over():
+                time.sleep(0.002)
+        finally:  # also if this process is interrupted
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        log.seek(0)
+        return process.returncode, log.read()
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """What processes have left below a folder of files and folders that they had not finished or had moved aside."""
+    return [path for path in folder.rglob(".*") if path.suffix in (".part", ".old")]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import torch
 from bruna.dataset.attributes import ATTRIBUTES
 from bruna.dataset.tables import write_table
 from bruna.files import read_json, write_json
+from bruna.headlines import FIGURES_FILE
 from bruna.metrics.attributes import METRICS
 from bruna.params import Params
 from bruna.pipeline.train_attributes import train_and_save as train_attributes
@@ -17,6 +18,8 @@ from bruna.pipeline.train_bruna import train_and_save as train_bruna
 from bruna.pipeline.train_unet import train_and_save as train_unet
 from bruna.retrieval.protocols import FIGURES
 from bruna.tracking.protocol import NullTracker, Tracker
+from bruna.training import attributes, bruna, unet
+from bruna.training.checkpoint import Checkpoints
 from person_table import mask_pairs, person_table
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -42,6 +45,21 @@ def tiny(params: Params) -> Params:
     return params.model_copy(update=groups)
 
 
+def train_too_fast(name: str, params: Params, checkpoints: Checkpoints) -> None:
+    """A tiny training whose learning rates are all 1,000."""
+    rates = {key: 1e3 for key in ("lr", "backbone_lr", "adversary_lr") if hasattr(getattr(params, name), key)}
+    changes = {"epochs": 6, **rates} | ({"warmup_epochs": 0.5, "validate_every": 0} if "backbone_lr" in rates else {})
+    group = getattr(tiny(params), name).model_copy(update=changes)
+    shared = {"tracker": NullTracker(), "checkpoints": checkpoints, "device": torch.device("cpu")}
+    sides = person_table(range(1, 5), 4, SIZE), person_table(range(7, 9), 4, SIZE)
+    if name == "train_unet":
+        unet.train_unet(mask_pairs(SIZE), group, **shared)
+    elif name == "train_attributes":
+        attributes.train_attributes(*sides, group.model_copy(update={"network": "simple_cnn"}), **shared)
+    else:
+        bruna.train_bruna(*sides, None, group, **shared)
+
+
 def places(artifacts: Path, model: str, tracker: Tracker) -> dict[str, Any]:
     """Where a training writes, and on what it runs."""
     return {
@@ -62,10 +80,14 @@ def write_records(artifacts: Path, params: Params) -> dict[str, Any]:
     people = pd.concat([train, validation], ignore_index=True)
     manifest = people[["path", "identity", "camera"]].assign(subset="train", brightness=0.5, sharpness=range(36))
     write_table(manifest, artifacts / "validate" / "manifest.parquet")
-    train_unet(mask_pairs(SIZE), params.train_unet, **places(artifacts, "unet", NullTracker()))
-    train_attributes(train, validation, params.train_attributes, **places(artifacts, "attributes", NullTracker()))
+    found = train_unet(mask_pairs(SIZE), params.train_unet, **places(artifacts, "unet", NullTracker()))
+    write_json(found, artifacts / "train_unet" / FIGURES_FILE)
+    to = places(artifacts, "attributes", NullTracker())
+    found = train_attributes(train, validation, params.train_attributes, **to)
+    write_json(found, artifacts / "train_attributes" / FIGURES_FILE)
     nothing = (pd.DataFrame(), pd.DataFrame())
-    train_bruna((train, validation), nothing, params.train_bruna, **places(artifacts, "bruna", NullTracker()))
+    found = train_bruna((train, validation), nothing, params.train_bruna, **places(artifacts, "bruna", NullTracker()))
+    write_json(found, artifacts / "train_bruna" / FIGURES_FILE)
     write_json(params.evaluate.model_dump(mode="json"), artifacts / "evaluate" / "settings.json")
     _write_tables(artifacts)
     write_ranking(artifacts, "validation", validation, validation)

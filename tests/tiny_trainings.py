@@ -33,6 +33,7 @@ TINY = {
         "image_size": SIZE,
         "features": 16,
         "epochs": 1,
+        "warmup_epochs": 0.5,
         "tuples_per_identity": 1,
         "batch_tuples": 3,
         "validate_every": 1,

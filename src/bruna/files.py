@@ -138,7 +138,7 @@ def _is_left_behind(path: Path, pid: int) -> bool:
 
 def _settle(left: Path, path: Path) -> None:
     """Put a folder that was moved aside back where nothing stands in its place; remove anything else."""
-    with suppress(OSError):  # nothing there, or it cannot be changed
+    with suppress(OSError, RecursionError):  # nothing there, it cannot be changed, or a thousand folders in each other
         if left.suffix == _REPLACED:
             if not os.path.lexists(path):
                 left.replace(path)
@@ -155,6 +155,30 @@ def _not_written(path: Path, error: OSError) -> str:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     advice = "Free some space" if full else "Choose a place that can be written"
     return f"could not write {path}: {error.strerror or error}. {advice}, then run the same command again"
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Whatever lies below a folder and is no folder itself, at any depth; links to folders are not followed.
+
+    Unlike `Path.rglob` it passes over nothing that it may not read, and does not mind a thousand folders in each other.
+
+    Raises:
+        BrunaError: a folder cannot be read.
+    """
+    folders = [Path(folder)]
+    while folders:
+        here = folders.pop()
+        try:
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(here / entry.name)
+                    else:
+                        yield here / entry.name
+        except OSError as error:
+            raise BrunaError(
+                f"{here} cannot be read: {error.strerror or error}. Make it readable, or move it."
+            ) from None
 
 
 def read_regular(path: Path, largest: int) -> bytes:

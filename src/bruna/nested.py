@@ -10,11 +10,16 @@ def flatten(values: Mapping[Any, Any], separator: str = "/") -> dict[str, Any]:
     An empty mapping is a value like any other, so that nothing is lost.
     """
     flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat |= {f"{name}{separator}{rest}": leaf for rest, leaf in flatten(value, separator).items()}
+    pending = [("", iter(values.items()))]
+    while pending:  # no recursion: a damaged file may be nested more deeply than Python calls
+        prefix, items = pending[-1]
+        for name, value in items:
+            if isinstance(value, Mapping) and value:
+                pending.append((f"{prefix}{name}{separator}", iter(value.items())))
+                break
+            flat[f"{prefix}{name}"] = value
         else:
-            flat[str(name)] = value
+            pending.pop()
     return flat
 
 

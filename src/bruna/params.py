@@ -9,17 +9,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from bruna.errors import BrunaError, counted
+from bruna.yaml_file import parse, read_text
 
+_LARGEST = 1e6
+"""Of a rate, weight or margin: float32, in which all is computed, still has room for its square times a loss."""
+_MOST = 99_999
+"""Of what is counted: an epoch has five digits in the name of a checkpoint."""
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-_SMALLEST = 16
-"""Pixels a side that every network takes."""
-_Side = Annotated[int, Field(ge=_SMALLEST)]
+Positive = Annotated[float, Field(gt=0, le=_LARGEST)]
+Amount = Annotated[float, Field(ge=0, le=_LARGEST)]
+Count = Annotated[int, Field(ge=1, le=_MOST)]
+CountOrZero = Annotated[int, Field(ge=0, le=_MOST)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What every generator takes."""
+_SMALLEST_SIDE, _LARGEST_SIDE = 16, 4096
+"""Pixels a side: the smallest that every network takes, and many times what a person in a picture has."""
+_Side = Annotated[int, Field(ge=_SMALLEST_SIDE, le=_LARGEST_SIDE)]
 ImageSize = Annotated[tuple[_Side, _Side], Field(strict=False)]
 BackboneName = Literal["mobilenet_v3_small", "mobilenet_v3_large", "mobilenet_v2", "resnet18", "resnet50"]
 NetworkName = Literal[
@@ -41,7 +48,12 @@ _VECTOR_NETWORKS = ("lenet5", "alexnet")
 """Networks that end in a vector: they have no last feature map to enlarge or to halve."""
 _ALEXNET_SMALLEST = 63
 """Pixels a side that AlexNet's three poolings need."""
-
+_SHRINKS_BY = {"simple_cnn": 16}
+"""How many pixels of an image become one of the last feature map, a side; 32 for the networks that are not listed."""
+_BOTTLENECK = 4096
+"""Channels of a U-Net's bottleneck at most: four times the paper's."""
+_SHOWN = 100
+"""Characters of a wrong value that a message shows."""
 
 _REMOVED = "was removed: delete its line (docs/explanation/ablations.md says why)"
 _FORMER = {
@@ -70,13 +82,13 @@ _FORMER_VALUES = {
 
 
 class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Augment(_Group):
     """Random changes of a training image; each image of a batch gets a draw of its own."""
 
-    pad: Annotated[int, Field(ge=0)]
+    pad: CountOrZero
     brightness: Share
     contrast: Share
     saturation: Share
@@ -85,6 +97,26 @@ class Augment(_Group):
     equalize: Share
     flip: Share
     erase: Share
+
+
+def _pad_fits(group: Any) -> Any:
+    """Reflect padding mirrors at an image's edge, and so takes no more than the image has beyond it."""
+    pad, smallest = group.augment.pad, min(group.image_size)
+    if pad >= smallest:
+        raise ValueError(
+            f"augment.pad {pad} is too much for image_size {list(group.image_size)}: {smallest - 1} pixels can be "
+            "reflected at most"
+        )
+    return group
+
+
+def _warmup_ends(group: Any) -> Any:
+    if group.warmup_epochs >= group.epochs:
+        raise ValueError(
+            f"warmup_epochs {group.warmup_epochs:g} leaves nothing of {counted(group.epochs, 'epochs')}: lower it, or "
+            "train longer"
+        )
+    return group
 
 
 class Validate(_Group):
@@ -97,7 +129,7 @@ class Validate(_Group):
 class Split(_Group):
     """Group `split`."""
 
-    seed: int
+    seed: Seed
     train_share: Annotated[float, Field(gt=0, lt=1)]
     mask_train_share: Annotated[float, Field(gt=0, lt=1)]
 
@@ -105,24 +137,36 @@ class Split(_Group):
 class TrainUNet(_Group):
     """Group `train_unet`."""
 
-    seed: int
+    seed: Seed
     image_size: ImageSize
     width: Count
-    depth: Count
+    depth: Annotated[int, Field(ge=1, le=10)]
     epochs: Count
     batch_size: Count
     lr: Positive
     augment: Augment
 
     @model_validator(mode="after")
-    def _divisible(self) -> Self:
+    def _depth(self) -> Self:
         step = 2**self.depth
         if any(side % step for side in self.image_size):
             raise ValueError(
                 f"image_size {list(self.image_size)} is halved {counted(self.depth, 'times')}: each side must be a "
                 f"multiple of {step}"
             )
+        if max(self.image_size) == step:
+            raise ValueError(
+                f"image_size {list(self.image_size)} halved {counted(self.depth, 'times')} is a single pixel, which "
+                "batch normalisation cannot learn from: lower depth, or set a larger image_size"
+            )
+        if (channels := self.width * step) > _BOTTLENECK:
+            raise ValueError(
+                f"width {self.width} doubled {counted(self.depth, 'times')} makes {channels:,} channels; "
+                f"{_BOTTLENECK:,} is the most: lower width or depth"
+            )
         return self
+
+    _padded = model_validator(mode="after")(_pad_fits)
 
 
 class Segment(_Group):
@@ -134,7 +178,7 @@ class Segment(_Group):
 class TrainAttributes(_Group):
     """Group `train_attributes` (Task 1, section 3.1)."""
 
-    seed: int
+    seed: Seed
     network: NetworkName
     pretrained: str
     image_size: ImageSize
@@ -146,17 +190,17 @@ class TrainAttributes(_Group):
     batch_size: Count
     lr: Positive
     backbone_lr_factor: Positive
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Amount
     schedule: Literal["constant", "cosine"]
-    warmup_epochs: Annotated[float, Field(ge=0)]
+    warmup_epochs: Amount
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     junk_share: Share
     weak_share: Share
-    weak_below: Annotated[int, Field(ge=0)]
+    weak_below: CountOrZero
     task_weights: Literal["equal", "raise_worst"]
-    identity_weight: Annotated[float, Field(ge=0)]
+    identity_weight: Amount
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    logit_adjustment: Annotated[float, Field(ge=0)]
+    logit_adjustment: Amount
     augment: Augment
 
     @model_validator(mode="after")
@@ -165,11 +209,8 @@ class TrainAttributes(_Group):
             raise ValueError("junk_share + weak_share is more than 1")
         return self
 
-    @model_validator(mode="after")
-    def _warmup(self) -> Self:
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warmup_epochs {self.warmup_epochs:g} leaves nothing of {counted(self.epochs, 'epochs')}")
-        return self
+    _padded = model_validator(mode="after")(_pad_fits)
+    _warmed_up = model_validator(mode="after")(_warmup_ends)
 
     @model_validator(mode="after")
     def _suits_network(self) -> Self:
@@ -186,52 +227,84 @@ class TrainAttributes(_Group):
             )
         return self
 
+    @model_validator(mode="after")
+    def _no_step_of_one(self) -> Self:
+        """Batch normalisation learns nothing from one number: of one image, where its map is one pixel or a vector."""
+        if self.batch_size > 2:  # an epoch is cut into equal parts, so that no step has less than half of it
+            return self
+        one_pixel = _SHRINKS_BY.get(self.network, 32) // (2 if self.last_stride == 1 else 1)
+        normalises = self.network not in _VECTOR_NETWORKS and max(self.image_size) <= one_pixel
+        if normalises or self.identity_weight:
+            of = f"{self.network} at image_size {list(self.image_size)}" if normalises else "identity_weight above 0"
+            raise ValueError(
+                f"batch_size {self.batch_size} makes steps of a single image, and with {of} batch normalisation needs "
+                "two at least: set batch_size to 3 or more"
+            )
+        return self
+
 
 class TrainBruna(_Group):
     """Group `train_bruna` (Task 2, section 3.2)."""
 
-    seed: int
+    seed: Seed
     backbone: BackboneName
     pretrained: str
     adversary_pretrained: str
     image_size: ImageSize
-    features: Count
+    features: Annotated[int, Field(ge=2, le=16_384)]
     mask: Literal["none", "segmented", "channel"]
     bottleneck: bool
     dropout: Annotated[float, Field(ge=0, lt=1)]
     last_stride: Literal[1, 2]
     neck: Literal["none", "batch_norm"]
     epochs: Count
-    tuples_per_identity: Count
+    tuples_per_identity: Annotated[int, Field(ge=1, le=1000)]
     batch_tuples: Count
     negatives: Literal["own", "in_batch"]
     mining: Literal["adversary", "random", "hardest"]
     lr: Positive
     backbone_lr: Positive
     adversary_lr: Positive
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Amount
     schedule: Literal["constant", "cosine"]
-    warmup_epochs: Annotated[float, Field(ge=0)]
-    halve_every: Annotated[int, Field(ge=0)]
-    grad_clip: Annotated[float, Field(ge=0)]
-    attribute_weight: Annotated[float, Field(ge=0)]
-    triplet_weight: Annotated[float, Field(ge=0)]
-    identity_weight: Annotated[float, Field(ge=0)]
+    warmup_epochs: Amount
+    halve_every: CountOrZero
+    grad_clip: Amount
+    attribute_weight: Amount
+    triplet_weight: Amount
+    identity_weight: Amount
     identity_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    batch_hard_weight: Annotated[float, Field(ge=0)]
-    batch_hard_margin: Positive
+    batch_hard_weight: Amount
+    batch_hard_margin: Annotated[float, Field(gt=0, le=2)]
     margin: Positive
     margin_growth: Positive
     margin_max: Positive
     adversary_loss: Literal["paper", "unit_regression"]
-    validate_every: Annotated[int, Field(ge=0)]
+    validate_every: CountOrZero
     augment: Augment
+
+    _padded = model_validator(mode="after")(_pad_fits)
+    _warmed_up = model_validator(mode="after")(_warmup_ends)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.negatives == "in_batch" and self.batch_tuples < 3:
             raise ValueError(
                 f"negatives: in_batch needs at least 3 tuples a batch; batch_tuples is {self.batch_tuples}"
+            )
+        if self.margin_max < self.margin:
+            raise ValueError(
+                f"margin_max {self.margin_max:g} is below margin {self.margin:g}: raise margin_max, or lower margin"
+            )
+        if self.halve_every >= self.epochs:
+            raise ValueError(
+                f"halve_every {self.halve_every} halves nothing in {counted(self.epochs, 'epochs')}: lower it, or set 0"
+            )
+        weights = self.attribute_weight, self.triplet_weight, self.identity_weight, self.batch_hard_weight
+        if not any(weights):
+            raise ValueError(
+                "attribute_weight, triplet_weight, identity_weight and batch_hard_weight are all 0: nothing would be "
+                "learned"
             )
         return self
 
@@ -240,7 +313,7 @@ class Evaluate(_Group):
     """Group `evaluate`."""
 
     batch_size: Count
-    attribute_offset: Annotated[float, Field(ge=0)]
+    attribute_offset: Amount
     flip: bool
     rerank: bool
     rerank_k1: Count
@@ -252,11 +325,24 @@ class Evaluate(_Group):
     attributes_from: Literal["task1", "bruna", "both"]
     attribute_neighbors: Count
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.rerank_k2 > self.rerank_k1:
+            raise ValueError(
+                f"rerank_k2 {self.rerank_k2} is more than rerank_k1 {self.rerank_k1}: an image's encoding is averaged "
+                "over some of its neighbors; lower rerank_k2 or raise rerank_k1"
+            )
+        if self.filter_junk and self.junk_threshold == 0:
+            raise ValueError(
+                "junk_threshold 0 leaves out every image of a gallery: raise it, or set filter_junk: false"
+            )
+        return self
+
 
 class Report(_Group):
     """Group `report`: what the pictures show; no figure depends on it."""
 
-    rank_list_queries: Annotated[int, Field(ge=0)]
+    rank_list_queries: Annotated[int, Field(ge=0, le=100)]
     rank_list_length: Annotated[int, Field(ge=1, le=50)]  # bruna.evaluation.retrieval.RANKED
 
 
@@ -264,7 +350,7 @@ class Runtime(_Group):
     """Group `runtime`: where the work runs; no stage is run again when it changes."""
 
     device: str
-    threads: Annotated[int, Field(ge=0)]
+    threads: Annotated[int, Field(ge=0, le=1024)]
     instructions: Literal["avx2", "native"]
 
 
@@ -309,7 +395,7 @@ def parse_params(raw: Any, source: str) -> Params:
 def _problem(details: Any) -> str:
     """One of pydantic's findings in words: the key, what was found, what to do."""
     key = ".".join(str(part) for part in details["loc"]) or "the file"
-    found = "a group" if isinstance(details["input"], dict) else repr(details["input"])
+    found = "a group" if isinstance(details["input"], dict) else _shown(details["input"])
     if details["type"] == "value_error":  # of a group's own check, which says what it found
         return f"{key}: {details['ctx']['error']}"
     if details["type"] == "missing":
@@ -319,6 +405,11 @@ def _problem(details: Any) -> str:
     if (key, str(details["input"])) in _FORMER_VALUES:
         return f"{key}: found {found}, which was removed (docs/explanation/ablations.md says why); {details['msg']}"
     return f"{key}: found {found}; {details['msg']}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
 
 
 def _unknown(location: Sequence[Any]) -> str:
@@ -342,7 +433,7 @@ def read_params(path: Path) -> Params:
     Raises:
         BrunaError: the file is missing, not YAML, or says something that is not allowed.
     """
-    return parse_params(_read(path), str(path))
+    return parse_params(parse(read_text(path), path), str(path))
 
 
 def read_groups(path: Path) -> tuple[dict[str, Any], list[str]]:
@@ -354,7 +445,7 @@ def read_groups(path: Path) -> tuple[dict[str, Any], list[str]]:
     Raises:
         BrunaError: the file is missing or not YAML.
     """
-    raw = _read(path)
+    raw = parse(read_text(path), path)
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
@@ -375,7 +466,7 @@ def read_runtime(path: Path) -> Runtime:
     """
     anywhere = Runtime(device="auto", threads=0, instructions="avx2")
     try:
-        raw = _read(path)
+        raw = parse(read_text(path), path)
     except BrunaError:
         return anywhere
     if not isinstance(raw, dict) or not set(_names(Params)) <= set(raw):
@@ -385,15 +476,3 @@ def read_runtime(path: Path) -> Runtime:
         raise BrunaError(f"{path}: {'; '.join(each for each in problems if each.startswith('runtime'))}")
     runtime: Runtime = groups["runtime"]
     return runtime
-
-
-def _read(path: Path) -> Any:
-    try:
-        # YAML 1.2: PyYAML takes 1e-05, which is what DVC writes for `-S train_bruna.lr=1e-5`, for text.
-        return YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BrunaError(f"{path} is missing. Run this from the top folder of the project.") from None
-    except UnicodeDecodeError as error:
-        raise BrunaError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from None
-    except YAMLError as error:
-        raise BrunaError(f"{path} is not valid YAML: {error}") from None

@@ -1,27 +1,27 @@
-"""Named settings: `presets/NAME.yaml`, written into params.yaml with its comments, order and layout kept.
+"""Named settings: `presets/NAME.yaml`, written into params.yaml, of which nothing but the values changes.
 
 A preset lists only what makes it different. A key that it leaves out but `sample.yaml` has takes the sample's
 value, so that params.yaml says the same after a preset whichever preset came before.
 """
 
-import io
+import re
 from collections import Counter
-from collections.abc import MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
 
 from bruna.errors import BrunaError
 from bruna.files import whole_file
 from bruna.nested import flatten
 from bruna.params import parse_params
+from bruna.yaml_file import parse, parse_nodes, read_text
 
 BASE = "sample"
 """The preset that the others are differences to."""
+_COMMENT = re.compile(r"[ \t]+(?=#)")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ def describe_presets(folder: Path) -> dict[str, str]:
 
 
 def apply_preset(name: str, folder: Path, params: Path, *, write: bool = True) -> list[Change]:
-    """Write a preset's values into a params file; nothing else in the file changes, not even a space.
+    """Write a preset's values into a params file, as the preset writes them; no other byte of the file changes.
+
+    But for the spaces before the comment behind a changed value, which keeps its column.
 
     Args:
         name: the preset, `folder/name.yaml`.
@@ -59,75 +61,46 @@ def apply_preset(name: str, folder: Path, params: Path, *, write: bool = True) -
     if name not in describe_presets(folder):
         known = ", ".join(describe_presets(folder)) or "none"
         raise BrunaError(f"there is no preset {name!r} in {folder}/ (found: {known}). `bruna preset` describes them.")
-    wanted: dict[str, tuple[Any, Any]] = {}
+    wanted: dict[str, Any] = {}
+    written: dict[str, str] = {}
     for source in dict.fromkeys((folder / f"{BASE}.yaml", path)):
         if source.exists():
-            text = _text(source)
-            plain = flatten(_plain(text, source), ".")
-            wanted |= {key: (value, plain[key]) for key, value in flatten(_layout(text, source), ".").items()}
+            text = read_text(source)
+            wanted |= flatten(_settings(text, source), ".")
+            written |= {key: text[_span(node)] for key, node, _ in _leaves(parse_nodes(text, source))}
 
-    text = _text(params)
-    document, values = _layout(text, params), _plain(text, params)
+    text = read_text(params)
+    values = _settings(text, params)
     changes = []
-    for key, (value, new) in wanted.items():
+    for key, new in wanted.items():
         old = _set(values, key, new, params)
         if old != new or type(old) is not type(new):
-            _set(document, key, value, params)
             changes.append(Change(key, old, new))
     parse_params(values, f"preset {name} ({path}) written into {params}")
     if changes and write:
+        result = _rewritten(text, {change.key: written[change.key] for change in changes}, params)
+        if _settings(result, params) != values:
+            raise BrunaError(
+                f"{params} is laid out in a way that a preset cannot be written into: put each of its "
+                "settings on one line, as `name: value`."
+            )
         with whole_file(params) as beside:
-            beside.write_text(_dump(document), encoding="utf-8")
+            beside.write_bytes(result.encode("utf-8"))
     return changes
 
 
-def _yaml() -> YAML:
-    """A round-trip reader and writer that breaks no line; the same library writes what `dvc -S` changes."""
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 10_000
-    return yaml
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise BrunaError(f"{path} is missing. Run this from the top folder of the project.") from None
-    except UnicodeDecodeError as error:
-        raise BrunaError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from None
-
-
-def _layout(text: str, path: Path) -> Any:
-    """The settings with comments and the way each value is written."""
-    return _parsed(_yaml(), text, path)
-
-
-def _plain(text: str, path: Path) -> Any:
-    """The settings as plain Python values, for the comparison and the check."""
-    return _parsed(YAML(typ="safe", pure=True), text, path)
-
-
-def _parsed(yaml: YAML, text: str, path: Path) -> Any:
-    try:
-        value = yaml.load(text)
-    except YAMLError as error:
-        raise BrunaError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(value, MutableMapping):
+def _settings(text: str, path: Path) -> Any:
+    """The settings as plain Python values."""
+    values = parse(text, path)
+    if not isinstance(values, MutableMapping):
         raise BrunaError(f"{path} holds no settings. It should hold groups such as `train_unet:`.")
-    return value
+    return values
 
 
-def _dump(document: Any) -> str:
-    text = io.StringIO()
-    _yaml().dump(document, text)
-    return text.getvalue()
-
-
-def _set(document: Any, key: str, value: Any, source: Path) -> Any:
+def _set(settings: Any, key: str, value: Any, source: Path) -> Any:
     """Set a nested value and return the one before (None where there was none)."""
     *groups, last = key.split(".")
-    group = document
+    group = settings
     for i, name in enumerate(groups):
         if not isinstance(group.setdefault(name, {}), MutableMapping):
             where = ".".join(groups[: i + 1])
@@ -135,19 +108,69 @@ def _set(document: Any, key: str, value: Any, source: Path) -> Any:
         group = group[name]
     old = group.get(last)
     group[last] = value
-    if isinstance(group, CommentedMap):
-        _align(group, last)
     return old
 
 
-def _align(group: CommentedMap, name: str) -> None:
-    """Put a setting's comment where most comments of its group start: a long value before may have moved it."""
-    comments = {key: tokens[2] for key, tokens in group.ca.items.items() if tokens[2] is not None}
-    if name in comments:
-        columns = Counter(token.start_mark.column for token in comments.values())
-        comments[name].start_mark.column = columns.most_common(1)[0][0]
+def _leaves(node: Node | None, prefix: str = "") -> Iterator[tuple[str, Node, MappingNode]]:
+    """Every setting below a node: its key with dots, the node of its value, and that of its group."""
+    assert isinstance(node, MappingNode)  # as `_settings` has seen
+    for name, value in node.value:
+        key = f"{prefix}{name.value}"
+        if isinstance(value, MappingNode) and value.value:
+            yield from _leaves(value, f"{key}.")
+        else:
+            yield key, value, node
+
+
+def _span(node: Node) -> slice:
+    """Where a value stands in the text, without what follows a list of lines."""
+    last = node
+    while isinstance(last, CollectionNode) and last.value and not last.flow_style:
+        last = last.value[-1][1] if isinstance(last, MappingNode) else last.value[-1]
+    return slice(node.start_mark.index, last.end_mark.index)
+
+
+def _rewritten(text: str, values: Mapping[str, str], source: Path) -> str:
+    """A text of settings with other values, each as it is to be written."""
+    known = {key for key, _, _ in _leaves(parse_nodes(text, source))}
+    for key in reversed([key for key in values if key not in known]):
+        text = _with_place(text, key, source)
+    leaves = list(_leaves(parse_nodes(text, source)))
+    columns: dict[int, Counter[int]] = {}  # where the comments of each group start
+    for _, node, group in leaves:
+        if comment := _COMMENT.match(text, _span(node).stop):
+            column = node.start_mark.column + comment.end() - node.start_mark.index
+            columns.setdefault(id(group), Counter())[column] += 1
+    for key, node, group in sorted(leaves, key=lambda leaf: leaf[1].start_mark.index, reverse=True):
+        if key in values:
+            start, end = _span(node).start, _span(node).stop
+            value = values[key] if text[start - 1].isspace() else f" {values[key]}"
+            if comment := _COMMENT.match(text, end):  # where most of its group start, if the value leaves room
+                (column, _), *_ = columns[id(group)].most_common(1)
+                value = value.ljust(max(column - node.start_mark.column, len(value) + 1))
+                end = comment.end()
+            text = text[:start] + value + text[end:]
+    return text
+
+
+def _with_place(text: str, key: str, source: Path) -> str:
+    """The text with a setting that it lacks, 0 for now, at the head of the nearest group that there is."""
+    group: Any = parse_nodes(text, source)
+    names = key.split(".")
+    while inner := next((value for name, value in group.value if name.value == names[0]), None):
+        group, names = inner, names[1:]
+    value = "0"
+    for name in reversed(names[1:]):
+        value = f"{{{name}: {value}}}"
+    if not group.value:
+        return text[: group.start_mark.index] + f"{{{names[0]}: {value}}}" + text[group.end_mark.index :]
+    first = group.value[0][0].start_mark
+    newline = re.search(r"\r\n?|\n|$", text)
+    assert newline is not None
+    between = ", " if group.flow_style else newline[0] + " " * first.column
+    return f"{text[: first.index]}{names[0]}: {value}{between}{text[first.index :]}"
 
 
 def _description(path: Path) -> str:
-    first = _text(path).partition("\n")[0]
-    return first.lstrip("# ").strip() if first.startswith("#") else ""
+    first = read_text(path).partition("\n")[0]
+    return first.lstrip("\ufeff# ").strip() if first.lstrip("\ufeff").startswith("#") else ""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bruna.errors import BrunaError, counted
+from bruna.yaml_file import parse, read_text
 
 if TYPE_CHECKING:
     import torch
@@ -34,14 +35,12 @@ def prepare_process(params: Path) -> None:
         params: params.yaml, of which `runtime.instructions` is read before anything is checked. A file that cannot
             be read limits nothing: its check says what is wrong.
     """
-    import yaml  # noqa: PLC0415
-
     # Idle threads spin for microseconds, not milliseconds, before they sleep: two stages on the same cores (queue
     # workers) are then three times as slow, not thirty. Torch's OpenMP reads this.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
-        limit_instructions(str(yaml.safe_load(params.read_text(encoding="utf-8"))["runtime"]["instructions"]))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        limit_instructions(str(parse(read_text(params), params)["runtime"]["instructions"]))
+    except (BrunaError, KeyError, TypeError):
         return
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bruna.files import read_json
+from bruna.files import read_object
 from bruna.headlines import FIGURES_FILE, HEADLINES
 from bruna.nested import flatten
 
@@ -17,16 +17,30 @@ def headline_rows(metrics: Path) -> list[tuple[str, str, int | float, str]]:
         metrics: the folder of metrics/<stage>.json; a stage that has no file has no row.
 
     Raises:
-        BrunaError: a metrics file is not JSON.
+        BrunaError: a metrics file is damaged.
     """
     rows = []
     for stage in STAGES:
         path = metrics / f"{stage}.json"
-        found = read_json(path) if path.exists() else {}
+        found = read_object(path) if path.exists() else {}
         names = [name for name in HEADLINES if name in found]
         for i, name in enumerate(names):
             rows.append((stage if i == 0 else "", name, found[name], HEADLINES[name].meaning))
     return rows
+
+
+def warnings(artifacts: Path) -> list[str]:
+    """What the stages' figures warn of, in the order of the pipeline.
+
+    Args:
+        artifacts: the folder of all stages' outputs; a stage that has no figures there warns of nothing.
+
+    Raises:
+        BrunaError: a file of figures is damaged.
+    """
+    files = [artifacts / stage / FIGURES_FILE for stage in STAGES]
+    found = [read_object(file).get("warnings") for file in files if file.exists()]
+    return [str(sentence) for sentences in found if isinstance(sentences, list) for sentence in sentences]
 
 
 def all_rows(artifacts: Path) -> list[tuple[str, str, int | float | str]]:
@@ -36,12 +50,12 @@ def all_rows(artifacts: Path) -> list[tuple[str, str, int | float | str]]:
         artifacts: the folder of all stages' outputs.
 
     Raises:
-        BrunaError: a file of figures is not JSON.
+        BrunaError: a file of figures is damaged.
     """
     rows = []
     for stage in STAGES:
         path = artifacts / stage / FIGURES_FILE
-        figures = flatten(read_json(path)) if path.exists() else {}
+        figures = flatten(read_object(path)) if path.exists() else {}
         shown = {name: value for name, value in figures.items() if isinstance(value, int | float | str)}
         for i, (name, value) in enumerate(shown.items()):
             rows.append((stage if i == 0 else "", name, value))

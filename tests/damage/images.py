@@ -3,6 +3,7 @@
 What only pixels tell is one data set with all such damage, which the stage `validate` reads once.
 """
 
+import errno
 import os
 import shutil
 import struct
@@ -11,6 +12,7 @@ import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from PIL import Image
@@ -219,11 +221,25 @@ def _described(kind: str, says: str, make: Make) -> Damage:
     return Damage(kind, _DESCRIBE, says, run)
 
 
+def _barred(folder: Path) -> str:
+    from bruna.inference.images import sources
+
+    (folder / "deep").mkdir()
+    with mock.patch("os.scandir", side_effect=PermissionError(errno.EACCES, "Permission denied")):
+        return refusal(lambda: sources(folder))
+
+
 ROWS = [
     *_NAMES,
     *(_seen(kind, says) for kind, (says, _) in (_IMAGES | _MASKS).items()),
     _described("a folder without images", "no image in", lambda path: path.with_suffix(".txt").write_text("")),
     _described("an image that is text", "cannot be read: it is not a JPEG, PNG", lambda path: path.write_text("text")),
+    Damage(
+        "a folder that may not be read",
+        _DESCRIBE,
+        "cannot be read: Permission denied. Make it readable, or move it",
+        _barred,
+    ),
     _described("a pipe among the images", f"cannot be read: it is {_PIPE}", _piped),
     _described("a link to nothing among them", "cannot be read: No such file", lambda path: _linked(path, "gone.jpg")),
     _described("an image whose name is not UTF-8", _NO_TEXT, _misnamed),

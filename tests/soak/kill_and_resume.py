@@ -1,19 +1,22 @@
-"""Exact resume: trainings that are killed at any moment end as if nothing had happened.
+"""Stages that are killed at any moment end as if nothing had happened.
 
-    python tests/soak/kill_and_resume.py [--kills 30] [--seed 0] [--keep]
+    python tests/soak/kill_and_resume.py [--kills 30] [--others 20] [--seed 0] [--keep]
 
-In a temporary copy of the project, on a tiny rendered data set, `dvc repro` trains everything once without a
-disturbance. Then each of the three training stages is started again and again by its script: most starts are
-killed (SIGKILL to the whole process group), half of those at any time between the start of Python and the end of
-the process, half soon after a checkpoint has been written. When a start ends well, this must hold:
+In a temporary copy of the project, on a tiny rendered data set, `dvc repro` runs everything once without a
+disturbance. Then the three trainings, and after them `split`, `segment`, `evaluate` and `report`, are started again
+and again, some by `dvc repro`, most by their scripts: most starts are killed (SIGKILL to the whole process group),
+half of those at any time between the start of Python and the end of the process, half soon after a checkpoint or an
+output has been written. When a start ends well, this must hold:
 
-* the outputs of the stage are those of the undisturbed training, byte for byte, with no file more or less;
-* a start that found a checkpoint trained from the epoch after it, and logged to the MLflow run it had before;
-* that run is FINISHED, and every metric of every epoch has one value in it, that of the undisturbed training;
-* no run of the store is left RUNNING.
+* the outputs of the stage are those of the undisturbed start, byte for byte, with no file more or less;
+* a training that found a checkpoint went on from the epoch after it, and logged to the MLflow run it had before;
+* that run is FINISHED, every metric of every epoch has one value in it, that of the undisturbed one, and its
+  artifacts are the same files;
+* no run of the store is left RUNNING, no unfinished file and no checkpoint is left anywhere.
 
-Then the outputs are removed and the next training begins, until the kills are spent. Expect half a minute a kill.
-Exit status: 0 if everything held, 1 if anything did not; what, is printed.
+Then the outputs are removed and the next round begins, until the kills are spent. In the end DVC must find everything
+up to date. Expect a quarter of a minute a kill on two free cores. Exit status: 0 if everything held, 1 if anything did
+not; what, is printed.
 """
 
 import argparse
@@ -23,12 +26,11 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,36 +43,39 @@ from bruna.files import fingerprint
 from bruna.progress import table
 from bruna.sample import render_sample
 from bruna.tracking.execution import terminable
-from bruna.tracking.mlflow_run import EXPERIMENT
-from project_copy import TINY, Project, temporary_folder
+from bruna.tracking.store import EXPERIMENT
+from project_copy import TINY, Project, killed_when, temporary_folder, unfinished
 
 EPOCHS = {"train_unet": 6, "train_attributes": 6, "train_bruna": 8}
+OTHERS = ("split", "segment", "evaluate", "report")
 KILL_SHARE = 0.7
 """Share of the starts after a kill that are to be killed too; the others are left to end well."""
 CLOCK_SHARE = 0.5
-"""Share of the kills at a time drawn from the whole length of a training; the others follow a checkpoint."""
+"""Share of the kills at a time drawn from the whole length of a start; the others follow a checkpoint or an output."""
+DVC_SHARE = 0.25
+"""Share of the starts by `dvc repro`, which is killed with the stage."""
 STUCK = 600.0
 """Seconds after which a start is taken to hang."""
-BEFORE, BETWEEN, AFTER = "no checkpoint yet", "between epochs", "after training"
+BEFORE, BETWEEN, AFTER = "nothing written yet", "in between", "all written"
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When to kill: so many seconds after so many checkpoints have been written (0: after the start)."""
+    """When to kill: so many seconds after so much has been written (0: after the start), checkpoints or outputs."""
 
-    checkpoints: int
+    written: int
     seconds: float
 
 
 @dataclass(frozen=True)
 class Start:
-    """One start of a stage's script.
+    """One start of a stage.
 
     Attributes:
         status: of the process; negative if it was killed.
-        found: epochs in the newest checkpoint when it was started; 0 if there was none.
-        reached: epochs in the newest checkpoint it left or wrote.
-        times: of the start, of each checkpoint and of the end, in seconds.
+        found: epochs in the newest checkpoint when a training was started; 0 if there was none.
+        reached: epochs in the newest checkpoint, or files of other stages, that it left or wrote.
+        times: of the start, of each checkpoint or file and of the end, in seconds.
         printed: on stdout and stderr.
     """
 
@@ -86,83 +91,87 @@ class Start:
 
     @property
     def first_epoch(self) -> int | None:
-        """The epoch the training began with, counted from 1."""
+        """The epoch a training began with, counted from 1."""
         match = re.search(r" epoch (\d+)/\d+: ", self.printed)
         return int(match[1]) if match else None
 
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a training leaves that is not killed.
+    """What a stage leaves that is not killed.
 
     Attributes:
         files: MD5 of each output file by its path.
         tags: those of its MLflow run that say what it wrote.
-        curves: epoch and value of every measure of every epoch.
-        epoch: seconds between two checkpoints.
-        closing: seconds from the last checkpoint to the end.
-        seconds: from the start of the process to its end.
+        metrics: step and value of every metric in that run.
+        artifacts: paths of the files in that run.
+        written: how many checkpoints or files it writes.
+        gap: seconds between two of them.
+        closing: seconds from the last of them to the end.
+        seconds: from the start of the process to its end; by `dvc repro`, which takes longer.
     """
 
     files: Mapping[str, str]
     tags: Mapping[str, str]
-    curves: Mapping[str, list[tuple[int, float]]]
-    epoch: float
+    metrics: Mapping[str, list[tuple[int, float]]]
+    artifacts: list[str]
+    written: int
+    gap: float
     closing: float
     seconds: float
 
 
-def _over(moment: Moment | None, times: list[float]) -> bool:
-    """Whether to kill now a process that has been started, and has written checkpoints, at these times."""
-    now = time.monotonic()
-    if moment and moment.checkpoints < len(times) and now - times[moment.checkpoints] >= moment.seconds:
-        return True
-    return now - times[0] > STUCK
-
-
 @dataclass
 class Stage:
-    """A training stage in a copy of the project."""
+    """A stage in a copy of the project."""
 
     project: Project
     name: str
 
     def __post_init__(self) -> None:
         entry = yaml.safe_load((self.project.folder / "dvc.yaml").read_text())["stages"][self.name]
-        paths = entry["outs"] + entry["metrics"]
+        paths = entry["outs"] + entry["metrics"] if "metrics" in entry else entry["outs"]
         self.outputs = [path if isinstance(path, str) else next(iter(path)) for path in paths]
-        self.epochs = EPOCHS[self.name]
         self.client = self.project.client()
 
-    def start(self, moment: Moment | None) -> Start:
-        """Run the script to its end, or to the moment at which it is killed."""
+    def start(self, moment: Moment | None, *, dvc: bool = False) -> Start:
+        """Start it, and let it run to its end or to the moment at which it is killed."""
         root = self.project.folder
-        environment = {**self.project.environment(), "DVC_ROOT": str(root), "DVC_STAGE": self.name}
-        command = [sys.executable, f"stages/{self.name}.py"]
+        script = [sys.executable, f"stages/{self.name}.py"]
+        command = ["dvc", "repro", "--single-item", "--force", self.name] if dvc else script
+        by_hand = {"DVC_ROOT": str(root), "DVC_STAGE": self.name}
+        began = time.time_ns()
         found = reached = self.checkpoint()
-        with tempfile.TemporaryFile("w+") as log:
-            times = [time.monotonic()]
-            process = subprocess.Popen(
-                command, cwd=root, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
-            try:
-                while process.poll() is None and not _over(moment, times):
-                    newest = self.checkpoint()
-                    times += [time.monotonic()] * (newest - reached)
-                    reached = max(reached, newest)
-                    time.sleep(0.002)
-            finally:  # also if this script is interrupted
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
-            times.append(time.monotonic())
-            log.seek(0)
-            return Start(process.returncode, found, reached, [at - times[0] for at in times], log.read())
+        times = [time.monotonic()]
+
+        def over() -> bool:
+            nonlocal reached
+            written = self.checkpoint() if self.name in EPOCHS else self._files_since(began)
+            now = time.monotonic()
+            times.extend([now] * (written - reached))
+            reached = max(reached, written)
+            due = moment and moment.written < len(times) and now - times[moment.written] >= moment.seconds
+            return bool(due) or now - times[0] > STUCK
+
+        environment = self.project.environment() | ({} if dvc else by_hand)
+        status, printed = killed_when(over, command, root, environment)
+        times.append(time.monotonic())
+        return Start(status, found, reached, [at - times[0] for at in times], printed)
 
     def checkpoint(self) -> int:
         """Epochs in the newest checkpoint; 0 if there is none."""
         found = (self.project.folder / ".checkpoints" / self.name).glob("*/?????-*.pt")
         return max((int(path.name.split("-")[0]) for path in found), default=0)
+
+    def _files_since(self, began: int) -> int:
+        """How many outputs have been written since, whole or not; time in nanoseconds."""
+        count = 0
+        for folder in ("artifacts", "metrics"):
+            for below, _, names in os.walk(self.project.folder / folder):
+                for name in names:
+                    with suppress(OSError):  # renamed or removed by now
+                        count += os.stat(f"{below}/{name}").st_mtime_ns >= began  # noqa: PTH116 - asked all the time
+        return count
 
     def runs(self) -> dict[str, Any]:
         """All MLflow runs of the stage by id, oldest first."""
@@ -176,9 +185,24 @@ class Stage:
         experiment = self.client.get_experiment_by_name(EXPERIMENT).experiment_id
         return list(self.client.search_runs([experiment], query, order_by=["attributes.start_time ASC"]))
 
-    def values(self, run: str, metric: str) -> list[tuple[int, float]]:
-        """Every value a run has of a metric, with its epoch."""
-        return sorted((value.step, value.value) for value in self.client.get_metric_history(run, metric))
+    def metrics(self, run: str) -> dict[str, list[tuple[int, float]]]:
+        """Every value that a run has of every metric, with its step; without what tells of the machine."""
+        names = [name for name in self.client.get_run(run).data.metrics if not name.startswith("machine/")]
+        history = {name: self.client.get_metric_history(run, name) for name in names}
+        return {name: sorted((value.step, value.value) for value in values) for name, values in history.items()}
+
+    def artifacts(self, run: str) -> list[str]:
+        """Paths of the files that a stage logged to its run; the pictures there are from `report`."""
+        return sorted(
+            path for path in self._artifacts(run, None) if not path.startswith("figures/") or self.name == "report"
+        )
+
+    def _artifacts(self, run: str, folder: str | None) -> Iterator[str]:
+        for found in self.client.list_artifacts(run, folder):
+            if found.is_dir:
+                yield from self._artifacts(run, found.path)
+            else:
+                yield found.path
 
     def files(self) -> dict[str, str]:
         """MD5 of every file among the outputs, hidden ones too."""
@@ -187,7 +211,7 @@ class Stage:
         return {path.relative_to(root).as_posix(): fingerprint(path) for path in paths if path.is_file()}
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
-        """Value and epoch of every measure of every epoch, as the stage wrote them down."""
+        """Epoch and value of every measure of every epoch, as a training wrote them down."""
         path = self.project.folder / "artifacts" / self.name / "epochs.csv"
         curves: dict[str, list[tuple[int, float]]] = {}
         with path.open(newline="") as file:
@@ -202,27 +226,38 @@ class Stage:
         tags = self.client.get_run(run).data.tags
         return {name: value for name, value in tags.items() if name.startswith("bruna.output.")}
 
+    def left_behind(self) -> list[str]:
+        """What a start that ended well must not leave: unfinished files, and checkpoints."""
+        root = self.project.folder
+        checkpoints = (root / ".checkpoints" / self.name).glob("*/")
+        return [path.relative_to(root).as_posix() for path in [*unfinished(root), *checkpoints]]
+
     def remove_outputs(self) -> None:
         for output in self.outputs:
             path = self.project.folder / output
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def undisturbed_training(stage: Stage) -> Undisturbed:
-    """What `dvc repro` has left, and the times of one more start that is not killed."""
-    files, curves, tags = stage.files(), stage.curves(), stage.output_tags(list(stage.runs())[-1])
+def undisturbed_start(stage: Stage) -> Undisturbed:
+    """What the `dvc repro` of everything has left, and the times of two more starts that are not killed."""
+    run = list(stage.runs())[-1]
+    files, metrics, tags, artifacts = stage.files(), stage.metrics(run), stage.output_tags(run), stage.artifacts(run)
+    epochs = EPOCHS.get(stage.name)
+    if epochs and {name: metrics.get(name) for name in stage.curves()} != stage.curves():
+        sys.exit(f"{stage.name}: MLflow has other curves than epochs.csv")
     stage.remove_outputs()
-    start = stage.start(None)
-    if start.status or len(start.times) != stage.epochs + 2:
-        sys.exit(f"{stage.name} does not even work undisturbed:\n{start.printed}")
+    start, by_dvc = stage.start(None), stage.start(None, dvc=True)
+    written = len(start.times) - 2
+    if start.status or by_dvc.status or written != (epochs or written) or written < 2:
+        sys.exit(f"{stage.name} does not even work undisturbed:\n{start.printed}\n{by_dvc.printed}")
     _, first, *_, last, end = start.times
-    epoch = (last - first) / (stage.epochs - 1)
+    gap = (last - first) / (written - 1)
     print(
-        f"{stage.name}: {first - epoch:.1f} s to start, {epoch * stage.epochs:.1f} s for {stage.epochs} epochs, "
-        f"{end - last:.1f} s to end",
+        f"{stage.name}: {first:.1f} s to the first of {written} {'checkpoints' if epochs else 'files'}, "
+        f"{last - first:.1f} s to the last, {end - last:.1f} s to end; by dvc repro {by_dvc.times[-1]:.1f} s in all",
         flush=True,
     )
-    return Undisturbed(files, tags, curves, epoch, end - last, end)
+    return Undisturbed(files, tags, metrics, artifacts, written, gap, end - last, by_dvc.times[-1])
 
 
 @dataclass
@@ -233,15 +268,15 @@ class Soak:
     undisturbed: Undisturbed
     dice: random.Random
     kills: Counter[str] = field(default_factory=Counter)
-    trainings: int = 0
+    rounds: int = 0
     resumes: int = 0
     problems: list[str] = field(default_factory=list)
 
     def run(self, kills: int) -> None:
-        """Kill so often, and compare after each training; a start that fails of itself ends it all."""
+        """Kill so often, and compare after each round; a start that fails of itself ends it all."""
         self._compare(self.stage.runs())
         while self.kills.total() < kills:
-            self.trainings += 1
+            self.rounds += 1
             self.stage.remove_outputs()
             earlier = set(self.stage.runs())
             if not self._ends_well(kills):
@@ -252,32 +287,33 @@ class Soak:
         """Start the stage until it ends, killing most starts; tell whether it ended well."""
         before = self.kills.total()
         while True:
-            # A training that nothing kills shows nothing.
+            # A round in which nothing is killed shows nothing.
             wanted = self.kills.total() == before or self.dice.random() < KILL_SHARE
             wanted = wanted and self.kills.total() < kills
             known = set(self.stage.runs())
-            start = self.stage.start(self._moment() if wanted else None)
-            self._note(start, new_runs=set(self.stage.runs()) - known)
+            dvc = self.dice.random() < DVC_SHARE
+            start = self.stage.start(self._moment() if wanted else None, dvc=dvc)
+            self._note(start, "dvc repro" if dvc else "script", new_runs=set(self.stage.runs()) - known)
             if not start.killed:
                 return start.status == 0
 
     def _moment(self) -> Moment:
-        left = self.stage.epochs - self.stage.checkpoint()
+        left = self.undisturbed.written - self.stage.checkpoint()
         if not left or self.dice.random() < CLOCK_SHARE:
             return Moment(0, self.dice.uniform(0, 1.1 * self.undisturbed.seconds))
-        checkpoints = self.dice.randint(1, left)
-        gap = self.undisturbed.closing if checkpoints == left else self.undisturbed.epoch
+        written = self.dice.randint(1, left)
+        gap = self.undisturbed.closing if written == left else self.undisturbed.gap
         # Mostly at once: what the checkpoint holds and what MLflow has been told must agree there too.
-        return Moment(checkpoints, gap * self.dice.random() ** 3)
+        return Moment(written, gap * self.dice.random() ** 3)
 
-    def _note(self, start: Start, new_runs: set[str]) -> None:
+    def _note(self, start: Start, by: str, new_runs: set[str]) -> None:
         """Count where a kill hit, and check that a start went on from the checkpoint that it found."""
         if start.killed:
             where = BETWEEN if start.reached else BEFORE
-            self.kills[AFTER if start.reached == self.stage.epochs else where] += 1
-        what = "killed" if start.killed else f"ended with status {start.status}"
-        epochs = f"epochs kept: {start.found}, then {start.reached}"
-        print(f"{self.stage.name}: {what} after {start.times[-1]:.1f} s, {epochs}", flush=True)
+            self.kills[AFTER if start.reached >= self.undisturbed.written else where] += 1
+        what = f"kill {self.kills.total()}" if start.killed else f"ended with status {start.status}"
+        kept = f"epochs kept: {start.found}, then" if self.stage.name in EPOCHS else "files written:"
+        print(f"{self.stage.name} ({by}): {what} after {start.times[-1]:.1f} s, {kept} {start.reached}", flush=True)
         if start.status not in (0, -signal.SIGKILL) or start.times[-1] > STUCK:
             self._problem(f"a start hung or failed:\n{start.printed}")
         if start.first_epoch not in (None, start.found + 1):
@@ -288,11 +324,13 @@ class Soak:
             self.resumes += 1
 
     def _compare(self, runs: dict[str, Any]) -> None:
-        """Compare a training that has ended well, outputs and MLflow runs, with the undisturbed one."""
+        """Compare what a start that has ended well left, outputs and MLflow runs, with the undisturbed one."""
         files, expected = self.stage.files(), self.undisturbed.files
         for path in sorted(files.keys() | expected.keys()):
             if files.get(path) != expected.get(path):
                 self._problem(f"{path} {'differs' if path in files and path in expected else 'is there in one only'}")
+        if left := self.stage.left_behind():
+            self._problem(f"left behind: {', '.join(left)}")
         statuses = [run.info.status for run in runs.values()]
         if statuses[-1:] != ["FINISHED"] or set(statuses) - {"FINISHED", "KILLED"}:
             self._problem(f"its MLflow runs ended as {statuses}")
@@ -303,42 +341,50 @@ class Soak:
                 self._compare_run(run)
 
     def _compare_run(self, run: str) -> None:
-        for name, expected in self.undisturbed.curves.items():
-            if (values := self.stage.values(run, name)) != expected:
-                self._problem(f"{name} in MLflow run {run} is {values}, and not {expected}")
-        if (tags := self.stage.output_tags(run)) != self.undisturbed.tags:
-            self._problem(f"MLflow run {run} is tagged with the outputs {tags}, and not {self.undisturbed.tags}")
+        expected = self.undisturbed
+        metrics = self.stage.metrics(run)
+        for name in sorted(metrics.keys() | expected.metrics.keys()):
+            if metrics.get(name) != expected.metrics.get(name):
+                was = expected.metrics.get(name)
+                self._problem(f"{name} in MLflow run {run} is {metrics.get(name)}, and not {was}")
+        if (tags := self.stage.output_tags(run)) != expected.tags:
+            self._problem(f"MLflow run {run} is tagged with the outputs {tags}, and not {expected.tags}")
+        if different := set(self.stage.artifacts(run)) ^ set(expected.artifacts):
+            self._problem(f"MLflow run {run} has these artifacts too many or too few: {sorted(different)}")
 
     def _problem(self, text: str) -> None:
-        self.problems.append(f"training {self.trainings}: {text}")
+        self.problems.append(f"round {self.rounds}: {text}")
+        print(f"  PROBLEM: {text}", flush=True)
 
 
 def prepared(folder: Path) -> Project:
-    """A copy of the project in which everything up to the last training has run once."""
-    epochs = {name: {**TINY[name], "epochs": count} for name, count in EPOCHS.items()}
-    project = Project(folder, {**TINY, **epochs})
+    """A copy of the project in which everything has run once."""
+    short = {name: {**TINY[name], "epochs": count} for name, count in EPOCHS.items()}
+    short["train_attributes"]["network"] = "mobilenet_v3_small"
+    project = Project(folder, {**TINY, **short})
     render_sample(folder / "data", identities=30, images_per_identity=4, test_identities=6, mask_pairs=24)
     project.run("dvc", "add", "--quiet", "data")
     print("the undisturbed `dvc repro`", flush=True)
-    project.run("dvc", "repro", *EPOCHS)
+    project.run("dvc", "repro")
     return project
 
 
-def report(soaks: list[Soak]) -> None:
+def report(soaks: list[Soak], seconds: float) -> None:
     """Print a row a stage, then everything that was wrong."""
-    columns = ("stage", "trainings", "kills", BEFORE, BETWEEN, AFTER, "resumes", "identical")
+    columns = ("stage", "rounds", "kills", BEFORE, BETWEEN, AFTER, "resumes", "identical")
     rows = [
         (
             soak.stage.name,
-            soak.trainings,
+            soak.rounds,
             soak.kills.total(),
             *(soak.kills[where] for where in (BEFORE, BETWEEN, AFTER)),
-            soak.resumes,
+            soak.resumes if soak.stage.name in EPOCHS else None,
             not soak.problems,
         )
         for soak in soaks
     ]
-    table("Killed and resumed", columns, rows)
+    table("Killed and started again", columns, rows)
+    print(f"{sum(soak.kills.total() for soak in soaks)} kills in {seconds:.0f} s")
     for soak in soaks:
         for problem in soak.problems:
             print(f"{soak.stage.name}, {problem}")
@@ -347,19 +393,25 @@ def report(soaks: list[Soak]) -> None:
 def main() -> None:
     """Kill, compare, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=30, help="of all three stages together (default: 30)")
+    parser.add_argument("--kills", type=int, default=30, help="of the three trainings together (default: 30)")
+    parser.add_argument("--others", type=int, default=20, help=f"of {', '.join(OTHERS)} together (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="decides when the kills come (default: 0)")
     parser.add_argument("--keep", action="store_true", help="keep the copy of the project")
     arguments = parser.parse_args()
+    began = time.monotonic()
     with terminable(), temporary_folder("kill-and-resume", keep=arguments.keep) as folder:
         project = prepared(folder)
         soaks = []
-        for i, name in enumerate(EPOCHS):
-            stage = Stage(project, name)
-            soaks.append(Soak(stage, undisturbed_training(stage), random.Random(f"{arguments.seed} {name}")))
-            soaks[-1].run(arguments.kills // len(EPOCHS) + (i < arguments.kills % len(EPOCHS)))
-        report(soaks)
-    sys.exit(any(soak.problems for soak in soaks))
+        for names, kills in ((tuple(EPOCHS), arguments.kills), (OTHERS, arguments.others)):
+            for i, name in enumerate(names):
+                if share := kills // len(names) + (i < kills % len(names)):
+                    stage = Stage(project, name)
+                    soaks.append(Soak(stage, undisturbed_start(stage), random.Random(f"{arguments.seed} {name}")))
+                    soaks[-1].run(share)
+        report(soaks, time.monotonic() - began)
+        status = project.run("dvc", "status")
+        print(status)
+    sys.exit(any(soak.problems for soak in soaks) or "up to date" not in status)
 
 
 if __name__ == "__main__":

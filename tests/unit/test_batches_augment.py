@@ -172,6 +172,19 @@ def test_draws_have_the_stated_distributions() -> None:
     assert (ratio > ERASE_RATIO[0] * 0.8).all() and (ratio < ERASE_RATIO[1] * 1.2).all()
 
 
+def test_no_draw_depends_on_another() -> None:
+    draws = Augmenter(ALL).draw(GROUP * 2000, 500, 500, step_generator(0))
+    erased = draws.box[:, 2:].log().clamp(min=0)  # the size: place and size of a rectangle are not independent
+    place = draws.box[:, :2] / (500 - draws.box[:, 2:])
+    rows = [draws.shift, draws.factors, draws.angle[:, None], draws.flip[:, None], draws.equalize[:, None], place]
+    each = torch.cat([values.double() for values in rows], dim=1)[draws.box[:, 2] > 0]
+    each = torch.cat([each, erased[draws.box[:, 2] > 0].double()], dim=1)
+    correlation = torch.corrcoef(each.T) - torch.eye(each.shape[1])
+    assert correlation[:-2].abs().max() < 0.04
+    orders = draws.order[::GROUP].double()
+    assert torch.corrcoef(torch.cat([orders[1:], orders[:-1]], dim=1).T)[:4, 4:].abs().max() < 0.1  # of two groups
+
+
 def test_draws_depend_on_the_generator_alone_and_one_setting_moves_no_other_draw() -> None:
     images = photographs(20)
     first, _ = Augmenter(ALL)(images, None, step_generator(7, "x", 1))

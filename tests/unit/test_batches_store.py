@@ -124,5 +124,12 @@ def test_a_folder_that_cannot_hold_the_pixels_is_named(tmp_path: Path) -> None:
         ImageStore.decode([encode(noise(0, *SIZE, 3))], ["x"], SIZE, memory_limit=0, folder=tmp_path / "file")
 
 
+def test_batches_go_where_the_pixels_are_or_where_they_are_sent() -> None:
+    pixels = torch.zeros(2, 3, *SIZE, dtype=torch.uint8)
+    assert ImageStore(pixels).device == pixels.device
+    elsewhere = ImageStore(pixels, torch.device("meta"))
+    assert elsewhere[torch.tensor([1])].device.type == "meta" and elsewhere.pixels is pixels
+
+
 def test_an_empty_store_has_a_shape() -> None:
     assert ImageStore.decode([], [], SIZE).pixels.shape == (0, 3, *SIZE)

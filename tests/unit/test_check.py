@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ruamel.yaml import YAML
@@ -64,6 +65,8 @@ def test_what_fits_is_read(data: Path, change: Change) -> None:
         ({"train_unet.lr": "banana"}, "params.yaml: train_unet.lr: found 'banana'"),
         ({"train_bruna.pretrained": "no/such.pt"}, "train_bruna.pretrained: there is no file no/such.pt"),
         ({"train_attributes.pretrained": "no.pt"}, "train_attributes.pretrained: there is no file no.pt"),
+        ({"train_bruna.pretrained": "x" * 300}, "train_bruna.pretrained: there is no file xxx"),
+        ({"train_bruna.pretrained": "a\0b"}, "train_bruna.pretrained: there is no file"),
         ({"runtime.device": "cuda:99"}, "runtime.device: found 'cuda:99'"),
         ({"runtime.device": "gpu"}, "runtime.device: found 'gpu'; give auto"),
         ({"validate.image_size": [256, 128]}, "validate.image_size is 256 x 128 (height x width), and gallery/"),
@@ -138,6 +141,16 @@ def test_two_identities_leave_one_to_train_on(data: Path, change: Change) -> Non
             image.unlink()
     (line,) = findings(change({"train_bruna.negatives": "in_batch"}), data)
     assert "leaves 1 of 2 identities" in line and "bring more identities" in line
+
+
+def test_images_that_no_memory_holds(data: Path, change: Change, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = len(list((data / "train").iterdir()))
+    memory = SimpleNamespace(total=images * 3 * 256 * 128)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+    check(change({"train_bruna.image_size": [256, 128]}), data)
+    memory.total -= 1
+    (line,) = findings(change({}), data)
+    assert f"train_bruna.image_size: {images} images of 256 x 128 pixels take 0 GB" in line
 
 
 def test_what_the_settings_do_without_need_not_be_there(data: Path, change: Change) -> None:

@@ -121,9 +121,9 @@ def test_each_image_is_decoded_once(people: Describer, crops: Path, monkeypatch:
     opened: Counter[bytes] = Counter()
     original = Image.open
 
-    def counting(file: io.BytesIO) -> Image.Image:
+    def counting(file: io.BytesIO, **options: Any) -> Image.Image:
         opened[file.getvalue()] += 1
-        return original(file)
+        return original(file, **options)
 
     monkeypatch.setattr(Image, "open", counting)
     people.describe(crops)

@@ -1,6 +1,8 @@
 """What the describing object is given by mistake, nothing at all, or in unusual forms."""
 
 import io
+import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ import torch
 from PIL import Image
 
 from bruna.dataset.attributes import ATTRIBUTES
+from bruna.dataset.filenames import printable
 from bruna.errors import BrunaError
 from bruna.inference import described
 from bruna.inference.describer import Describer, load
+from bruna.inference.images import files_by_id
 from bruna.inference.settings import Settings
 from tiny_dataset import write_image
 from tiny_models import UNET_SIZE, save_tiny_models
@@ -53,7 +57,7 @@ def test_a_bad_image_is_named(people: Describer, crops: list[Path], tmp_path: Pa
     for images, message in [
         ([fine, broken], rf"image {broken} cannot be read: image file is truncated"),
         ([tmp_path / "nowhere.jpg"], r"nowhere\.jpg cannot be read: No such file or directory"),
-        ([fine, b"no image"], r"image 1 cannot be read: cannot identify image file"),
+        ([fine, b"no image"], r"image 1 cannot be read: it is not a JPEG, PNG"),
         (tmp_path / "empty", r"no image in .*empty"),
     ]:
         (tmp_path / "empty").mkdir(exist_ok=True)
@@ -80,6 +84,36 @@ def test_a_bad_image_is_named(people: Describer, crops: list[Path], tmp_path: Pa
     assert found.names == [str(fine)] * 2 and [image.name for image in found.rejected] == [str(broken)]
     nothing = people.describe(broken, skip_unreadable=True)
     assert len(nothing) == 0 and nothing.attributes["age"].shape == (0,) and len(nothing.features) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_what_is_no_file_and_names_that_are_no_text(people: Describer, crops: list[Path], tmp_path: Path) -> None:
+    """None of them is opened: a pipe would be waited on for ever."""
+    shutil.copy(crops[0], tmp_path / "a.jpg")
+    os.mkfifo(tmp_path / "b.jpg")
+    (tmp_path / "c.png").symlink_to("/dev/zero")
+    (tmp_path / "d.tif").symlink_to("nowhere")
+    (tmp_path / "e.jpg").mkdir()  # searched like any folder
+    shutil.copy(crops[0], os.fsencode(tmp_path) + b"/f\xe9.jpg")
+    found = people.describe(tmp_path, skip_unreadable=True)
+    assert found.names == [str(tmp_path / "a.jpg")]
+    pipe = "cannot be read: it is a pipe, a device or a socket, not a file"
+    assert [(Path(image.name).name, image.reason) for image in found.rejected] == [
+        ("b.jpg", pipe),
+        ("c.png", pipe),
+        ("d.tif", "cannot be read: No such file or directory"),
+        (r"f\xe9.jpg", "cannot be read: its name holds control characters, or bytes that are not UTF-8; rename it"),
+    ]
+    for given in (tmp_path / "b.jpg", tmp_path):
+        with pytest.raises(BrunaError, match=rf"image {tmp_path}/b\.jpg {pipe}"):
+            people.describe(given)
+    files = files_by_id([tmp_path, tmp_path / "b.jpg", tmp_path / "d.tif"])
+    assert list(map(printable, files)) == ["a.jpg", "b.jpg", "c.png", "d.tif", r"f\xe9.jpg"]
+    long = tmp_path / ("x" * 300 + ".jpg")
+    with pytest.raises(BrunaError, match=r"x\.jpg cannot be read: File name too long"):
+        people.describe(long)
+    with pytest.raises(BrunaError, match="does not exist"):
+        files_by_id([long])
 
 
 class _Slow(io.BytesIO):
@@ -192,6 +226,7 @@ def test_what_has_no_known_white_is_refused(people: Describer) -> None:
         (_png(floats, "TIFF"), "its pixels are floating-point numbers"),
         (Image.fromarray(np.full((64, 32), 1 << 16, np.int32)), "its pixels have more than 16 bits"),
         (Image.fromarray(np.full((64, 32), -1, np.int32)), "its pixels have more than 16 bits"),
+        (Image.fromarray(np.full((64, 32), 200, np.int32)), "its pixels have 16 bits, none above 255 of 65,535"),
     ):
         with pytest.raises(BrunaError, match=f"image 0 cannot be read: {reason}"):
             people.describe(image)

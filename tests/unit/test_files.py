@@ -1,5 +1,6 @@
 """Files are whole or absent, and what a killed process left is cleared away."""
 
+import errno
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from bruna.errors import BrunaError
-from bruna.files import IGNORED, fingerprint, remove_unfinished, restore, whole_file, whole_folder
+from bruna.files import IGNORED, files_below, fingerprint, remove_unfinished, restore, whole_file, whole_folder
 
 _CALLS = ("listdir", "lstat", "mkdir", "open", "replace", "rename", "rmdir", "scandir", "unlink")
 """Whatever of `os` the module and shutil.rmtree call."""
@@ -245,3 +246,23 @@ def test_fingerprints_are_those_of_dvc(tmp_path: Path) -> None:
     assert fingerprint(folder) == expected
     listed = (Path(__file__).parents[2] / ".dvcignore").read_text(encoding="utf-8").splitlines()
     assert {line.rstrip("/") for line in listed if not line.startswith("#")} == set(IGNORED)
+
+
+def test_no_file_below_a_folder_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link").symlink_to("..")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1_100):  # more than Python lets functions call each other
+        Path("a").mkdir()
+        os.chdir("a")
+    Path("deep.jpg").touch()
+    found = list(files_below(tmp_path))
+    os.chdir(tmp_path)
+    subprocess.run(["rm", "-r", "a"], check=True)  # pytest would stumble over it
+    assert found == [tmp_path / "link", tmp_path.joinpath(*["a"] * 1_100, "deep.jpg")]
+
+    def denied(folder: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(BrunaError, match="cannot be read: Permission denied"):
+        list(files_below(tmp_path))

@@ -32,7 +32,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Measur
     table = person_table([1, 2, 3], 4)
     images = describe_table(people, table, None, "tiny")
     ranked = retrieve(images, images, params.evaluate)
-    known = {"images": 12, "identities": 3, "images_trained_on": 5}
+    known = {"images": 12, "identities": 3, "images_trained_on": 5, "warnings": ["7 of <9> images.", "Trained on 5."]}
     return MeasuredFolder(
         {**known, "retrieval": ranked.summary(), **all_figures(images, params.evaluate)}, ranked, table
     )
@@ -59,18 +59,19 @@ def test_the_page_has_the_figures_and_the_pictures(tmp_path: Path, measured: Mea
     assert re.findall("<h2>(.*?)</h2>", page) == ["Retrieval", "Attributes", "Settings"]
     assert page.count("<img ") == 4  # rank lists, CMC, average precisions, attributes
     assert "12 images of 3 identities" in page
-    assert "trained on 5 of these 12 images" in page
+    warned = [page.index(f'role="note">Warning: {text}</p>') for text in ("7 of &lt;9&gt; images.", "Trained on 5.")]
+    assert page.index("</h1>") < warned[0] < warned[1] < page.index('class="tile"')  # before any number
     assert "other &lt;folder&gt;" in page
 
 
 def test_a_folder_without_annotations_has_no_attributes(
     tmp_path: Path, measured: MeasuredFolder, params: Params
 ) -> None:
-    figures = {key: value for key, value in measured.figures.items() if not key.startswith("attribute")}
+    figures = {key: value for key, value in measured.figures.items() if not key.startswith(("attribute", "warnings"))}
     page = _page(
         tmp_path / "page.html",
         MeasuredFolder(figures | {"images_trained_on": 0}, measured.retrieval, measured.table),
         params,
     )
     assert re.findall("<h2>(.*?)</h2>", page) == ["Retrieval", "Settings"]
-    assert "trained on" not in page
+    assert "Warning" not in page

@@ -436,6 +436,9 @@ def test_links_of_a_folder_are_followed(tmp_path):
     (linked / "again").symlink_to(linked)  # a circle
     import_dataset([linked], tmp_path / "data")
     assert content(tmp_path / "data") == COURSE
+    for name in ("up", "again"):  # two circles, in the target: through each the other, and so on
+        (tmp_path / "data" / "train" / name).symlink_to("..")
+    assert import_dataset([linked], tmp_path / "data").unchanged
     (linked / "queries").mkdir()
     (linked / "queries" / "000001.jpg").symlink_to("nowhere.jpg")
     refused(tmp_path, [linked], "queries/000001.jpg", "No such file", target=tmp_path / "other")

@@ -172,13 +172,14 @@ def test_a_new_channel_changes_nothing_until_it_is_trained() -> None:
     torch.testing.assert_close(before, after)
 
 
-def test_a_state_dict_with_prefix_and_classifier_fits_a_backbone_with_a_mask_channel(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet18"])  # first convolutions of 3 x 3 and of 7 x 7
+def test_a_state_dict_with_prefix_and_classifier_fits_a_backbone_with_a_mask_channel(tmp_path: Path, name: str) -> None:
     torch.manual_seed(1)
-    published = Backbone("mobilenet_v3_small")
-    state = {**published.state_dict(), "classifier.0.weight": torch.zeros(1)}
+    published = Backbone(name)
+    state = {**published.state_dict(), "classifier.0.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}
     torch.save(state, tmp_path / "weights.pth")
-    backbone = Backbone("mobilenet_v3_small", 4)
-    load_pretrained(backbone, "mobilenet_v3_small", str(tmp_path / "weights.pth"))
+    backbone = Backbone(name, 4)
+    load_pretrained(backbone, name, str(tmp_path / "weights.pth"))
     images = torch.rand(1, 3, 64, 32)
     with torch.inference_mode():
         torch.testing.assert_close(

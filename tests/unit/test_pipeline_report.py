@@ -16,8 +16,8 @@ from bruna.batches.store import ImageStore
 from bruna.dataset.attributes import TASKS
 from bruna.dataset.tables import read_table, write_table
 from bruna.errors import BrunaError
-from bruna.files import write_json
-from bruna.headlines import HEADLINES
+from bruna.files import read_json, write_json
+from bruna.headlines import FIGURES_FILE, HEADLINES
 from bruna.params import Params, read_params
 from bruna.pipeline import report
 from bruna.pipeline.attribute_drawings import MeasuredImages
@@ -116,6 +116,19 @@ def test_the_page_shows_the_metrics_the_settings_and_the_inputs(made: Path, para
     assert groups == [name for name in params.model_dump(by_alias=True) if name != "runtime"]
     for path, md5 in INPUTS.items():
         assert f'<th scope="row">{path}</th><td class="">{md5}</td>' in page
+
+
+def test_what_the_stages_warn_of_stands_above_the_numbers(made: Path, params: Params, tmp_path: Path) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(made, artifacts)
+    for stage in report._WARNING:
+        figures = read_json(artifacts / stage / FIGURES_FILE)
+        write_json({**figures, "warnings": [f"{stage} is <bad>."]}, artifacts / stage / FIGURES_FILE)
+    report._write_page(tmp_path, [], report._findings(Records(artifacts), METRICS, params, INPUTS))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    warned = [(found.start(), found[1]) for found in re.finditer('role="note">Warning: (.*?)</p>', page)]
+    assert [text for _, text in warned] == [f"{stage} is &lt;bad&gt;." for stage in report._WARNING]
+    assert page.index('class="lead"') < warned[0][0] and warned[-1][0] < page.index('class="tile"')
 
 
 def test_a_picture_that_is_missing_is_an_error_and_the_report_of_before_stays(

@@ -105,7 +105,7 @@ def test_bruna_keeps_its_untrained_self_and_what_the_adversary_mined(tmp_path: P
         assert len({identity[path] for path in anchors}) == 1 and len(anchors) == 4
         assert identity[anchors[0]] not in {identity[path] for path in negatives}
         assert len(negatives) == len(distances) == 8 and len(set(mined)) == 2
-    assert set(metrics) == {"untrained", "trained"}
+    assert set(metrics) - {"warnings"} == {"untrained", "trained"}
     assert set(metrics["trained"]["market1501"]) == set(metrics["untrained"]["market1501"])
     json.dumps(metrics, allow_nan=False)
 

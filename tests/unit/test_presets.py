@@ -1,4 +1,5 @@
 import itertools
+import random
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,65 @@ def test_only_the_changed_values_differ_and_comments_stay_in_their_column(params
     changed = {change.key: (change.old, change.new) for change in changes}
     assert changed["train_unet.width"][1] == 64
     assert changed["train_bruna.backbone_lr"][1] == pytest.approx(1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "mark", "end"),
+    [("paper", b"\xef\xbb\xbf", b"\n"), ("paper", b"", b"\r\n"), ("market1501", b"\xef\xbb\xbf", b"\r")],
+)
+def test_line_ends_stay_and_sample_restores_every_byte(params, name, mark, end):
+    apply_preset(name, PRESETS, params)
+    expected = mark + params.read_bytes().replace(b"\n", end)
+    delivered = mark + (ROOT / "params.yaml").read_bytes().replace(b"\n", end)
+    params.write_bytes(delivered)
+    apply_preset(name, PRESETS, params)
+    assert params.read_bytes() == expected
+    apply_preset("sample", PRESETS, params)
+    assert params.read_bytes() == delivered
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_byte_but_of_changed_values_differs(params, seed):
+    """Whatever the layout: line ends that change from line to line, spaces, quotes, comments, blank lines."""
+    lines = (ROOT / "params.yaml").read_bytes().splitlines()
+    draw = random.Random(seed)
+    for i, line in enumerate(lines):
+        key, colon, rest = line.partition(b": ")
+        value, comment, said = rest.partition(b" #")
+        if colon and value.strip() and b"#" not in key:
+            space = b" " * draw.randint(1, 3)
+            lines[i] = (
+                key + b":" + space + value.strip() + draw.choice((b"", b"  ", b" #x", b" # \xc3\xa9", comment + said))
+            )
+        lines[i] += draw.choice((b"", b"", b" ")) + draw.choice((b"\n", b"\r\n", b"\r", b"\n\n", b"\n# new\n"))
+    params.write_bytes(before := b"".join(lines))
+    changed = {change.key.rpartition(".")[2].encode() for change in apply_preset("paper", PRESETS, params)}
+    old, new = before.splitlines(keepends=True), params.read_bytes().splitlines(keepends=True)
+    assert len(old) == len(new) and old != new
+    for one, other in zip(old, new, strict=True):
+        if one != other:
+            assert one.partition(b":")[0] == other.partition(b":")[0] and one.split(b":")[0].strip() in changed
+            assert one.partition(b" #")[2] == other.partition(b" #")[2]
+            assert one[len(one.rstrip()) :] == other[len(other.rstrip()) :]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("  width: 8  ", "  # width\n#"),  # a setting that is missing stands at the head of its group
+        ("  image_size: [128, 64]       # height and width the n", "  image_size:\n    - 128  # height\n    - 64\n  #"),
+        ("  epochs: 11                  #", "  epochs:    # none yet\n  #"),
+        ("  lr: 0.001                   #", '  "lr":\n    0.001\n  #'),
+    ],
+)
+def test_other_layouts_are_written_into(params, old, new):
+    text = params.read_text()
+    assert old in text
+    apply_preset("paper", PRESETS, params)
+    wanted = YAML(typ="safe", pure=True).load(params.read_text())
+    params.write_text(text.replace(old, new, 1).replace("epochs:    #", "epochs: 1  #" if "epochs" in old else "#"))
+    apply_preset("paper", PRESETS, params)
+    assert YAML(typ="safe", pure=True).load(params.read_text()) == wanted
 
 
 def test_paper_says_what_section_3_prints(params):

@@ -47,6 +47,13 @@ def test_identical_rows_are_at_zero_even_where_all_else_cancels(sets):
     assert torch.equal(whole(Euclidean(), constant, constant), torch.zeros(4, 4))
 
 
+def test_a_single_row_that_cancels_is_repaired_too(sets):
+    query, gallery = sets
+    for copy in range(20, 40):
+        alone = query.select(torch.tensor([copy]))
+        assert whole(Euclidean(), alone, gallery)[0, 20 + copy] == 0
+
+
 def test_product_by_hand():
     query = Gallery.unlabelled(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0]]))
     gallery = Gallery.unlabelled(torch.tensor([[3.0, 4.0], [0.0, 1.0]]), torch.tensor([[1.0], [3.0]]))

@@ -51,7 +51,8 @@ def whole(distance, query, gallery):
 
 @pytest.mark.parametrize("distance", [Euclidean(), ProductDistance(0.1)])
 @pytest.mark.parametrize(
-    ("count", "k1", "k2", "share"), [(70, 20, 6, 0.3), (40, 7, 1, 0.0), (45, 3, 9, 0.5), (9, 20, 6, 1)]
+    ("count", "k1", "k2", "share"),
+    [(70, 20, 6, 0.3), (40, 7, 1, 0.0), (45, 3, 9, 0.5), (30, 1, 2, 0.3), (9, 20, 6, 0.3), (9, 20, 6, 1)],
 )
 def test_equals_the_equations(distance, count, k1, k2, share):
     images = people(count, seed=k1)

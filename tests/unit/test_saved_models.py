@@ -120,7 +120,7 @@ def test_files_that_are_none_are_named(name: str, load: Load, tmp_path: Path) ->
             load(folder, CPU)
     settings.unlink()
     settings.mkdir()
-    with pytest.raises(BrunaError, match=rf"{name}/settings\.json cannot be read: Is a directory"):
+    with pytest.raises(BrunaError, match=rf"{name}/settings\.json cannot be read: it is a folder, not a file"):
         load(folder, CPU)
 
 

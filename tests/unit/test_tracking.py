@@ -5,23 +5,32 @@ import math
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import sqlalchemy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bruna.errors import BrunaError
 from bruna.headlines import HEADLINES
+from bruna.tracking import mlflow_run, store
 from bruna.tracking.execution import Execution, alive, process_identity
 from bruna.tracking.mlflow_run import EXPERIMENT, VIEW, origin_of_output, stage_run
 from bruna.tracking.mlflow_tracker import MlflowTracker
 from bruna.tracking.protocol import NullTracker, Tracker
+from bruna.tracking.store import StoreClient, connect, lock, store_url
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of mlflow's own imports
 
@@ -52,7 +61,27 @@ def root(fresh: Path, empty_store: Path) -> Path:
 def client_of(root: Path) -> Any:
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=f"sqlite:///{root / 'mlflow.db'}")
+    return MlflowClient(tracking_uri=store_url(root / "mlflow.db"))
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A locked store is told of at once, and given up soon."""
+    monkeypatch.setattr(store, "SAY_AFTER", 0.2)
+    monkeypatch.setattr(store, "GIVE_UP_AFTER", 1.5)
+
+
+def locked(root: Path) -> Any:
+    """A context in which another program has begun to write to the store."""
+    other = sqlite3.connect(root / "mlflow.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    return closing(other)
+
+
+def purge(client: Any, run: str) -> None:
+    """What `mlflow gc` does after a run has been deleted."""
+    client.delete_run(run)
+    client._tracking_client.store._hard_delete_run(run)
 
 
 def runs_of(root: Path) -> dict[str, Any]:
@@ -71,6 +100,7 @@ def run_stage(
     inputs: Mapping[str, str] | None = None,
     outputs: Mapping[str, str] | None = None,
     figures: Mapping[str, Any] | None = None,
+    log: Callable[[MlflowTracker], None] | None = None,
     **more: Any,
 ) -> str:
     with stage_run(
@@ -85,7 +115,16 @@ def run_stage(
     ) as tracker:
         if figures:
             tracker.figures(figures)
+        if log:
+            log(tracker)
         return tracker.run_id
+
+
+def files_of(root: Path, run: str) -> list[str]:
+    """What MLflow lists of a run's files, in folders, one deep."""
+    client = client_of(root)
+    folders = client.list_artifacts(run)
+    return [file.path for folder in folders for file in client.list_artifacts(run, folder.path)]
 
 
 def script(root: Path, body: str) -> subprocess.Popen[str]:
@@ -175,6 +214,8 @@ def test_everything_a_tracker_takes_is_in_the_run(root: Path) -> None:
     assert [(d.dataset.name, d.dataset.digest) for d in run.inputs.dataset_inputs] == [("data", "0" * 32)]
     artifacts = root / "mlartifacts" / tracker.run_id / "artifacts"
     assert (artifacts / "report" / "page.txt").read_text() == "page"
+    shown = client.load_table(run.info.experiment_id, "tables/table1.json", [tracker.run_id])
+    assert shown.to_dict("list") == {"attribute": ["age"], "accuracy": [0.5]}
     assert client.get_run(tracker.parent_id).data.metrics == {"map": 0.5}
 
 
@@ -317,8 +358,7 @@ def test_a_producer_that_the_store_has_forgotten_is_passed_over(root: Path) -> N
     split = run_stage(root, "split", "first", outputs=table)
     run_stage(root, "train_unet", "first", inputs=table, outputs=net)
     client = client_of(root)
-    client.delete_run(split)
-    client._tracking_client.store._hard_delete_run(split)
+    purge(client, split)
     run_stage(root, "segment", "second", inputs=net)
     assert "bruna.stage.split" not in runs_of(root)["second"].data.tags
 
@@ -327,7 +367,8 @@ def test_four_processes_on_a_fresh_store(fresh: Path) -> None:
     workers = [script(fresh, "tracker.metrics({'x': 1.0})") for _ in range(4)]
     for worker in workers:
         out, err = worker.communicate(timeout=120)
-        assert (worker.returncode, out, err) == (0, "", "")
+        assert (worker.returncode, out) == (0, "")
+        assert all("waiting for it" in line for line in err.splitlines()), err
     client = client_of(fresh)
     experiments = {e.name: e.experiment_id for e in client.search_experiments()}
     runs = client.search_runs([experiments[EXPERIMENT]])
@@ -354,6 +395,22 @@ def test_sigterm_and_sigkill_leave_no_run_running(root: Path) -> None:
         assert runs["stage"].info.status == "KILLED"
 
 
+@pytest.mark.parametrize(("killed_in", "status"), [("_child_run", "KILLED"), ("_end_parent", "FINISHED")])
+def test_an_execution_that_is_killed_before_or_after_its_stages_run_is_ended_by_the_next(
+    root: Path, monkeypatch: pytest.MonkeyPatch, killed_in: str, status: str
+) -> None:
+    def killed(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(mlflow_run, killed_in, killed)
+        run_stage(root, "split", "first")
+    (parent,) = (run for run in runs_of(root).values() if "bruna.execution" in run.data.tags)
+    assert parent.info.status == "RUNNING"
+    run_stage(root, "split", "second")
+    assert client_of(root).get_run(parent.info.run_id).info.status == status
+
+
 def test_a_living_process_keeps_its_run(root: Path) -> None:
     process = script(root, "print('open', flush=True); time.sleep(60)")
     try:
@@ -365,21 +422,205 @@ def test_a_living_process_keeps_its_run(root: Path) -> None:
         process.communicate()
 
 
-def test_a_moved_project_logs_to_its_new_place(tmp_path: Path) -> None:
-    old, new = tmp_path / "old", tmp_path / "new"
-    old.mkdir()
-    run_stage(old, "split", "e")
-    old.rename(new)
-    run_id = run_stage(new, "split", "e")
-    client_of(new).log_text(run_id, "text", "note.txt")
-    assert (new / "mlartifacts" / run_id / "artifacts" / "note.txt").exists()
-    assert not old.exists()
+@given(st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1))
+def test_a_folder_of_any_name_is_spelled_in_the_address(name: str) -> None:
+    database = Path("/projects", name, "mlflow.db")
+    assert sqlalchemy.make_url(store_url(database)).database == str(database)
 
 
-def test_a_store_that_is_not_one_is_named(root: Path) -> None:
-    (root / "mlflow.db").write_bytes(b"not a database, but long enough to be looked at" * 100)
-    with pytest.raises(BrunaError, match=r"mlflow\.db cannot be opened"):
+@pytest.mark.parametrize("name", ["a 1%2041?x", "a#b 'c' \"d\"", "dé 数\n%", "%00 +&=;@:~\\"])
+def test_the_store_is_in_a_project_of_any_name(name: str, empty_store: Path, tmp_path: Path) -> None:
+    root = tmp_path / "projects" / name
+    root.mkdir(parents=True)
+    shutil.copy(empty_store, root)
+    run_id = run_stage(root, "split", "e", outputs={"x": "1"}, log=lambda tracker: tracker.file(empty_store, "figures"))
+    assert {path.name for path in root.iterdir()} == {"mlflow.db", "mlflow.db.lock", "mlartifacts"}
+    assert [path.name for path in root.parent.iterdir()] == [name] and len(list(tmp_path.iterdir())) == 1
+    assert files_of(root, run_id) == ["figures/mlflow.db"]
+    assert origin_of_output(root, "x", "1")["MLflow run"].startswith("e (")
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BrunaError, match="has a name that is not UTF-8"):
+        run_stage(tmp_path / os.fsdecode(b"\xff"), "split", "e")
+
+
+def test_the_runs_stay_together_at_whatever_path_the_project_is(root: Path, tmp_path: Path) -> None:
+    """A container and its host see one folder at two paths, in turn."""
+    places = [root, tmp_path / "here", tmp_path / "hereafter"]
+    picture = tmp_path / "curves.png"
+    picture.touch()
+    runs: list[str] = []
+    for i in range(7):
+        here = places[i % 3]
+        if i:
+            places[(i - 1) % 3].rename(here)
+        runs.append(run_stage(here, "split", f"e{i}", log=lambda tracker: tracker.file(picture, "figures")))
+        assert [files_of(here, run) for run in runs] == [["figures/curves.png"]] * len(runs)
+    client = client_of(here)
+    assert {experiment.name for experiment in client.search_experiments()} == {"Default", EXPERIMENT}
+    assert len(runs_of(here)) == 8  # an execution each, and the latest `split`
+    assert {path.name for path in tmp_path.iterdir()} == {here.name, picture.name}
+
+
+def test_files_stay_in_the_project_while_another_process_has_it_at_another_path(root: Path, tmp_path: Path) -> None:
+    other = tmp_path / "seen from the host"
+    picture = tmp_path / "curves.png"
+    picture.write_bytes(b"1")
+
+    def log(tracker: MlflowTracker) -> None:
+        with closing(sqlite3.connect(root / "mlflow.db")) as connection, connection:
+            store._relocate(connection, (other / "mlartifacts").as_uri())
+        tracker.file(picture, "figures")
+        tracker.table(pd.DataFrame({"a": [1]}), "tables/a.json")
+
+    run_id = run_stage(root, "split", "e", log=log)
+    assert not other.exists()
+    origin_of_output(root, "x", "1")  # the next to open the store here
+    assert files_of(root, run_id) == ["figures/curves.png", "tables/a.json"]
+
+
+def test_files_that_were_put_elsewhere_stay_there(root: Path, tmp_path: Path) -> None:
+    client = client_of(root)
+    elsewhere = client.create_experiment(EXPERIMENT, (tmp_path / "elsewhere").as_uri())
+    before = client.create_run(elsewhere).info.run_id
+    client.log_text(before, "text", "notes/note.txt")
+    run_id = run_stage(root, "split", "e", log=lambda tracker: tracker.file(root / "mlflow.db.lock", "a"))
+    assert (files_of(root, before), files_of(root, run_id)) == (["notes/note.txt"], ["a/mlflow.db.lock"])
+
+
+@pytest.mark.parametrize("end", ["delete", "purge", "delete the experiment"])
+def test_a_run_that_is_deleted_while_it_is_logged_to(root: Path, end: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The stage has more to give than its log."""
+
+    def log(tracker: MlflowTracker) -> None:
+        client = client_of(root)
+        if end == "purge":
+            purge(client, tracker.run_id)
+            purge(client, tracker.parent_id)
+        elif end == "delete":
+            client.delete_run(tracker.run_id)
+        else:
+            client.delete_experiment(client.get_experiment_by_name(EXPERIMENT).experiment_id)
+        tracker.metrics({"loss": 1.0}, step=1)
+        tracker.figures({"iou": 0.5})
+        tracker.file(root / "mlflow.db.lock")
+        tracker.table(pd.DataFrame({"a": [1]}), "tables/a.json")
+        assert tracker.producer("data") is None and tracker.last_step("loss") == 0
+        assert (tracker.origin() == {}) == (end != "delete")
+
+    run_id = run_stage(root, "train_unet", "e", log=log)
+    assert capfd.readouterr().err.count(f"MLflow's run {run_id} was deleted: nothing more is logged to it.") == 1
+    run_stage(root, "train_unet", "later")
+    assert runs_of(root)["later"].info.status == "FINISHED"
+
+
+def test_an_execution_that_was_purged_is_no_origin(root: Path) -> None:
+    run_stage(root, "split", "e", outputs={"x": "1"})
+    purge(client_of(root), runs_of(root)["e"].info.run_id)
+    assert origin_of_output(root, "x", "1") == {}
+
+
+def test_a_dead_run_whose_execution_was_purged(root: Path) -> None:
+    run_id = run_stage(root, "split", "e")
+    client = client_of(root)
+    purge(client, runs_of(root)["e"].info.run_id)
+    client.update_run(run_id, status="RUNNING")
+    client.set_tag(run_id, "bruna.process", process_identity().replace(f"{os.getpid()}@", f"{os.getpid()}@1"))
+    run_stage(root, "split", "later")
+    assert client.get_run(run_id).info.status == "KILLED"
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_locked_store_is_waited_for_with_a_word(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with locked(root) as other:
+        threading.Timer(0.6, other.rollback).start()
         run_stage(root, "split", "e")
+    assert capfd.readouterr().err.count("mlflow.db is locked by another program: waiting for it") == 1
+
+    def log(tracker: MlflowTracker) -> None:
+        with locked(root) as other:
+            threading.Timer(0.6, other.rollback).start()
+            tracker.metrics({"loss": 1.0}, step=1)
+
+    run_id = run_stage(root, "split", "e", log=log)
+    assert "mlflow.db is locked by another program: waiting for it" in capfd.readouterr().err
+    assert client_of(root).get_run(run_id).data.metrics == {"loss": 1.0}
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_store_that_stays_locked_ends_the_stage_in_words(root: Path) -> None:
+    with locked(root), pytest.raises(BrunaError, match="was locked by another program for 5 minutes"):
+        run_stage(root, "split", "e")
+    with lock(root), pytest.raises(BrunaError, match=r"mlflow\.db\.lock\. It hangs: end it"):
+        run_stage(root, "split", "e")
+    client = StoreClient(_Failing("database is locked", "SQLITE_BUSY"), root / "mlflow.db")
+    with pytest.raises(BrunaError, match="was locked by another program for 5 minutes"):
+        client.log_batch("run")
+    attempts = client._client.attempts
+    with pytest.raises(BrunaError):  # at once: what closes the run does not wait once more
+        client.set_tag("run", "x", "y")
+    assert attempts > 1 and client._client.attempts == attempts
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "told"),
+    [
+        ("database or disk is full", "SQLITE_FULL", "the disk is full"),
+        ("attempt to write a readonly database", "SQLITE_READONLY", "cannot be used: attempt to write"),
+        ("disk I/O error", "SQLITE_IOERR", "cannot be used: disk I/O error"),
+    ],
+)
+def test_what_goes_wrong_with_the_store_is_told_in_words(root: Path, said: str, name: str, told: str) -> None:
+    client = StoreClient(_Failing(said, name), root / "mlflow.db")
+    with pytest.raises(BrunaError, match=told):
+        client.log_batch("run")
+
+
+class _Failing:
+    """A client of MLflow's whose database always fails in the same way."""
+
+    def __init__(self, said: str, name: str) -> None:
+        self.attempts = 0
+        self.said, self.name = said, name
+
+    def log_batch(self, run: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        self.attempts += 1
+        time.sleep(0.1)
+        error = sqlite3.OperationalError(self.said)
+        error.sqlite_errorname = self.name
+        raise MlflowException("as MLflow wraps it") from sqlalchemy.exc.OperationalError("INSERT", {}, error)
+
+    def set_tag(self, run: str, key: str, value: str) -> None:
+        self.log_batch(run)
+
+
+def test_a_stage_that_fails_says_why_though_the_store_fails_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def log(tracker: MlflowTracker) -> None:
+        monkeypatch.setattr(tracker._client, "_refused", BrunaError("the store"))
+        raise OSError("the stage")
+
+    with pytest.raises(OSError, match="the stage"):
+        run_stage(root, "split", "e", log=log)
+
+
+def test_a_store_that_is_being_made_is_whole_or_absent(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def begin(tracking_uri: str) -> None:
+        Path(str(sqlalchemy.make_url(tracking_uri).database)).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mlflow.MlflowClient", begin)
+    with pytest.raises(KeyboardInterrupt):
+        connect(fresh)
+    assert not list(fresh.iterdir())
+
+
+def test_an_empty_file_becomes_a_store(fresh: Path) -> None:
+    (fresh / "mlflow.db").touch()  # as a disk that was full leaves it
+    run_stage(fresh, "split", "e")
+    assert runs_of(fresh)["split"].info.status == "FINISHED"
 
 
 def test_execution() -> None:
@@ -396,6 +637,6 @@ def test_execution() -> None:
 
 
 def test_both_trackers_are_trackers() -> None:
-    trackers: list[Tracker] = [NullTracker(), MlflowTracker(None, "run", "parent", "stage")]
+    trackers: list[Tracker] = [NullTracker(), MlflowTracker(None, Path(), "run", "parent", "stage")]
     trackers[0].metrics({"a": 1.0})
     assert trackers[0].producer("artifacts/unet") is None

@@ -1,5 +1,6 @@
 """The epoch loop: a training that is stopped anywhere and goes on ends with the very same weights."""
 
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from bruna.dataset.attributes import TASKS
+from bruna.errors import BrunaError
 from bruna.inference.attributes import AttributePredictor
 from bruna.inference.saving import save_models
 from bruna.metrics.attributes import scores, task_metrics
@@ -18,12 +20,13 @@ from bruna.training.attributes import train_attributes
 from bruna.training.bruna import train_bruna
 from bruna.training.checkpoint import Checkpoints
 from bruna.training.ema import WeightEMA
-from bruna.training.loop import run
+from bruna.training.loop import _Losses, _tensors, run
 from bruna.training.schedules import cosine, learning_rate_factor, margin_of_epoch
 from bruna.training.task_counts import accuracies, balanced_accuracies, counts, epoch_metrics
 from bruna.training.task_weights import next_task_weights
-from bruna.training.unet import train_unet
+from bruna.training.unet import best_constant_iou, train_unet
 from person_table import mask_pairs, person_table
+from tiny_records import train_too_fast
 
 CPU = torch.device("cpu")
 SIZE = (32, 16)
@@ -137,7 +140,7 @@ def test_a_signal_in_the_middle_of_an_epoch_saves_and_the_resumed_unet_is_identi
 class _Counting:
     """Ten steps an epoch, a signal in the fourth of the first."""
 
-    name, seed, epochs = "counting", 0, 2
+    name, seed, epochs, advice = "counting", 0, 2, "Count less."
 
     def __init__(self) -> None:
         self.taken: list[tuple[int, int]] = []
@@ -150,6 +153,9 @@ class _Counting:
         if self.taken[-1] == (0, 3):
             signal.raise_signal(signal.SIGINT)
         return {"loss": torch.tensor(float(step))}
+
+    def batch_paths(self, epoch: int, step: int) -> list[str]:
+        return [f"{epoch}/{step}.jpg"] * 12
 
     def end_epoch(self, epoch: int) -> dict[str, float]:
         return {}
@@ -173,6 +179,124 @@ def test_a_signal_that_is_ignored_cuts_no_epoch_short(handler: Any, tmp_path: Pa
         signal.signal(signal.SIGINT, before)
     assert recipe.taken == [(epoch, step) for epoch in range(2) for step in range(10)]
     assert [record["train/loss"] for record in history] == [4.5, 4.5]
+
+
+class _Diverging(_Counting):
+    """Losses of a step that are told beforehand; a weight follows them."""
+
+    name = "diverging"
+
+    def __init__(self, told: dict[tuple[int, int], dict[str, float]], weight: dict[tuple[int, int], float]) -> None:
+        super().__init__()
+        self.told, self.later, self.weight = told, weight, torch.zeros(2)
+
+    def step(self, epoch: int, step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        self.taken.append((epoch, step))
+        self.weight[1] = self.later.get((epoch, step), 1.0)
+        told = {"loss": 2.0, "adversarial_loss": -1.0, **self.told.get((epoch, step), {})}
+        return {name: torch.tensor(value) for name, value in told.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"networks": [{"weight": self.weight}], "step": self.weight.numel()}
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("told", "weight", "taken", "says"),
+    [
+        ({(1, 3): {"loss": NAN}}, {}, 14, "step 4 of 10 of epoch 2: loss was nan; the loss of the first step was 2."),
+        ({(0, 0): {"loss": INF}}, {}, 1, "step 1 of 10 of epoch 1: loss was inf"),
+        ({(0, 9): {"adversarial_loss": -INF}}, {}, 10, "step 10 of 10 of epoch 1: adversarial_loss was -inf"),
+        ({(1, 0): {"loss": 20_001.0}}, {}, 11, "step 1 of 10 of epoch 2: loss was 2e+04"),
+        ({(1, 0): {"loss": 8e16}}, {}, 11, "loss was 8e+16"),
+        ({(0, 0): {"loss": 1e-9}, (1, 2): {"loss": 10_001.0}}, {}, 13, "step 3 of 10 of epoch 2"),
+        ({}, {(0, 9): NAN}, 10, "step 10 of 10 of epoch 1: networks/0/weight had numbers that are not finite after it"),
+        ({}, {(1, 9): INF}, 20, "step 10 of 10 of epoch 2: networks/0/weight"),
+    ],
+)
+def test_a_training_that_diverges_stops_and_no_checkpoint_has_its_state(
+    told: dict[tuple[int, int], dict[str, float]],
+    weight: dict[tuple[int, int], float],
+    taken: int,
+    says: str,
+    tmp_path: Path,
+) -> None:
+    recipe, checkpoints = _Diverging(told, weight), Checkpoints(tmp_path)
+    with pytest.raises(BrunaError, match="diverging has diverged") as error:
+        run(recipe, checkpoints=checkpoints, tracker=NullTracker(), unit="images", per_step=1)
+    assert says in str(error.value) and "Count less." in str(error.value)
+    epoch, step = recipe.taken[-1]
+    assert len(recipe.taken) == taken and f"12 images, {epoch}/{step}.jpg" in str(error.value)
+    files = [path.name for path in tmp_path.glob("*.pt")]
+    assert files == (["00001-0000000.pt"] if epoch else [])
+    assert (str(tmp_path / "00001-0000000.pt") if epoch else "No checkpoint was written") in str(error.value)
+    saved = checkpoints.newest()
+    assert not epoch or (saved is not None and saved[0]["recipe"]["networks"][0]["weight"].isfinite().all())
+
+
+@pytest.mark.parametrize(
+    ("told", "growth"),
+    [
+        ({(0, 5): {"loss": 19_999.0}}, 1.0),
+        ({(1, 5): {"loss": 39_999.0}}, 2.0),
+        ({(e, s): {"adversarial_loss": -(10.0 ** (3 * s))} for e in range(2) for s in range(10)}, 1.0),
+    ],
+)
+def test_what_may_grow_does_not_stop_a_training(told: dict[tuple[int, int], dict[str, float]], growth: float) -> None:
+    """A short peak, a loss whose margin grows, and the paper's adversarial loss, which has no lower bound."""
+    recipe = _Diverging(told, {})
+    run(
+        recipe,
+        checkpoints=Checkpoints(None),
+        tracker=NullTracker(),
+        unit="images",
+        per_step=1,
+        growth=lambda epoch: growth if epoch else 1.0,
+    )
+    assert len(recipe.taken) == 20
+
+
+def test_a_training_that_goes_on_compares_with_the_first_step_of_all(tmp_path: Path) -> None:
+    def trained(told: dict[tuple[int, int], dict[str, float]], tracker: NullTracker) -> None:
+        recipe = _Diverging({(0, 0): {"loss": 0.5}, **told}, {})
+        run(recipe, checkpoints=Checkpoints(tmp_path), tracker=tracker, unit="images", per_step=1)
+
+    with pytest.raises(KeyboardInterrupt):
+        trained({}, _Interrupting(1))
+    with pytest.raises(BrunaError, match=r"step 4 of 10 of epoch 2: loss was 1\.5e"):
+        trained({(1, 3): {"loss": 15_000.0}}, NullTracker())
+
+
+def test_losses_that_are_looked_at_together_name_the_first_bad_step() -> None:
+    """As on a GPU, where a look at each would make it wait."""
+    losses = _Losses(_Diverging({}, {}), Checkpoints(None), lambda _: 1.0)
+    some = ((0, 1.0), (1, 2.0), (2, NAN), (3, INF))
+    losses._unseen = [(0, step, {"loss": torch.tensor(value)}) for step, value in some]
+    with pytest.raises(BrunaError, match="step 3 of 10 of epoch 1: loss was nan; the loss of the first step was 1"):
+        losses.look()
+
+
+@pytest.mark.parametrize("name", ["train_unet", "train_attributes", "train_bruna"])
+def test_a_learning_rate_far_too_high_stops_each_training(name: str, params: Params, tmp_path: Path) -> None:
+    with pytest.raises(BrunaError, match=rf"{name} has diverged in step \d+ of \d+ of epoch \d+: ") as error:
+        train_too_fast(name, params, Checkpoints(tmp_path))
+    said = str(error.value)
+    assert f"Lower {name}.lr" in said and "1000" in said
+    image = r"\d\.jpg" if name == "train_unet" else r"train/\d{4}_c\d_\d{9}\.jpg"
+    assert re.search(rf"The batch, should it be its images: \d+ images, {image}, ", said)
+    for path in tmp_path.glob("*.pt"):
+        state = torch.load(path, weights_only=True)["state"]
+        assert all(bool(value.isfinite().all()) for _, value in _tensors(state, ""))
+
+
+def test_the_best_constant_mask_by_hand() -> None:
+    train = torch.tensor([[[1, 1, 1, 0]], [[1, 1, 0, 0]], [[1, 0, 0, 0]]]).bool()
+    held_out = torch.tensor([[[1, 1, 0, 0]], [[1, 1, 1, 0]]]).bool()
+    # Shares 1, 2/3, 1/3, 0: the masks 1000, 1100, 1110 and 1111 are tried; 1100 has IoU 1 and 2/3, 1110 2/3 and 1.
+    assert best_constant_iou(train, held_out) == pytest.approx((1 + 2 / 3) / 2)
+    assert best_constant_iou(~train[:1], torch.ones(1, 1, 4).bool()) == 1.0
 
 
 def test_task1_learns_from_every_kind_of_draw(params: Params) -> None:

@@ -1,11 +1,16 @@
 """The losses of a tuple, worked by hand and against a plain loop."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
+from bruna.batches.persons import PersonStore
+from bruna.batches.store import ImageStore
 from bruna.losses import adversarial_regression
 from bruna.models.adversary import Adversary
-from bruna.training.adversary import Prediction, adversary_loss, predict_distances, rows_of
+from bruna.training.adversary import Prediction, adversary_loss, mine_hard_negatives, predict_distances, rows_of
 from bruna.training.tuple_losses import TupleLosses, tuple_losses
 
 # A person at 0, 3, 6 and 9 on a line, negatives from 10 to 80.
@@ -96,6 +101,30 @@ def test_the_adversary_sees_each_image_once_and_compares_the_right_ones() -> Non
     assert found.seen.tolist() == [0, 1, 4, 5]
     assert adversary.pairwise(found.features)[0].tolist() == [0.0, 1.0, 16.0, 25.0]
     assert adversary.shown == 4
+
+
+class _Brightness(torch.nn.Module):
+    """Stands for a Bruna whose only feature is the mean brightness."""
+
+    def forward(self, images: torch.Tensor, *_: None) -> SimpleNamespace:
+        assert not self.training
+        return SimpleNamespace(features=255 * images.mean(dim=(1, 2, 3)).unsqueeze(1))
+
+
+def test_what_is_mined_for_the_record_is_seen_from_the_first_image() -> None:
+    # Row 14 is the first image, 13 the second; the negatives are 10 to 80, row 1 to 8.
+    brightness = torch.tensor([255, *range(10, 90, 10), 200, 210, 220, 230, 61, 30], dtype=torch.uint8)
+    store = PersonStore(ImageStore(brightness.view(-1, 1, 1, 1).expand(-1, 3, 2, 2).contiguous()), None, None)
+    tuples = np.array([[14, 13, 9, 10, *range(1, 9)], [0, 9, 10, 11, *range(8, 0, -1)]])
+    adversary = _Mean()
+    found = mine_hard_negatives(_Brightness(), adversary, SimpleNamespace(store=store), tuples)  # type: ignore[arg-type]
+    assert not adversary.training
+    # From 30: itself at 0 (its twin, row 3) and 20 or 40; from 255: 80 and 70.
+    assert found.mined[0, 0] == 2 and set(found.mined[0]) < {1, 2, 3} and found.mined[1].tolist() == [0, 1]
+    np.testing.assert_allclose(found.distances[0], [20, 10, 0, 10, 20, 30, 40, 50], atol=1e-3)
+    np.testing.assert_allclose(found.distances[1], 255 - np.arange(80, 0, -10), atol=1e-3)
+    np.testing.assert_allclose(found.anchor_distances, [31, 55], atol=1e-3)
+    assert found.tuples is tuples
 
 
 def test_rows_of_takes_positions_of_any_shape() -> None:

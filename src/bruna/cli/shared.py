@@ -9,7 +9,7 @@ from stat import S_ISDIR
 import typer
 
 from bruna.errors import BrunaError
-from bruna.files import refuse_unwritable, restore
+from bruna.files import files_below, refuse_unwritable, restore
 
 PARAMS = Path("params.yaml")
 PRESETS = Path("presets")
@@ -48,7 +48,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) ->
     there = {(found.st_dev, found.st_ino): option for option, path in real.items() if (found := _stat(path))}
     for given in inputs if there else ():
         is_folder = (found := _stat(given)) is not None and S_ISDIR(found.st_mode)
-        for file in given.rglob("*") if is_folder else [given]:
+        for file in files_below(given) if is_folder else [given]:
             found = _stat(file)
             if found and (read := there.get((found.st_dev, found.st_ino))):
                 raise BrunaError(f"{read} would write over {file}, which this command reads. Give another place.")

@@ -110,7 +110,7 @@ def open_folder(path: Path, *, everything: bool = False) -> Source:
     Raises:
         BrunaError: it cannot be read, or holds too many files.
     """
-    found = list(islice(_walk(path, "", everything), MAX_MEMBERS + 1))
+    found = list(islice(_walk(path, everything), MAX_MEMBERS + 1))
     if len(found) > MAX_MEMBERS:
         raise BrunaError(f"{path} holds more than {MAX_MEMBERS:,} files. Give the folder of the data set itself.")
     return Source(
@@ -118,25 +118,34 @@ def open_folder(path: Path, *, everything: bool = False) -> Source:
     )
 
 
-def _walk(folder: Path, within: str, everything: bool) -> Iterator[tuple[str, int]]:
-    """The files below a folder and their sizes; whatever is neither file nor folder too, as `_read_file` tells."""
-    try:
-        with os.scandir(folder) as entries:  # pathlib would ask the disk thrice about each of 30,000 files
-            found = list(entries)
-    except OSError as error:
-        raise BrunaError(f"{folder} cannot be read: {error.strerror or error}.") from None
-    for entry in found:
-        if _is_clutter(entry.name, hidden=not everything):
-            continue
+def _walk(top: Path, everything: bool) -> Iterator[tuple[str, int]]:
+    """The files below a folder and their sizes; whatever is neither file nor folder too, as `_read_file` tells.
+
+    A link to a folder that it lies in itself is passed over: through two such links every file would come 2^40 times.
+    """
+    todo: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    while todo:
+        within, above = todo.pop()
+        folder = top / within
         try:
-            status = entry.stat()
-        except OSError:  # a link that leads nowhere
-            yield within + entry.name, 0
-            continue
-        if not stat.S_ISDIR(status.st_mode):
-            yield within + entry.name, status.st_size
-        elif everything or within.count("/") < _DEPTH - 1:
-            yield from _walk(folder / entry.name, f"{within}{entry.name}/", everything)
+            here = folder.stat()
+            with os.scandir(folder) as entries:  # pathlib would ask the disk thrice about each of 30,000 files
+                found = list(entries)
+        except OSError as error:
+            raise BrunaError(f"{folder} cannot be read: {error.strerror or error}.") from None
+        above |= {(here.st_dev, here.st_ino)}
+        for entry in found:
+            if _is_clutter(entry.name, hidden=not everything):
+                continue
+            try:
+                status = entry.stat()
+            except OSError:  # a link that leads nowhere
+                yield within + entry.name, 0
+                continue
+            if not stat.S_ISDIR(status.st_mode):
+                yield within + entry.name, status.st_size
+            elif (everything or within.count("/") < _DEPTH - 1) and (status.st_dev, status.st_ino) not in above:
+                todo.append((f"{within}{entry.name}/", above))
 
 
 def _is_clutter(name: str, *, hidden: bool) -> bool:

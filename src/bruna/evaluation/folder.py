@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,18 @@ from bruna.dataset.filenames import LABELLED
 from bruna.dataset.packing import write_images
 from bruna.dataset.tables import read_table
 from bruna.dataset.validation import validate_dataset
+from bruna.errors import counted
 from bruna.evaluation.attributes import all_figures
 from bruna.evaluation.labelled import describe_table
 from bruna.evaluation.retrieval import Retrieval, retrieve
+from bruna.evaluation.warnings import retrieval_warnings
 from bruna.inference.describer import load
 from bruna.inference.settings import Settings
+from bruna.metrics.baselines import attribute_warnings
 from bruna.params import Params
+
+_NAMED = 10
+"""Files that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,10 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
         `attributes_predicted.<name>.<accuracy|precision|balanced_accuracy|majority|chance>` for the twelve attributes
         as `evaluate.attributes_from` and `evaluate.attribute_neighbors` say, `attributes_task1` by Task 1's network
         alone, `attributes_bruna` by Bruna's attribute head alone, `attributes_both` by the mean of their
-        probabilities; `attribute_means.<which of these>.<accuracy|balanced_accuracy>` of all of them.
+        probabilities; `attribute_means.<which of these>.<accuracy|balanced_accuracy>` of all of them. Only where there
+        are some: `quarantined`, the damaged images of `train/` that are not measured (`path`, `reason`), as
+        `validate.on_bad_image` allows; and `warnings`, sentences: what was not measured, what was trained on, what is
+        below a baseline.
 
     Raises:
         BrunaError: the folder does not pass the validation, a model is missing, or no query has a match.
@@ -79,7 +89,35 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
         "retrieval": ranked.summary(),
         **all_figures(images, settings),
     }
-    return MeasuredFolder(figures, ranked, table)
+    if left_out := {path: why for path, why in found.quarantined.items() if path.startswith(f"{LABELLED[0]}/")}:
+        figures["quarantined"] = [{"path": path, "reason": why} for path, why in left_out.items()]
+    warnings = [
+        *_left_out(left_out, len(table)),
+        *_known(figures["images_trained_on"], len(table)),
+        *retrieval_warnings(ranked, folder.name, settings),
+        *attribute_warnings(figures.get("attributes_predicted", {}).values(), f"attributes, {folder.name}"),
+    ]
+    return MeasuredFolder(figures | ({"warnings": warnings} if warnings else {}), ranked, table)
+
+
+def _left_out(reasons: Mapping[str, str], measured: int) -> list[str]:
+    if not reasons:
+        return []
+    named = "; ".join(f"{path}: {why}" for path, why in list(reasons.items())[:_NAMED])
+    more = f"; and {len(reasons) - _NAMED:,} more" if len(reasons) > _NAMED else ""
+    return [
+        f"{measured:,} of {counted(measured + len(reasons), 'images')} are measured, the others are damaged "
+        f"(validate.on_bad_image: quarantine leaves them out): {named}{more}."
+    ]
+
+
+def _known(seen: int, measured: int) -> list[str]:
+    if not seen:
+        return []
+    return [
+        f"the models were trained on {seen:,} of {counted(measured, 'images')}: the figures say little about people "
+        "whom they have never seen."
+    ]
 
 
 def _trained_on(table: pd.DataFrame, training: Path) -> int:

@@ -88,7 +88,7 @@ def retrieve(query: LabelledImages, gallery: LabelledImages, params: Evaluate) -
     """Rank a gallery by the paper's distance, d(ft) (0.1 + d(att)), under every protocol (section 3.2.1)."""
     distance = ProductDistance(params.attribute_offset)
     itself = torch.arange(len(query.gallery)) if query is gallery else None
-    kept = _kept(gallery, params)
+    kept = kept_images(gallery, params)
     sets = query.gallery, gallery.gallery
 
     def ranked(query: Gallery, gallery: Gallery, distance: Distance, kept: Tensor | None = kept) -> Ranked:
@@ -108,7 +108,7 @@ def retrieve(query: LabelledImages, gallery: LabelledImages, params: Evaluate) -
     return Retrieval(query, gallery, results, unfiltered, variants, nearest, kept)
 
 
-def _kept(gallery: LabelledImages, params: Evaluate) -> Tensor:
+def kept_images(gallery: LabelledImages, params: Evaluate) -> Tensor:
     """Booleans over the gallery, False where the junk filter leaves an image out."""
     if not params.filter_junk:
         return torch.ones(len(gallery.gallery), dtype=torch.bool)
@@ -123,7 +123,7 @@ def nearest_unlabelled(query: LabelledImages, gallery: LabelledImages, params: E
         ProductDistance(params.attribute_offset),
         COURSE,
         min(params.reid_test_length, len(gallery.gallery)),
-        kept=_kept(gallery, params),
+        kept=kept_images(gallery, params),
     )
 
 

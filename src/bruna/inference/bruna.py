@@ -14,7 +14,7 @@ from bruna.batches.persons import PersonStore
 from bruna.batches.store import ImageStore, resized
 from bruna.inference.embedding import embed
 from bruna.inference.images import Decoded
-from bruna.inference.loading import Count, Dropout, ImageSize, Strict, Stride, load_weights, one_of, rebuilding
+from bruna.inference.loading import Dropout, ImageSize, Strict, Stride, Width, load_weights, one_of, rebuilding
 from bruna.inference.unet import Segments
 from bruna.models.backbones import BACKBONES
 from bruna.models.bruna import Bruna, Embedding
@@ -22,9 +22,9 @@ from bruna.models.bruna import Bruna, Embedding
 
 class _Network(Strict):
     backbone: Annotated[str, one_of(BACKBONES)]
-    features: Count
+    features: Width
     mask: Literal["none", "segmented", "channel"]
-    bottleneck: Annotated[int, Field(ge=0)]
+    bottleneck: Annotated[int, Field(ge=0, le=4096)]
     dropout: Dropout
     last_stride: Stride = 2
     neck: Literal["none", "batch_norm"] = "none"

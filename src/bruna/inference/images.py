@@ -20,6 +20,7 @@ from bruna.batches.store import resized
 from bruna.dataset.decoding import SUFFIXES, in_8_bits, open_image, read_file, reason
 from bruna.dataset.filenames import name_problem, printable
 from bruna.errors import BrunaError
+from bruna.files import files_below
 
 OneImage = str | Path | bytes | Image.Image | npt.NDArray[np.uint8] | Tensor
 Images = OneImage | Sequence[OneImage]
@@ -111,7 +112,7 @@ def _is_folder(path: Path) -> bool:
 
 def _images_in(folder: Path) -> list[Path]:
     """What ends as an image does and is no folder; pipes, devices and links to nothing are rejected when opened."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not _is_folder(path))
+    return sorted(path for path in files_below(folder) if path.suffix.lower() in SUFFIXES and not _is_folder(path))
 
 
 def _no_image(*given: Path) -> BrunaError:

@@ -7,18 +7,20 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import nn
 
 from bruna.errors import BrunaError
-from bruna.files import read_json
+from bruna.files import read_object
 from bruna.inference.saving import SETTINGS, VERSION
+from bruna.models.state_dicts import misfit
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Width = Annotated[int, Field(ge=1, le=16_384)]
+"""Numbers or channels of a layer, so that a damaged one does not ask for all memory."""
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Stride = Literal[1, 2]
-_Side = Annotated[int, Field(ge=16)]  # pixels that every network takes
+_Side = Annotated[int, Field(ge=16, le=4096)]  # pixels that every network takes
 ImageSize = Annotated[tuple[_Side, _Side], Field(strict=False)]
 _CURE = "Restore its folder with `dvc checkout`, or train again with `dvc repro`."
 
@@ -53,18 +55,6 @@ def problems(error: ValueError) -> str:
         else:
             lines.append(f"{name} is {each['input']!r}: {reason}" if name else reason)
     return "; ".join(lines)
-
-
-def read_object(file: Path) -> dict[str, Any]:
-    """A JSON file of names and values.
-
-    Raises:
-        BrunaError: it is missing or damaged.
-    """
-    found = read_json(file)
-    if not isinstance(found, dict):
-        raise BrunaError(f"{file} holds no names with values, but {type(found).__name__}. {_CURE}")
-    return found
 
 
 def load_settings(folder: Path) -> dict[str, Any]:
@@ -111,13 +101,18 @@ def load_weights(model: nn.Module, file: Path, device: torch.device) -> None:
     Raises:
         BrunaError: the file is missing, or does not hold this network.
     """
+    if not file.exists():
+        raise BrunaError(f"{file} is missing. `dvc repro` trains it.")
     try:
-        model.load_state_dict(load_file(file))
-    except FileNotFoundError:
-        raise BrunaError(f"{file} is missing. `dvc repro` trains it.") from None
-    except (SafetensorError, RuntimeError, OSError) as error:
+        if not file.is_file():
+            raise IsADirectoryError("it is no file")
+        found = load(file.read_bytes())  # `load_file` takes no path that is not UTF-8
+        reason = misfit(model.state_dict(), found)
+    except Exception as error:  # whatever the library's reader stumbles over
+        reason = str(error).partition("\n")[0] or type(error).__name__
+    if reason:
         raise BrunaError(
-            f"{file} does not hold the network that {file.parent / SETTINGS} describes ({str(error).splitlines()[0]}). "
-            f"{_CURE}"
-        ) from None
+            f"{file} does not hold the network that {file.parent / SETTINGS} describes ({reason}). {_CURE}"
+        )
+    model.load_state_dict(found)
     model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from bruna.errors import BrunaError
-from bruna.inference.loading import Count, problems, read_object
+from bruna.files import read_object
+from bruna.inference.loading import Count, problems
 
 AttributesFrom = Literal["task1", "bruna", "both"]
 """The network that predicts attributes; `both`: the mean of the two networks' probabilities."""

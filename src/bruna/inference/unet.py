@@ -3,18 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from bruna.batches.store import ImageStore, encode_png
 from bruna.inference.batching import batches_of, block_starts
-from bruna.inference.loading import Count, ImageSize, Strict, load_weights, rebuilding
+from bruna.inference.loading import ImageSize, Strict, Width, load_weights, rebuilding
 from bruna.models.normalize import as_floats
 from bruna.models.unet import UNet
 from bruna.progress import track
@@ -27,10 +27,13 @@ class Segments(NamedTuple):
     bottlenecks: npt.NDArray[np.float32]
 
 
+_BOTTLENECK = 4096
+
+
 class _Saved(Strict):
     trained: Literal[True]
-    width: Count
-    depth: Count
+    width: Width
+    depth: Annotated[int, Field(ge=1, le=10)]
     image_size: ImageSize
 
     @model_validator(mode="after")
@@ -40,6 +43,8 @@ class _Saved(Strict):
                 f"image_size {list(self.image_size)} is halved {self.depth} times, and a side is no multiple of "
                 f"{2**self.depth}"
             )
+        if self.width * 2**self.depth > _BOTTLENECK:
+            raise ValueError(f"width {self.width} doubled {self.depth} times is more than {_BOTTLENECK} channels")
         return self
 
 

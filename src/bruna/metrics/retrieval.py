@@ -90,6 +90,32 @@ def inverse_negative_penalties(ranks: Tensor, offsets: Tensor, totals: Tensor) -
     return values
 
 
+def random_average_precisions(found: Tensor, totals: Tensor, valid: Tensor) -> Tensor:
+    """AP that a ranking at random has on average, of each query.
+
+        E[AP] = r / total * (H_n + (r - 1) / (n - 1) * (n - H_n)) / n        H_n = 1 + 1/2 + ... + 1/n
+
+    for r retrieved matches among n ranked images: a match is at rank k with probability 1 / n, and of the k - 1 images
+    before it (k - 1) (r - 1) / (n - 1) are matches on average.
+
+    Args:
+        found: Q integers, the matches that are retrieved.
+        totals: Q integers; see the top of this file.
+        valid: Q integers, the images that are ranked.
+
+    Returns:
+        Q float64 from 0 to 1, NaN where a query has no match.
+
+    >>> random_average_precisions(torch.tensor([1, 2, 0, 0]), torch.tensor([1, 4, 1, 0]), torch.tensor([2, 2, 0, 2]))
+    tensor([0.7500, 0.5000, 0.0000,    nan], dtype=torch.float64)
+    """
+    n, r = valid.double(), found.double()
+    ranks = torch.arange(1, int(valid.max()) + 1 if len(valid) else 1, dtype=torch.float64)
+    harmonic = torch.cat([torch.zeros(1, dtype=torch.float64), (1 / ranks).cumsum(0)])[valid]
+    others = (r - 1).clamp(min=0) / (n - 1).clamp(min=1)
+    return r / totals * (harmonic + others * (n - harmonic)) / n.clamp(min=1)
+
+
 def _places(offsets: Tensor) -> tuple[Tensor, Tensor]:
     """Of every rank: its query, and how many of the query's matches are nearer."""
     query = torch.repeat_interleave(offsets.diff())

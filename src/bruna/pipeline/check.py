@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from PIL import Image
+import psutil
 
-from bruna.dataset.facts import find_files
+from bruna.dataset.facts import find_files, image_size
 from bruna.dataset.filenames import MASK_PAIR
 from bruna.errors import BrunaError, counted
 from bruna.params import Params, read_groups
@@ -56,6 +56,7 @@ def check(params: Path, data: Path | None) -> Params:
                 _about_tests(files),
                 _about_masks(files, groups),
                 _about_sizes(data, files, groups),
+                _about_memory(files, groups),
             ):
                 findings += found
             if not (data / "annotations_train.csv").exists():
@@ -76,11 +77,18 @@ def _about_machine(groups: Groups) -> Iterator[str]:
             yield str(error)
     for group, name in _PRETRAINED:
         source = getattr(groups[group], name) if group in groups else "none"
-        if source not in ("none", "imagenet") and not Path(source).is_file():
+        if source not in ("none", "imagenet") and not _is_file(source):
             yield (
                 f"{group}.{name}: there is no file {source} (looked in {Path.cwd()}). Give the path of a state dict, "
                 "imagenet, or none."
             )
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:  # a name that is too long, a folder that may not be looked into
+        return False
 
 
 def _about_names(files: pd.DataFrame, groups: Groups) -> Iterator[str]:
@@ -164,7 +172,7 @@ def _about_sizes(data: Path, files: pd.DataFrame, groups: Groups) -> Iterator[st
         return
     height, width = groups["validate"].image_size
     people = files[(files["subset"] != MASK_PAIR) & files["name_problem"].isna()]
-    sizes = {path: _size(data / path) for path in people.groupby("subset")["path"].head(_LOOKED_AT)}
+    sizes = {path: image_size(data / path) for path in people.groupby("subset")["path"].head(_LOOKED_AT)}
     known = {path: size for path, size in sizes.items() if size is not None}
     other = {path: size for path, size in known.items() if size != (height, width)}
     # With `quarantine` an image of another size is set aside; without any left there is nothing to train on.
@@ -176,10 +184,20 @@ def _about_sizes(data: Path, files: pd.DataFrame, groups: Groups) -> Iterator[st
         )
 
 
-def _size(path: Path) -> tuple[int, int] | None:
-    """Height and width that an image's header tells; None where it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except Exception:  # whatever Pillow's readers stumble over: the stage `validate` names such files
-        return None
+def _about_memory(files: pd.DataFrame, groups: Groups) -> Iterator[str]:
+    """The images that a training holds in memory, as bytes, against this machine's memory."""
+    people = int(((files["subset"] == "train") & (files["identity"] > 0)).sum())
+    pairs = int((files["subset"] == MASK_PAIR).sum())
+    memory = psutil.virtual_memory().total
+    for group, images, channels in (
+        ("train_unet", pairs, 4),
+        ("train_attributes", people, 3),
+        ("train_bruna", people, 3),
+    ):
+        if group in groups:
+            height, width = groups[group].image_size
+            if (needed := images * channels * height * width) > memory:
+                yield (
+                    f"{group}.image_size: {counted(images, 'images')} of {height} x {width} pixels take "
+                    f"{needed / 1e9:,.0f} GB, and this machine has {memory / 1e9:,.0f} GB of memory: lower it."
+                )

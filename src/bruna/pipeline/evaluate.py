@@ -1,5 +1,6 @@
 """What `evaluate` leaves: figures of retrieval and attributes, the tables behind the pictures, the submissions."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +14,7 @@ from bruna.evaluation.retrieval import (
     Retrieval,
     cmc_table,
     histogram_figures,
+    kept_images,
     nearest_unlabelled,
     per_query,
     ranked_table,
@@ -20,12 +22,17 @@ from bruna.evaluation.retrieval import (
     untrained_figures,
 )
 from bruna.evaluation.submission import classification_csv, reid_text
+from bruna.evaluation.warnings import discarded_warnings, retrieval_warnings
 from bruna.files import whole_folder, write_json
 from bruna.inference.bruna import BrunaEmbedder
 from bruna.inference.describer import Describer
 from bruna.inference.loading import load_settings
+from bruna.metrics.baselines import attribute_warnings
 from bruna.params import Evaluate
+from bruna.retrieval.protocols import MARKET1501
 from bruna.tracking.protocol import Tracker
+
+_SETS = {"validation": "validation identities", "test": "test set"}
 
 
 def evaluate_and_save(
@@ -41,7 +48,8 @@ def evaluate_and_save(
         tracker: the stage's run.
 
     Returns:
-        The stage's figures: `validation`, `test` (where there is a labelled test set), `baselines`.
+        The stage's figures: `validation`, `test` (where there is a labelled test set), `baselines`; and `warnings`
+        where one of them is no better than what needs no training.
     """
     sets = _labelled_sets(people, params, artifacts)
     metrics: dict[str, Any] = {name: found.summary() for name, found in sets.items()}
@@ -57,9 +65,22 @@ def evaluate_and_save(
             cmc_table(found).to_csv(folder / f"cmc_{name}.csv", index=False)
             write_table(ranked_table(found), folder / f"ranked_{name}.parquet")
         _attribute_tables(artifacts, folder, tracker)
-        _submissions(people, params, artifacts, folder)
+        warnings = [*_warnings(sets, metrics, params), *_submissions(people, params, artifacts, folder)]
     tracker.file(artifacts / "evaluate", "evaluate")
-    return metrics
+    return {**metrics, **({"warnings": warnings} if warnings else {})}
+
+
+def _warnings(sets: Mapping[str, Retrieval], metrics: Mapping[str, Any], params: Evaluate) -> list[str]:
+    """What the ranked sets and the predicted attributes do not beat."""
+    map_of = {name: figures[MARKET1501.name]["map"] for name, figures in metrics["baselines"].items()}
+    untrained = {"Bruna before its training": map_of["untrained"], "color histograms": map_of["histogram"]}
+    sentences = []
+    for name, found in sets.items():
+        words = _SETS[name]
+        sentences += retrieval_warnings(found, words, params, untrained if name == "validation" else {})
+        attributes = metrics[name].get("attributes_predicted", {})
+        sentences += attribute_warnings(attributes.values(), f"attributes as predicted, {words}")
+    return sentences
 
 
 def _described(people: Describer, artifacts: Path, name: str) -> LabelledImages:
@@ -104,8 +125,12 @@ def _attribute_tables(artifacts: Path, folder: Path, tracker: Tracker) -> None:
         tracker.table(table, f"tables/{name}.json")
 
 
-def _submissions(people: Describer, params: Evaluate, artifacts: Path, folder: Path) -> None:
-    """`classification_test.csv` and `reid_test.txt` for the course's unlabelled images, where there are any."""
+def _submissions(people: Describer, params: Evaluate, artifacts: Path, folder: Path) -> list[str]:
+    """`classification_test.csv` and `reid_test.txt` for the course's unlabelled images, where there are any.
+
+    Returns:
+        What is wrong with them, a sentence each.
+    """
 
     def described(part: str) -> LabelledImages | None:
         there = (artifacts / "split" / "test" / f"{part}.parquet").exists()
@@ -116,13 +141,15 @@ def _submissions(people: Describer, params: Evaluate, artifacts: Path, folder: P
 
     gallery = described("test")
     if gallery is None:
-        return
+        return []
     codes = gallery.found.attribute_codes(params.attributes_from, params.attribute_neighbors)
     text = classification_csv(file_names(gallery), codes.tolist())
     (folder / "classification_test.csv").write_text(text, encoding="utf-8")
     query = described("queries")
     if query is None:
-        return
+        return []
     nearest = nearest_unlabelled(query, gallery, params)
     text = reid_text(file_names(query), file_names(gallery), nearest.indices.tolist())
     (folder / "reid_test.txt").write_text(text, encoding="utf-8")
+    kept = kept_images(gallery, params)
+    return discarded_warnings(len(kept), int((~kept).sum()), "reid_test.txt", params)

@@ -11,7 +11,7 @@ from bruna.pipeline.attribute_drawings import predicted_drawing
 from bruna.pipeline.records import Images
 from bruna.pipeline.retrieval_drawings import RankedSet, retrieval_drawings
 from bruna.report.attribute_section import attribute_blocks
-from bruna.report.blocks import Block, Note, Settings
+from bruna.report.blocks import Settings
 from bruna.report.drawing import Drawing, Pictures, pictures
 from bruna.report.page import Page, Section, TileGroup, render, write_html
 from bruna.report.retrieval_section import retrieval_blocks
@@ -42,7 +42,8 @@ def write_folder_page(path: Path, measured: MeasuredFolder, params: Params, *, n
         f"{images:,} images of {identities:,} identities, each image searched for among the others, by the models in "
         f"{models}.",
         _tiles(found, name),
-        _sections(measured, found, params, name, pictures(drawings, drawn.__getitem__)),
+        _sections(found, params, name, pictures(drawings, drawn.__getitem__)),
+        measured.figures.get("warnings", ()),
         footer="Made by bruna evaluate.",
     )
     write_html(path, render(page))
@@ -59,20 +60,10 @@ def _tiles(found: dict[str, Any], name: str) -> list[TileGroup]:
     return [TileGroup(f"Folder {name}", group.tiles) for group in groups]
 
 
-def _sections(
-    measured: MeasuredFolder, found: dict[str, Any], params: Params, name: str, shown: Pictures
-) -> list[Section]:
+def _sections(found: dict[str, Any], params: Params, name: str, shown: Pictures) -> list[Section]:
     settings = params.evaluate.model_dump(mode="json")
     caption = f"{name}, every image both query and gallery"
-    retrieval: list[Block] = []
-    if seen := measured.figures["images_trained_on"]:
-        retrieval.append(
-            Note(
-                f"The models were trained on {seen:,} of these {measured.figures['images']:,} images: the figures tell "
-                "little about people whom they have never seen."
-            )
-        )
-    retrieval += retrieval_blocks(found, {}, caption, settings, finds_itself=True)
+    retrieval = retrieval_blocks(found, {}, caption, settings, finds_itself=True)
     sections = [Section("Retrieval", [*retrieval, *shown.get("validation", [])])]
     if "attributes_predicted" in found:
         sections.append(

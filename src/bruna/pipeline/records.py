@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bruna.batches.store import Kind, decode_image, open_image
+from bruna.batches.store import Kind, decode_image
+from bruna.dataset.decoding import open_image
 from bruna.dataset.tables import read_table
 from bruna.errors import BrunaError
 from bruna.files import read_json

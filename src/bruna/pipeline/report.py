@@ -29,7 +29,8 @@ _INPUTS = {
 }
 """Stage that is shown -> an input of the stage `report` that it made, by which its run is found."""
 
-
+_WARNING = ("validate", "train_unet", "train_attributes", "train_bruna", "evaluate")
+"""Stages whose figures the page has warnings from; the others have none."""
 _SETS: Mapping[Set, str] = {"validation": "validation identities", "test": "test set"}
 
 
@@ -91,6 +92,7 @@ def _findings(records: Records, metrics: Mapping[str, float], params: Params, in
         masks=records.settings("unet")["trained"],
         settings=params.model_dump(mode="json", by_alias=True, exclude={"runtime"}),
         inputs=inputs,
+        warnings=[sentence for stage in _WARNING for sentence in records.figures(stage).get("warnings", ())],
     )
 
 

@@ -1,17 +1,20 @@
 """What `train_attributes` keeps: the network of Task 1, its epochs, and its predictions for both sides of the split."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from bruna.batches.attribute_items import MEASURED_JUNK_EVERY
+from bruna.dataset.attributes import ATTRIBUTES
 from bruna.dataset.predictions import prediction_frame
 from bruna.dataset.tables import write_table
 from bruna.files import whole_folder
 from bruna.inference.saving import save_models
 from bruna.metrics.attributes import scores, task_metrics
+from bruna.metrics.baselines import CONSTANT, attribute_warnings
 from bruna.nested import nested
 from bruna.params import TrainAttributes
 from bruna.pipeline.common import write_epochs
@@ -34,7 +37,7 @@ def train_and_save(
     checkpoints: Path,
     tracker: Tracker,
     device: torch.device,
-) -> dict[str, dict[str, dict[str, float]]]:
+) -> dict[str, Any]:
     """Train Task 1; write the network, and the records that its tables and pictures are made from.
 
     Args:
@@ -48,7 +51,8 @@ def train_and_save(
 
     Returns:
         The stage's figures: for each side of the split accuracy, precision, balanced accuracy and majority share of
-        every task, of all tasks (`overall`) and of the real attributes (`attributes`).
+        every task, of all tasks (`overall`) and of the real attributes (`attributes`); and `warnings` where it does not
+        beat a constant prediction on the validation identities.
     """
     result = train_attributes(
         train, validation, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device
@@ -61,7 +65,12 @@ def train_and_save(
         write_epochs(result.history, beside, tracker)
         for side, (table, found) in sides.items():
             write_table(_predictions(table, found), beside / f"predictions_{side}.parquet")
-    return {side: nested(scores(task_metrics(found.true, found.predicted))) for side, (_, found) in sides.items()}
+    figures = {side: nested(scores(task_metrics(found.true, found.predicted))) for side, (_, found) in sides.items()}
+    true, predicted = (codes[:, : len(ATTRIBUTES)] for codes in (result.validation.true, result.validation.predicted))
+    unseen = task_metrics(true, predicted, ATTRIBUTES)
+    attributes = [{key: getattr(task, key) for key in CONSTANT} for task in unseen]
+    below = attribute_warnings(attributes, "Task 1, validation identities")
+    return {**figures, **({"warnings": below} if below else {})}
 
 
 def _predictions(table: pd.DataFrame, found: Measured) -> pd.DataFrame:

@@ -10,9 +10,11 @@ from bruna.batches.tuples import ANCHORS
 from bruna.dataset.tables import write_table
 from bruna.files import whole_folder
 from bruna.inference.saving import save_models
+from bruna.metrics.baselines import ranking_warnings
 from bruna.nested import nested
 from bruna.params import TrainBruna
 from bruna.pipeline.common import write_epochs
+from bruna.retrieval.protocols import MARKET1501
 from bruna.tracking.protocol import Tracker
 from bruna.training.adversary import HardNegatives
 from bruna.training.bruna import train_bruna
@@ -43,7 +45,8 @@ def train_and_save(
         device: where to train.
 
     Returns:
-        The stage's figures: retrieval by the distance of features before and after training.
+        The stage's figures: retrieval by the distance of features before and after training; and `warnings` where the
+        training gained nothing.
     """
     train, validation = tables
     result = train_bruna(
@@ -55,10 +58,14 @@ def train_and_save(
         write_epochs(result.history, beside, tracker)
         write_table(_hard_negatives(result.hard_negatives, train), beside / "hard_negatives.parquet")
         save_models(beside / "untrained", {"bruna": result.untrained}, result.settings)
-    return {
-        "untrained": nested(result.untrained_metrics),
-        "trained": nested(_part(result.history[-1], "validation/")),
-    }
+    trained = _part(result.history[-1], "validation/")
+    figures = {"untrained": nested(result.untrained_metrics), "trained": nested(trained)}
+    name = f"{MARKET1501.name}/map"
+    if name in trained:
+        before = {"Bruna before its training": result.untrained_metrics[name]}
+        if below := ranking_warnings(trained[name], before, "features, validation identities"):
+            return {**figures, "warnings": below}
+    return figures
 
 
 def _part(metrics: dict[str, float], prefix: str) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """What `train_unet` keeps: the U-Net, its epochs, and what it makes of the held-out pairs."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from bruna.batches.store import encode_png
 from bruna.dataset.tables import write_table
 from bruna.files import whole_folder
 from bruna.inference.saving import save_models
+from bruna.metrics.baselines import beats
 from bruna.params import TrainUNet
 from bruna.pipeline.common import write_epochs
 from bruna.tracking.protocol import Tracker
@@ -27,7 +29,7 @@ def train_and_save(
     checkpoints: Path,
     tracker: Tracker,
     device: torch.device,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Train the U-Net; write it, and the records that its pictures are drawn from.
 
     A data set without mask pairs is no mistake: the settings then say so and the records are an empty folder. The
@@ -43,7 +45,7 @@ def train_and_save(
         device: where to train.
 
     Returns:
-        The stage's figures.
+        The stage's figures; `warnings` among them where it learned nothing.
     """
     if pairs.empty:
         save_models(folder, {}, {"trained": False})
@@ -63,7 +65,13 @@ def train_and_save(
     with whole_folder(records) as beside:
         write_epochs(result.history, beside, tracker)
         write_table(_held_out(pairs, result), beside / "held_out.parquet")
-    return result.metrics
+    if beats(result.metrics["iou"], result.constant_iou):
+        return result.metrics
+    below = (
+        f"the U-Net, held-out pairs: IoU {result.metrics['iou']:.1%} is not above {result.constant_iou:.1%}, which one "
+        "and the same mask for every image has: nothing was learned."
+    )
+    return {**result.metrics, "warnings": [below]}
 
 
 def _held_out(pairs: pd.DataFrame, result: UNetResult) -> pd.DataFrame:

@@ -111,7 +111,7 @@ def _text(block: str | Heading | Note) -> str:
 
 
 def _picture(picture: Picture) -> str:
-    with Image.open(io.BytesIO(picture.png)) as image:
+    with Image.open(io.BytesIO(picture.png), formats=["PNG"]) as image:
         width, height = image.size
         kind, data = "png", picture.png
         if len(data) > _LARGE:

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 from bruna.files import whole_file
-from bruna.report.blocks import Block, blocks_html
+from bruna.report.blocks import Block, Note, blocks_html
 from bruna.report.page_style import CSS
 
 
@@ -50,6 +50,7 @@ class Page:
         lead: one or two sentences under it: what was measured, on what.
         groups: the headline numbers.
         sections: the body; each is linked to from the top.
+        warnings: what stands above the headline numbers, for they must not be read without it.
         footer: last line, e.g. which data set and parameters the page belongs to.
     """
 
@@ -57,6 +58,7 @@ class Page:
     lead: str
     groups: Sequence[TileGroup]
     sections: Sequence[Section]
+    warnings: Sequence[str] = ()
     footer: str = ""
 
 
@@ -67,7 +69,7 @@ def write_html(path: Path, text: str) -> None:
         BrunaError: the file cannot be written.
     """
     with whole_file(path) as beside:
-        beside.write_text(text, encoding="utf-8", newline="\n")
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def render(page: Page) -> str:
@@ -88,6 +90,7 @@ def render(page: Page) -> str:
         "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
         f"<title>{escape(page.title)}</title>\n<style>{CSS}</style></head>\n<body>"
         f'<header><h1>{escape(page.title)}</h1><p class="lead">{escape(page.lead)}</p>'
+        + blocks_html([Note(f"Warning: {warning}") for warning in page.warnings])
         + "".join(map(_tile_group, page.groups))
         + "</header>"
         + (f'<nav aria-label="Sections">{links}</nav>' if links else "")

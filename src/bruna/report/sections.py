@@ -1,6 +1,6 @@
 """The report page as a whole, and its sections on the trainings and the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ class Findings:
         masks: whether the data set has mask pairs, so that there is a U-Net.
         settings: the groups of params.yaml.
         inputs: path -> MD5 of the data set and of every file that the page is made from.
+        warnings: of all stages, a sentence each.
     """
 
     metrics: Mapping[str, float]
@@ -42,6 +43,7 @@ class Findings:
     masks: bool
     settings: Mapping[str, Any]
     inputs: Mapping[str, str]
+    warnings: Sequence[str] = ()
 
 
 def report_page(findings: Findings, pictures: Pictures) -> Page:
@@ -58,6 +60,7 @@ def report_page(findings: Findings, pictures: Pictures) -> Page:
             data_section(findings.balance, pictures),
             _origin(findings),
         ],
+        findings.warnings,
         footer="Made by the stage report. The same figures: dvc exp show, bruna summary, MLflow (make ui).",
     )
 

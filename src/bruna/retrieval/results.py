@@ -60,6 +60,13 @@ class RetrievalResults:
         return float(self.average_precisions[self.scored].mean())
 
     @property
+    def random_mean_average_precision(self) -> float:
+        """MAP that a ranking at random of the same images has on average, 0 to 1."""
+        self._require_matches()
+        expected = metrics.random_average_precisions(self.offsets.diff(), self.totals, self.valid)
+        return float(expected[self.scored].mean())
+
+    @property
     def mean_inverse_negative_penalty(self) -> float:
         """MINP over the queries that have a match, 0 to 1."""
         self._require_matches()

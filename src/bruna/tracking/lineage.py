@@ -15,7 +15,7 @@ def producers_of(client: Any, experiment: str, parent: str, inputs: Mapping[str,
     producers = {}
     for path, md5 in inputs.items():
         found = writers_of(client, experiment, path, md5)
-        own = [run for run in found if run.data.tags["mlflow.parentRunId"] == parent]
+        own = [run for run in found if run.data.tags.get("mlflow.parentRunId") == parent]
         if found:
             producers[path] = str((own or found)[0].info.run_id)
     return producers
@@ -33,15 +33,16 @@ def link_producers(client: Any, parent: str, direct: Iterable[str]) -> None:
     A run that is on the parent already is passed over: its own stage has put there what it stands on. For a stage
     that has a run on the parent, only a direct producer takes that run's place.
     """
-    tags = client.get_run(parent).data.tags
-    linked = {name: run_id for name, run_id in tags.items() if name.startswith("bruna.stage.")}
+    if (run := existing_run(client, parent)) is None:
+        return
+    linked = {name: run_id for name, run_id in run.data.tags.items() if name.startswith("bruna.stage.")}
     waiting = dict.fromkeys(direct, True)
     while waiting:
         run_id = next(iter(waiting))
         is_direct = waiting.pop(run_id)
         if run_id in linked.values() or not (run := existing_run(client, run_id)):
             continue
-        stage = run.data.tags["dvc.stage"]
+        stage = run.data.tags.get("dvc.stage", "")  # a user can remove tags
         if f"bruna.stage.{stage}" in linked and not is_direct:
             continue
         linked[f"bruna.stage.{stage}"] = run_id

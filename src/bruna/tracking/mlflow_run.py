@@ -14,19 +14,17 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from bruna.errors import BrunaError
 from bruna.nested import flatten
 from bruna.tracking.execution import Execution, alive, process_identity, terminable
 from bruna.tracking.lineage import link_producers, producers_of, writers_of
 from bruna.tracking.mlflow_tracker import MlflowTracker, existing_run, log_metrics, origin_of, set_tags
+from bruna.tracking.store import EXPERIMENT, StoreClient, connect, lock
 
-EXPERIMENT = "bruna"
 VIEW = "headlines"
 """Key of the view of the experiment's runs that has the main headline metrics as columns."""
 _COLUMNS = ("map", "rank1", "minp", "course_map", "attribute_accuracy", "attribute_balanced_accuracy", "test_map")
@@ -56,7 +54,8 @@ def stage_run(
 ) -> Iterator[MlflowTracker]:
     """Open the run of a stage below the run of its execution, and end both with the status they deserve.
 
-    An exception makes the run FAILED; Ctrl-C and SIGTERM (raised here as `Terminated`) make it KILLED.
+    An exception makes the run FAILED; Ctrl-C and SIGTERM (raised here as `Terminated`) make it KILLED. A run that
+    somebody deletes while it is open gets nothing more, with a warning.
 
     Args:
         root: where the store lies. Concurrent executions must give the same folder.
@@ -69,15 +68,16 @@ def stage_run(
         continue_run: id of an interrupted run to go on with instead of making a new one; ignored if it is gone.
 
     Raises:
-        BrunaError: the store cannot be opened.
+        BrunaError: the store cannot be opened or used, or is locked by another program for five minutes.
     """
     with terminable():
-        client, experiment = open_store(Path(root).resolve())
-        with _lock(root):
+        root = Path(root).resolve()
+        client, experiment = open_store(root)
+        with lock(root):
             _end_dead_runs(client, experiment)
             parent = _parent_run(client, experiment, execution)
             run = _child_run(client, experiment, parent, stage, continue_run)
-        tracker = MlflowTracker(client, run, parent, stage)
+        tracker = MlflowTracker(client, root / "mlartifacts", run, parent, stage)
         try:
             _log_params(client, run, flatten(params, "."))
             producers = producers_of(client, experiment, parent, inputs)
@@ -96,13 +96,14 @@ def stage_run(
             tracker.tags({f"bruna.output.{path}": md5 for path, md5 in outputs.items() if md5})
         except BaseException as error:
             status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-            tracker.tags({"bruna.error": f"{type(error).__name__}: {error}"})
-            client.set_terminated(run, status)
+            client.patience = 0
+            with suppress(Exception):  # the store may be what failed; the next stage then marks the run as killed
+                tracker.tags({"bruna.error": f"{type(error).__name__}: {error}"})
+                client.set_terminated(run, status)
+                _end_parent(client, experiment, parent)
             raise
-        else:
-            client.set_terminated(run, "FINISHED")
-        finally:
-            _end_parent(client, experiment, parent)
+        client.set_terminated(run, "FINISHED")
+        _end_parent(client, experiment, parent)
 
 
 def origin_of_output(root: Path, path: str, md5: str) -> dict[str, str]:
@@ -114,40 +115,41 @@ def origin_of_output(root: Path, path: str, md5: str) -> dict[str, str]:
     """
     client, experiment = open_store(Path(root).resolve())
     found = writers_of(client, experiment, path, md5)
-    return origin_of(client, found[0].data.tags["mlflow.parentRunId"]) if found else {}
+    return origin_of(client, found[0].data.tags.get("mlflow.parentRunId", "")) if found else {}
 
 
-def _lock(root: Path) -> FileLock:
-    return FileLock(Path(root) / "mlflow.db.lock")
+def open_store(root: Path) -> tuple[StoreClient, str]:
+    """The client of the store below `root` and the id of the experiment; both are made where missing.
 
-
-def open_store(root: Path) -> tuple[Any, str]:
-    """The client of the store below `root` and the id of the experiment; both are made where missing."""
+    Raises:
+        BrunaError: it cannot be opened.
+    """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    for name in ("mlflow.store", "alembic"):  # they also log, with a traceback, what they raise
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from mlflow import MlflowClient  # noqa: PLC0415
+        import mlflow.tracking  # noqa: F401, PLC0415 - seconds, in which nobody else need wait
 
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
         try:
-            with _lock(root):  # four processes that migrate a fresh store at once would break it
-                client = MlflowClient(tracking_uri=f"sqlite:///{root / 'mlflow.db'}")
+            with lock(root):  # four processes that migrate a fresh store at once would break it
+                client = connect(root)
                 return client, _experiment(client, (root / "mlartifacts").as_uri())
+        except BrunaError:
+            raise
         except Exception as error:
+            reason = str(error).partition("\n")[0]  # what follows is SQL
             raise BrunaError(
-                f"the MLflow store {root / 'mlflow.db'} cannot be opened: {error}\nMake sure the folder can be "
+                f"the MLflow store {root / 'mlflow.db'} cannot be opened: {reason}\nMake sure the folder can be "
                 "written and has space, or move mlflow.db out of the way; the next run makes a new one."
             ) from error
 
 
 def _experiment(client: Any, artifacts: str) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
-    if found and found.artifact_location != artifacts:  # the project folder was moved
-        client.rename_experiment(found.experiment_id, f"{EXPERIMENT} in {found.artifact_location}")
-        found = None
     if found and found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     experiment = str(found.experiment_id if found else client.create_experiment(EXPERIMENT, artifacts))
@@ -200,21 +202,26 @@ def _end_parent(client: Any, experiment: str, parent: str) -> None:
     )
     latest: dict[str, str] = {}
     for child in children:
-        latest.setdefault(child.data.tags["dvc.stage"], child.info.status)
-    for status in ("RUNNING", "FAILED", "KILLED", "FINISHED"):
-        if status in latest.values():
-            if status != "RUNNING":
-                client.set_terminated(parent, status)
-            return
+        latest.setdefault(child.data.tags.get("dvc.stage", ""), child.info.status)
+    status = next((s for s in ("RUNNING", "FAILED", "KILLED", "FINISHED") if s in latest.values()), "KILLED")
+    if status != "RUNNING" and existing_run(client, parent):
+        client.set_terminated(parent, status)
 
 
 def _end_dead_runs(client: Any, experiment: str) -> None:
-    """Mark runs KILLED whose process is gone (SIGKILL, power cut): nobody else will."""
-    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+    """End the runs whose process is gone (SIGKILL, power cut), and their parents: nobody else will.
+
+    A parent that is RUNNING without a stage that is, was left so by a process that was killed just before it opened
+    its stage's run, or just after it ended it: for whoever holds the lock, no living process is there.
+    """
+    running = client.search_runs([experiment], "attributes.status = 'RUNNING'")
+    for run in running:
         process = run.data.tags.get("bruna.process")
         if process and not alive(process):
             client.set_terminated(run.info.run_id, "KILLED")
-            _end_parent(client, experiment, run.data.tags["mlflow.parentRunId"])
+    for run in running:
+        if "bruna.execution" in run.data.tags:
+            _end_parent(client, experiment, run.info.run_id)
 
 
 def _log_params(client: Any, run: str, values: Mapping[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """The tracker of a stage's MLflow run. MLflow is imported when it is used, not with this module."""
 
+import json
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,18 +18,24 @@ _TAG_LENGTH = 5000
 
 
 class MlflowTracker:
-    """Logs to one MLflow run; see `Tracker` for what the methods mean."""
+    """Logs to one MLflow run; see `Tracker` for what the methods mean.
 
-    def __init__(self, client: Any, run_id: str, parent_id: str, stage: str) -> None:
+    Files are put into their folder without asking the store where it is: another process may have opened the store at
+    another path meanwhile (a container and its host), and that path is none here.
+    """
+
+    def __init__(self, client: Any, artifacts: Path, run_id: str, parent_id: str, stage: str) -> None:
         self.run_id = run_id
         self.parent_id = parent_id
         self._client = client
+        self._artifacts = artifacts
         self._stage = stage
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log numbers in as few transactions as MLflow allows."""
         if step is None:  # a run that goes on may have some of the closing numbers already
-            there = self._client.get_run(self.run_id).data.metrics
+            run = existing_run(self._client, self.run_id)
+            there = run.data.metrics if run else {}
             values = {name: value for name, value in values.items() if there.get(name) != value}
         log_metrics(self._client, self.run_id, values, step)
 
@@ -37,16 +45,27 @@ class MlflowTracker:
 
     def file(self, path: Path, folder: str | None = None) -> None:
         """Log a file, or a folder with all that is in it."""
-        log = self._client.log_artifacts if Path(path).is_dir() else self._client.log_artifact
-        log(self.run_id, str(path), folder)
+        path = Path(path)
+        for file in [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]:
+            target = self._files / (folder or "") / file.relative_to(path.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
 
     def table(self, table: "pd.DataFrame", name: str) -> None:
         """Log a table as JSON, which MLflow's pages show as a table; one of this name is replaced."""
-        there = {file.path for file in self._client.list_artifacts(self.run_id, str(Path(name).parent))}
-        if name in there:  # log_table would append its rows
-            self._client.log_text(self.run_id, table.to_json(orient="split", index=False), name)
-        else:
-            self._client.log_table(self.run_id, table, name)
+        from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS  # noqa: PLC0415
+
+        file = self._files / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(table.to_json(orient="split", index=False), encoding="utf-8")
+        run = existing_run(self._client, self.run_id)
+        logged = json.loads(run.data.tags.get(MLFLOW_LOGGED_ARTIFACTS, "[]")) if run else []
+        if (entry := {"path": name, "type": "table"}) not in logged:
+            self._client.set_tag(self.run_id, MLFLOW_LOGGED_ARTIFACTS, json.dumps([*logged, entry]))
+
+    @property
+    def _files(self) -> Path:
+        return self._artifacts / self.run_id / "artifacts"
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags of the run."""
@@ -54,22 +73,26 @@ class MlflowTracker:
 
     def producer(self, path: str) -> "MlflowTracker | None":
         """The tracker of the run that wrote an input; None where no run of the store did, or it was deleted."""
-        run_id = self._client.get_run(self.run_id).data.tags.get(f"bruna.producer.{path}")
+        own = existing_run(self._client, self.run_id)
+        run_id = own.data.tags.get(f"bruna.producer.{path}") if own else None
         run = existing_run(self._client, run_id) if run_id else None
         if run is None:
             return None
-        tags = run.data.tags
-        return MlflowTracker(self._client, run.info.run_id, tags["mlflow.parentRunId"], tags["dvc.stage"])
+        parent, stage = (run.data.tags.get(name, "") for name in ("mlflow.parentRunId", "dvc.stage"))
+        return MlflowTracker(self._client, self._artifacts, run.info.run_id, parent, stage)
 
     def figures(self, values: Mapping[str, Any]) -> None:
         """Log the figures that the stage ends with on its run, and its headline metrics on the parent.
 
         Args:
             values: may be nested (`{"market1501": {"map": 0.5}}` is `market1501/map`); what is not a number
-                is left out.
+                is left out, but for the sentences in `warnings`, which become a tag of both.
         """
         self.metrics(numbers(values))
         log_metrics(self._client, self.parent_id, headline_metrics(self._stage, values))
+        if sentences := "\n".join(values.get("warnings", ())):
+            self.tags({"bruna.warning": sentences})
+            set_tags(self._client, self.parent_id, {f"bruna.warning.{self._stage}": sentences})
 
     def origin(self) -> dict[str, str]:
         """What a copy of the stage's outputs can say of their origin; see `origin_of`."""
@@ -78,7 +101,8 @@ class MlflowTracker:
 
 def origin_of(client: Any, parent: str) -> dict[str, str]:
     """Names and values for people: the execution's run, its commit and the experiment of DVC, as far as known."""
-    run = client.get_run(parent)
+    if (run := existing_run(client, parent)) is None:
+        return {}
     tags = run.data.tags
     facts = {
         "MLflow run": f"{run.info.run_name} ({run.info.run_id})",

@@ -15,6 +15,7 @@ import psutil
 from bruna.errors import BrunaError
 from bruna.tracking.execution import terminable
 from bruna.tracking.mlflow_run import VIEW, open_store
+from bruna.tracking.store import store_url
 
 HOST = "127.0.0.1"
 _SECONDS = 120
@@ -34,7 +35,7 @@ def runs_address(root: Path, port: int) -> str:
     Raises:
         BrunaError: there is no store, or it cannot be opened.
     """
-    if not (root / "mlflow.db").exists():
+    if not os.path.lexists(root / "mlflow.db"):
         raise BrunaError(
             f"there are no runs yet: {root.resolve() / 'mlflow.db'} is missing. Every stage of `dvc repro` makes one. "
             "Run this from the top folder of the project."
@@ -56,7 +57,7 @@ def server(root: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         BrunaError: the server ended by itself, or did not answer for two minutes.
     """
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{root.resolve() / 'mlflow.db'}"]
+    command += ["--backend-store-uri", store_url(root.resolve() / "mlflow.db")]
     command += ["--default-artifact-root", (root.resolve() / "mlartifacts").as_uri()]
     environment = {
         **os.environ,

@@ -20,12 +20,13 @@ from bruna.params import TrainAttributes
 
 @dataclass(frozen=True)
 class Part:
-    """One side of the split in memory: N images, N x 12 codes, N identities, N cameras (int64, on the CPU)."""
+    """One side of the split in memory: N images, N x 12 codes, N identities, N cameras (int64, on the CPU), N paths."""
 
     store: ImageStore
     codes: Tensor
     identities: Tensor
     cameras: Tensor
+    paths: list[str]
 
     @property
     def targets(self) -> Tensor:
@@ -35,11 +36,13 @@ class Part:
 
 def load_part(table: pd.DataFrame, size: tuple[int, int], device: torch.device) -> Part:
     """Decode one side of the split for Task 1."""
+    paths = list(table["path"])
     return Part(
-        store=ImageStore.decode(list(table["image"]), list(table["path"]), size).to(device),
+        store=ImageStore.decode(list(table["image"]), paths, size).to(device),
         codes=torch.from_numpy(attribute_codes(table)),
         identities=torch.tensor(table["identity"].to_numpy(np.int64)),
         cameras=torch.tensor(table["camera"].to_numpy(np.int64)),
+        paths=paths,
     )
 
 

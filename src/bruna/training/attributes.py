@@ -96,6 +96,10 @@ class _Recipe:
         self.task_weights = torch.full((len(TASK_NAMES),), 1 / len(TASK_NAMES), device=device)
         self.confusion = no_counts(device)  # of the epoch's training images
         self._drawn: tuple[int, npt.NDArray[np.int64], npt.NDArray[np.bool_]] | None = None
+        self.advice = (
+            f"Lower train_attributes.lr (it is {params.lr:g}) or raise warmup_epochs (it is {params.warmup_epochs:g}), "
+            "and train again."
+        )
 
     @property
     def averaged(self) -> AttributeNetwork:
@@ -107,17 +111,22 @@ class _Recipe:
     def steps(self, epoch: int) -> int:
         return -(-len(self.train.store) // self.params.batch_size)
 
-    def _draws(self, epoch: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    def _draws(self, epoch: int, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """The rows of a step's images, and which of them become junk."""
         if self._drawn is None or self._drawn[0] != epoch:
             self._drawn = (epoch, *self.sampler.epoch(epoch))
-        return self._drawn[1], self._drawn[2]
+        _, indices, junk = self._drawn
+        # Equal parts, so that the last step is no single image (which batch normalisation refuses).
+        rows = np.array_split(np.arange(len(indices)), self.steps(epoch))[step]
+        return indices[rows], junk[rows]
+
+    def batch_paths(self, epoch: int, step: int) -> list[str]:
+        return [self.train.paths[row] for row in self._draws(epoch, step)[0]]
 
     def batch(self, epoch: int, step: int, generator: torch.Generator) -> _Batch:
         """The items of a step: drawn, made junk where that was drawn, augmented."""
-        indices, junk = self._draws(epoch)
-        # Equal parts, so that the last step is no single image (which batch normalisation refuses).
-        rows = np.array_split(np.arange(len(indices)), self.steps(epoch))[step]
-        chosen, is_junk = indices[rows], torch.from_numpy(junk[rows])
+        chosen, junk = self._draws(epoch, step)
+        is_junk = torch.from_numpy(junk)
         images = self.train.store[chosen]
         if is_junk.any():
             where = is_junk.nonzero()[:, 0].to(images.device)
@@ -198,6 +207,9 @@ def train_attributes(
     """Train Task 1's network and measure it on both sides of the split.
 
     The weights of the last epoch, or their EMA, are kept: none is chosen by its validation figures.
+
+    Raises:
+        BrunaError: the training diverges.
     """
     size = params.image_size
     parts = load_part(train, size, device), load_part(validation, size, device)

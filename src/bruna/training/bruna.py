@@ -102,6 +102,11 @@ class _Recipe:
             in_turn=params.negatives == "in_batch",
         )
         self._drawn: tuple[int, npt.NDArray[np.int64]] | None = None
+        self.advice = (
+            f"Lower train_bruna.lr, backbone_lr or adversary_lr (they are {params.lr:g}, {params.backbone_lr:g} and "
+            f"{params.adversary_lr:g}) or set grad_clip (it is {params.grad_clip:g}), and train again. Where it is "
+            "adversarial_loss: adversary_loss: unit_regression is bounded, paper is not."
+        )
 
     def _set_optimizers(self) -> None:
         params = self.params
@@ -137,6 +142,9 @@ class _Recipe:
         # The label names a sequence of draws: another one would be another sequence, and other weights.
         random = numpy_generator(self.seed, "shared strangers", epoch, step)
         return in_batch_negatives(tuples, self.train.identities.numpy(), random)
+
+    def batch_paths(self, epoch: int, step: int) -> list[str]:
+        return [self.train.paths[row] for row in self.batch(epoch, step).rows]
 
     def margin(self, epoch: int) -> float:
         """P of the triplet loss in an epoch."""
@@ -259,7 +267,7 @@ def train_bruna(
         The networks after the last epoch: none is chosen by its validation figures.
 
     Raises:
-        BrunaError: the settings ask for masks or bottlenecks and there is no U-Net.
+        BrunaError: the settings ask for masks or bottlenecks and there is no U-Net, or the training diverges.
     """
     first, second = segments if segments is not None else (None, None)
     persons = load_persons(train, first, params, device)
@@ -272,6 +280,7 @@ def train_bruna(
         tracker=tracker,
         unit="draws",
         per_step=params.batch_tuples * (TUPLE if params.negatives == "own" else ANCHORS),
+        growth=lambda epoch: max(recipe.margin(epoch) / params.margin, 1.0),
     )
     tuples = recipe.tuples(params.epochs)
     # The label names a sequence of draws, as above: another one would show other tuples.

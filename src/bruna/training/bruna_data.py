@@ -26,12 +26,14 @@ class LabelledPersons:
         store: N images, with the masks and bottlenecks that Bruna takes.
         codes: N x 12 int64, on the store's device.
         identities, cameras: N int64, on the CPU.
+        paths: N, of the images.
     """
 
     store: PersonStore
     codes: Tensor
     identities: Tensor
     cameras: Tensor
+    paths: list[str]
 
 
 def load_persons(
@@ -45,6 +47,7 @@ def load_persons(
         codes=torch.from_numpy(attribute_codes(table)).to(device),
         identities=torch.tensor(table["identity"].to_numpy(np.int64)),
         cameras=torch.tensor(table["camera"].to_numpy(np.int64)),
+        paths=list(table["path"]),
     )
 
 

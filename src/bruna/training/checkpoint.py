@@ -1,6 +1,9 @@
 """Checkpoints of a training: written whole, the newest two kept, a damaged one passed over."""
 
 import logging
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,12 @@ from bruna.files import whole_file
 
 KEEP = 2
 _LOG = logging.getLogger("bruna")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the parts of a file of torch.save agree with their checksums, which torch itself does not compare."""
+    with zipfile.ZipFile(path) as file:
+        return file.testzip() is None
 
 
 class Checkpoints:
@@ -41,11 +50,35 @@ class Checkpoints:
         """The newest checkpoint that can be read, as (state, epoch, step), or None."""
         for path in reversed(self._files()):
             try:
+                if not is_whole(path):
+                    raise ValueError("it is damaged")
                 saved = torch.load(path, map_location="cpu", weights_only=True)
-                return saved["state"], saved["epoch"], saved["step"]
+                return saved["state"], int(saved["epoch"]), int(saved["step"])
             except Exception as error:
-                _LOG.warning("checkpoint %s cannot be read (%s): the one before it is used", path, error)
+                reason = str(error).partition("\n")[0]
+                _LOG.warning("checkpoint %s cannot be read (%s): the one before it is used", path, reason)
         return None
+
+    @contextmanager
+    def taken_back(self) -> Iterator[None]:
+        """Where a training takes back the state of a checkpoint.
+
+        Raises:
+            BrunaError: it is another training's; what has been taken back by then is no state to begin with.
+        """
+        try:
+            yield
+        except Exception as error:
+            reason = str(error).partition("\n")[0]
+            raise BrunaError(
+                f"the newest checkpoint in {self.folder} does not fit this training ({reason}). Delete that folder: "
+                "the training then begins anew."
+            ) from error
+
+    @property
+    def last(self) -> Path | None:
+        """The file that was written last, or None."""
+        return next(reversed(self._files()), None)
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*.pt")) if self.folder is not None and self.folder.exists() else []

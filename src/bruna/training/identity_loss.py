@@ -40,9 +40,13 @@ def identity_head(features: int, people: int) -> nn.Module:
 def identity_loss(logits: Tensor, classes: Tensor, smoothing: float) -> Tensor:
     """Cross entropy over the people with label smoothing (Szegedy et al., 2016), averaged over the images with one.
 
+    It is 0 where no image shows anybody.
+
     Args:
         logits: B x P.
         classes: B class numbers, `NO_IDENTITY` where an image shows nobody.
         smoothing: share of the target that is spread evenly over the people.
     """
+    if bool((classes == NO_IDENTITY).all()):
+        return logits.sum() * 0  # the mean over no image would be NaN, and all weights after it
     return F.cross_entropy(logits, classes, ignore_index=NO_IDENTITY, label_smoothing=smoothing)

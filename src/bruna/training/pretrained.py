@@ -1,7 +1,10 @@
 """Weights for a backbone: torchvision's own, a state dict of the user's, or none."""
 
 import logging
+import warnings
+import zipfile
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
@@ -9,9 +12,12 @@ from torch import Tensor, nn
 
 from bruna.errors import BrunaError
 from bruna.models.backbones import IMAGE_CHANNELS, OWN_NETWORKS, Backbone, first_convolution
+from bruna.models.state_dicts import misfit
+from bruna.training.checkpoint import is_whole
 
 _LOG = logging.getLogger("bruna")
 _HEADS = ("classifier.", "fc.")
+_CURE = "Give a file that torch.save(model.state_dict(), FILE) wrote, or `imagenet`, or `none`."
 
 
 def load_pretrained(backbone: Backbone, name: str, source: str) -> None:
@@ -25,7 +31,8 @@ def load_pretrained(backbone: Backbone, name: str, source: str) -> None:
 
     Raises:
         BrunaError: nobody publishes ImageNet weights of this network, there is no network and no cached file, no
-            such file, or its tensors are not this network's.
+            such file, it is damaged or holds anything but tensors, or its tensors are not this network's, of another
+            type, NaN or infinite.
     """
     if source == "none":
         return
@@ -54,18 +61,66 @@ def _imagenet(name: str) -> dict[str, Tensor]:
 
 
 def _from_file(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise BrunaError(
-            f"pretrained: {path} is no file (looked in {Path.cwd()}). Give the path of a state dict, or "
-            "`imagenet`, or `none`."
-        )
+    state = _loaded(path)
+    if isinstance(state, dict) and all(isinstance(key, str) for key in state):
+        wrong = [key for key, value in state.items() if not isinstance(value, Tensor) or not _dense(value)]
+        if not wrong:
+            return state
+        inner = next((key for key in wrong if isinstance(state[key], dict)), None)
+        if inner is not None:
+            cure = (
+                f"If its state dict is under {inner!r}, save that alone: torch.save(torch.load(FILE)[{inner!r}], NEW)."
+            )
+            raise BrunaError(f"pretrained: {path} is a dict of {sorted(state)[:5]}, not a dict of tensors. {cure}")
+        value = state[wrong[0]]
+        found = f"{_described(value) if isinstance(value, Tensor) else type(value).__name__} under {wrong[0]!r}"
+    else:
+        found = "names that are no texts" if isinstance(state, dict) else type(state).__name__
+    raise BrunaError(f"pretrained: {path} holds {found}, where a dict of names and dense tensors belongs. {_CURE}")
+
+
+def _loaded(path: Path) -> Any:
+    """What torch.save wrote; never anything that could run code."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise BrunaError(f"pretrained: {path} is not a torch state dict ({str(error).splitlines()[0]}).") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BrunaError(f"pretrained: {path} holds {type(state).__name__}, not a dict of tensors (a state dict).")
-    return state
+        if not path.is_file():
+            raise FileNotFoundError
+        if not zipfile.is_zipfile(path) or is_whole(path):
+            with warnings.catch_warnings(action="ignore"):  # of old and of sparse tensors
+                return torch.load(path, map_location="cpu", weights_only=True)
+        reason = "it is damaged"
+    except OSError:
+        raise BrunaError(
+            f"pretrained: {path} is no file that can be read (looked in {Path.cwd()}). Give the path of a state dict, "
+            "or `imagenet`, or `none`."
+        ) from None
+    except Exception:  # whatever its readers stumble over; their own advice is to load it unsafely
+        reason = _why(path)
+    raise BrunaError(f"pretrained: {path} is not a torch state dict: {reason}. {_CURE}")
+
+
+def _why(path: Path) -> str:
+    """Why torch does not load a file."""
+    if path.stat().st_size == 0:
+        return "it is empty"
+    try:
+        objects = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
+    except Exception:  # no zip, or not one of torch's
+        return "it is cut short or damaged, or torch.save did not write it, or it holds Python objects besides tensors"
+    what = f" ({', '.join(objects[:3])})" if objects else ""
+    return (
+        f"it holds Python objects besides tensors{what}, as a whole model does; they could run code and are not loaded"
+    )
+
+
+def _dense(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and not (tensor.is_quantized or tensor.is_meta or tensor.is_nested)
+
+
+def _described(tensor: Tensor) -> str:
+    what = (
+        "quantized" if tensor.is_quantized else "meta" if tensor.is_meta else str(tensor.layout).removeprefix("torch.")
+    )
+    return f"a {what} tensor"
 
 
 def _load(backbone: Backbone, name: str, state: dict[str, Tensor], source: str) -> None:
@@ -76,13 +131,10 @@ def _load(backbone: Backbone, name: str, state: dict[str, Tensor], source: str) 
         if key in own or not key.startswith(_HEADS)  # AlexNet keeps the hidden layers of its classifier
     }
     _extend_first_convolution(kept, backbone)
-    wrong = [key for key in own if key not in kept or kept[key].shape != own[key].shape]
-    if wrong or len(kept) != len(own):
-        extra = sorted(set(kept) - set(own))
+    if reason := misfit(own, kept):
         raise BrunaError(
-            f"pretrained: {source} does not fit {name}: {len(wrong)} of its {len(own)} tensors are missing or of "
-            f"another shape (first: {wrong[:3]}), {len(extra)} are unknown (first: {extra[:3]}). Choose the network "
-            "that the file was made for, or `pretrained: none`."
+            f"pretrained: {source} does not fit {name}: {reason}. Choose the network that the file was made for, "
+            "another file, or `pretrained: none`."
         )
     backbone.load_state_dict(kept)
     _LOG.info("%s: %d tensors from %s", name, len(kept), source)
@@ -93,7 +145,11 @@ def _extend_first_convolution(state: dict[str, Tensor], backbone: nn.Module) -> 
     where, convolution = first_convolution(backbone)
     key = f"{where}.weight"
     published = state.get(key)
-    if published is not None and published.shape[1] == IMAGE_CHANNELS < convolution.in_channels:
+    if (
+        published is not None
+        and published.ndim == convolution.weight.ndim
+        and published.shape[1] == IMAGE_CHANNELS < convolution.in_channels
+    ):
         widened = published.new_zeros(convolution.weight.shape)
         widened[:, :IMAGE_CHANNELS] = published
         state[key] = widened

@@ -50,4 +50,7 @@ def margin_of_epoch(epoch: int, margin: float, growth: float, largest: float) ->
         growth: factor from one epoch to the next.
         largest: P grows no further.
     """
-    return min(margin * growth**epoch, largest)
+    try:
+        return min(margin * growth**epoch, largest)
+    except OverflowError:  # beyond 1e308, after thousands of epochs
+        return largest

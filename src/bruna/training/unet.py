@@ -38,6 +38,7 @@ class UNetResult:
         metrics: `iou` and `dice` over the held-out pairs, and the numbers of pairs.
         probabilities: M x H x W float32, what the U-Net makes of the held-out images.
         iou: M, intersection over union of each.
+        constant_iou: what the best constant mask has, see `best_constant_iou`.
     """
 
     model: UNet
@@ -45,14 +46,16 @@ class UNetResult:
     metrics: dict[str, float]
     probabilities: npt.NDArray[np.float32]
     iou: npt.NDArray[np.float64]
+    constant_iou: float
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Image and mask pairs in memory: N x 3 x H x W and N x 1 x H x W (0 or 255, grey where resized)."""
+    """Image and mask pairs in memory: N x 3 x H x W and N x 1 x H x W (0 or 255, grey where resized); N paths."""
 
     images: ImageStore
     masks: ImageStore
+    paths: list[str]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -73,14 +76,21 @@ class _Recipe:
         self.model = UNet(params.width, params.depth).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         parameters = [{"params": list(self.model.parameters()), "lr": params.lr, "base_lr": params.lr}]
         self.optimizer = torch.optim.Adam(parameters, fused=True)
+        self.advice = f"Lower train_unet.lr (it is {params.lr:g}) and train again."
         self.augment = Augmenter(params.augment)
 
     def steps(self, epoch: int) -> int:
         return max(len(self.train) // self.params.batch_size, 1)
 
-    def step(self, epoch: int, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def _chosen(self, epoch: int, step: int) -> Tensor:
         order = torch.randperm(len(self.train), generator=step_generator(self.seed, self.name, "order", epoch))
-        chosen = order[step * self.params.batch_size : (step + 1) * self.params.batch_size]
+        return order[step * self.params.batch_size : (step + 1) * self.params.batch_size]
+
+    def batch_paths(self, epoch: int, step: int) -> list[str]:
+        return [self.train.paths[row] for row in self._chosen(epoch, step)]
+
+    def step(self, epoch: int, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        chosen = self._chosen(epoch, step)
         images, masks = self.augment(self.train.images[chosen], self.train.masks[chosen], generator)
         assert masks is not None  # they went in
         set_learning_rates(self.optimizer, cosine(epoch + step / self.steps(epoch), self.epochs))
@@ -125,6 +135,21 @@ def measure(
     return found.numpy(), iou.numpy(), dice.numpy()
 
 
+def best_constant_iou(train: Tensor, held_out: Tensor) -> float:
+    """Mean IoU of one and the same mask for every image, the best of ten: what a U-Net has to beat.
+
+    They are the pixels that show the person in at least 0, 10, ... 90% of the training masks; the first is the whole
+    image.
+
+    Args:
+        train: N x H x W, bool, N at least 1.
+        held_out: M x H x W, bool; what the constants are measured on.
+    """
+    shares = train.float().mean(dim=0)
+    constants = [(shares >= tenth / 10).expand_as(held_out) for tenth in range(10)]
+    return max(float(mask_agreement(constant, held_out)[0].mean()) for constant in constants)
+
+
 def train_unet(
     pairs: pd.DataFrame, params: TrainUNet, *, tracker: Tracker, checkpoints: Checkpoints, device: torch.device
 ) -> UNetResult:
@@ -134,7 +159,7 @@ def train_unet(
         pairs: columns path, image, mask (encoded bytes), part; see `bruna.dataset.packing`.
 
     Raises:
-        BrunaError: one of the two parts is empty.
+        BrunaError: one of the two parts is empty, or the training diverges.
     """
     stores = []
     for part in ("train", "held_out"):
@@ -147,7 +172,7 @@ def train_unet(
         paths = list(rows["path"])
         images = ImageStore.decode(list(rows["image"]), paths, params.image_size)
         masks = ImageStore.decode(list(rows["mask"]), paths, params.image_size, kind="binary")
-        stores.append(Pairs(images.to(device), masks.to(device)))
+        stores.append(Pairs(images.to(device), masks.to(device), paths))
     train, held_out = stores
     recipe = _Recipe(train, held_out, params, device)
     history = run(recipe, checkpoints=checkpoints, tracker=tracker, unit="images", per_step=params.batch_size)
@@ -164,4 +189,5 @@ def train_unet(
         metrics=metrics,
         probabilities=probabilities,
         iou=iou,
+        constant_iou=best_constant_iou(train.truth, held_out.truth),
     )
