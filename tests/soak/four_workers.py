@@ -46,8 +46,8 @@ from project_copy import STAGES, TINY, Project, temporary_folder
 VARIED = ("train_bruna.seed", "train_attributes.seed", "split.seed")
 """Each has fewer stages in common with the other experiments than the one before."""
 DONE = {"Success", "Failed"}
-POLL = 20.0
-"""Seconds between two looks at the queue, which cost processor time too."""
+POLL = 30.0
+"""Seconds between two looks at the queue, each of which costs two seconds of a processor and a message to workers."""
 
 
 @dataclass
@@ -85,15 +85,18 @@ def queue(project: Project, count: int) -> dict[str, tuple[str, int]]:
     return changed
 
 
+def start_workers(project: Project, count: int) -> None:
+    """Have so many workers work off the queue; those that do already go on."""
+    command = ["dvc", "queue", "start", "--jobs", str(count)]
+    nowhere = subprocess.DEVNULL  # the workers inherit it: reading a pipe would wait until they end
+    subprocess.run(command, cwd=project.folder, env=project.environment(), stdout=nowhere, stderr=nowhere, check=True)
+
+
 @contextmanager
 def workers(project: Project, count: int) -> Iterator[None]:
     """Start the queue's workers; whatever happens, none is left when the block ends."""
     try:
-        command = ["dvc", "queue", "start", "--jobs", str(count)]
-        nowhere = subprocess.DEVNULL  # the workers inherit it: reading a pipe would wait until they end
-        subprocess.run(
-            command, cwd=project.folder, env=project.environment(), stdout=nowhere, stderr=nowhere, check=True
-        )
+        start_workers(project, count)
         yield
     finally:
         try:
@@ -123,8 +126,11 @@ def states(project: Project) -> dict[str, str]:
     return {row[1]: row[2] for row in rows if row}
 
 
-def wait(project: Project, count: int, seconds: float) -> None:
-    """Wait until all experiments have ended, or for so long."""
+def wait(project: Project, experiments: int, workers: int, seconds: float) -> None:
+    """Wait until all experiments have ended, or for so long, and replace workers that have ended before.
+
+    DVC's workers talk through files: one that reads a message which another is still writing ends after its task.
+    """
     deadline = time.monotonic() + seconds
     told = ""
     while time.monotonic() < deadline:
@@ -132,8 +138,10 @@ def wait(project: Project, count: int, seconds: float) -> None:
         text = ", ".join(f"{found.count(state)} {state}" for state in sorted(set(found)))
         if text != told:
             print(text, flush=True)
-        if len(found) == count and set(found) <= DONE:
+        if len(found) == experiments and set(found) <= DONE:
             return
+        if "Queued" in found and found.count("Running") < workers:
+            start_workers(project, workers)
         told = text
         time.sleep(POLL)
     print(f"not done after {seconds / 60:.0f} minutes", flush=True)
@@ -234,7 +242,7 @@ def once(folder: Path, data: Path, arguments: argparse.Namespace) -> bool:
     project = prepared(folder, data)
     queued = queue(project, arguments.experiments)
     with workers(project, arguments.workers):
-        wait(project, len(queued), 60 * arguments.minutes)
+        wait(project, len(queued), arguments.workers, 60 * arguments.minutes)
     found = outcomes(project, queued)
     problems = check_runs(project, found)
     report(found, problems)

@@ -214,8 +214,9 @@ def test_everything_a_tracker_takes_is_in_the_run(root: Path) -> None:
     assert [(d.dataset.name, d.dataset.digest) for d in run.inputs.dataset_inputs] == [("data", "0" * 32)]
     artifacts = root / "mlartifacts" / tracker.run_id / "artifacts"
     assert (artifacts / "report" / "page.txt").read_text() == "page"
-    shown = client.load_table(run.info.experiment_id, "tables/table1.json", [tracker.run_id])
-    assert shown.to_dict("list") == {"attribute": ["age"], "accuracy": [0.5]}
+    table = json.loads((artifacts / "tables" / "table1.json").read_text())
+    assert table == {"columns": ["attribute", "accuracy"], "data": [["age", 0.5]]}
+    assert run.data.tags["mlflow.loggedArtifacts"] == '[{"path": "tables/table1.json", "type": "table"}]'
     assert client.get_run(tracker.parent_id).data.metrics == {"map": 0.5}
 
 
