@@ -1,6 +1,6 @@
 """Bad days: disks that are full, read-only or elsewhere, a locked store, no network, no home, two at once.
 
-    python tests/soak/bad_days.py [--only WORD] [--keep]
+    python tests/soak/bad_days.py [--only WORDS] [--keep]
 
 In a temporary copy of the project, on a disk of its own, `dvc repro` runs everything once on a tiny rendered data
 set. Then each bad day is staged, a stage or a command is run, and the day is ended. This must hold:
@@ -363,7 +363,7 @@ def prepared(folder: Path) -> Soak:
 def main() -> None:
     """Stage one day after the other, then report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="stage only the days whose name has this in it")
+    parser.add_argument("--only", default="", help="only the days whose name has this regular expression in it")
     parser.add_argument(
         "--keep", action="store_true", help="keep the copy of the project, where it has no disk of its own"
     )
@@ -380,7 +380,7 @@ def main() -> None:
         try:
             soak = prepared(folder / "project")
             for day in days(soak, folder / "scratch"):
-                if arguments.only in day.what:
+                if re.search(arguments.only, day.what):
                     soak.live(day)
         finally:
             subprocess.run(["umount", "--quiet", "--lazy", str(folder / "project")], check=False)

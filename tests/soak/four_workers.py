@@ -46,6 +46,8 @@ from project_copy import STAGES, TINY, Project, temporary_folder
 VARIED = ("train_bruna.seed", "train_attributes.seed", "split.seed")
 """Each has fewer stages in common with the other experiments than the one before."""
 DONE = {"Success", "Failed"}
+_TIME = re.compile(r"\d{8}T\d{6}\.\d+Z")
+"""When Great Expectations checked something, in the names of its pages."""
 POLL = 30.0
 """Seconds between two looks at the queue, each of which costs two seconds of a processor and a message to workers."""
 
@@ -199,7 +201,7 @@ def _check_files(runs: list[Any]) -> list[str]:
             if run.data.tags["dvc.stage"] == stage
         }
         files = {
-            name: {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+            name: {_TIME.sub("TIME", str(path.relative_to(folder))) for path in folder.rglob("*") if path.is_file()}
             for name, folder in folders.items()
         }
         everything = set().union(*files.values())
