@@ -154,8 +154,11 @@ def main(script: str, purpose: str | None, run: Callable[[Stage], None]) -> None
 
 def _batch_setting(name: str) -> str:
     """The setting of a stage that says how many images it takes at once; empty where it has none."""
-    group = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8")).get(name, {})
-    return next((f"{name}.{key} in params.yaml" for key in ("batch_size", "batch_tuples") if key in group), "")
+    from bruna.params import Params  # noqa: PLC0415 - params.yaml itself may be wrong by now
+
+    group = Params.model_fields.get(name)
+    known = group.annotation.model_fields if group and group.annotation else ()
+    return next((f"{name}.{key} in params.yaml" for key in ("batch_size", "batch_tuples") if key in known), "")
 
 
 def _interrupted(name: str, status: int) -> None:
