@@ -13,7 +13,7 @@ worked off by `dvc queue start`. All of this so many times, each in a fresh copy
   runs of a stage have the same files;
 * there are no other runs, none in another MLflow experiment, none RUNNING.
 
-Expect half a minute an experiment on two free cores. Exit status: 0 if everything held, 1 if anything did not; what,
+Expect a minute an experiment on two free cores. Exit status: 0 if everything held, 1 if anything did not; what,
 is printed. The workers are stopped in any case.
 """
 

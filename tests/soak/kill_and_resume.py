@@ -15,7 +15,7 @@ output has been written. When a start ends well, this must hold:
 * no run of the store is left RUNNING, no unfinished file and no checkpoint is left anywhere.
 
 Then the outputs are removed and the next round begins, until the kills are spent. In the end DVC must find everything
-up to date. Expect a quarter of a minute a kill on two free cores. Exit status: 0 if everything held, 1 if anything did
+up to date. Expect half a minute a kill on two free cores. Exit status: 0 if everything held, 1 if anything did
 not; what, is printed.
 """
 
