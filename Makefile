@@ -81,7 +81,7 @@ bench: env  ## the benchmarks, each against a named peer; their tables go to doc
 	@for script in $(filter-out benchmarks/measure.py,$(wildcard benchmarks/*.py)); do \
 	    echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
-soak: env  ## an hour of kills, of four workers at once, of bad days and of damaged input: nothing may be lost
+soak: env  ## an hour or two of kills, of four workers at once, of bad days and of damaged input: nothing may be lost
 	$(BIN)/python tests/soak/kill_and_resume.py
 	$(BIN)/python tests/soak/kill_import.py
 	$(BIN)/python tests/soak/four_workers.py
