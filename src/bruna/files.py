@@ -4,12 +4,15 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,13 @@ from bruna.errors import BrunaError
 IGNORED = ("__pycache__", "*.pyc", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db", "*.part", "*.old")
 """Names that .dvcignore leaves out of folders."""
 _UNFINISHED, _REPLACED = ".part", ".old"
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>[1-9]\d{0,6})\.(part|old)", re.ASCII | re.DOTALL)
-"""`.NAME.PID.part`, what a process writes for NAME, and `.NAME.PID.old`, what it moves aside for that. A process number
-has seven digits at most: `.NAME.20250131.old` is somebody's own."""
+_TEMPORARY = re.compile(
+    r"\.(?P<name>.+)\.(?P<pid>[1-9]\d{0,6})@(?P<machine>[0-9a-f]{6})\.(part|old)", re.ASCII | re.DOTALL
+)
+"""`.NAME.PID@MACHINE.part`, what a process writes for NAME, and the same with `.old`, what it moves aside for that."""
+_ELSEWHERE = {_UNFINISHED: 24 * 3600.0, _REPLACED: 60.0}
+"""Seconds after which what a process of another machine or container has made counts as left behind: nobody here can
+see whether it lives. What is moved aside stands alone for the time between two renames."""
 _LARGEST_JSON = 1 << 28
 """Bytes of a JSON file at most."""
 _CLOCKS = 60.0
@@ -91,7 +98,7 @@ def restore(path: Path) -> None:
         return
     for name in names:
         found = _TEMPORARY.fullmatch(name)
-        if found and found["name"] == path.name and _is_left_behind(path.with_name(name), int(found["pid"])):
+        if found and found["name"] == path.name and _is_left_behind(path.with_name(name), found):
             _settle(path.with_name(name), path)
 
 
@@ -120,14 +127,27 @@ def refuse_unwritable(path: Path) -> None:
 
 
 def _temporary(path: Path, ending: str) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}{ending}")
+    return path.with_name(f".{path.name}.{os.getpid()}@{_machine()}{ending}")
 
 
-def _is_left_behind(path: Path, pid: int) -> bool:
-    """Whether the process that made a temporary path is gone: its number is free, or has a younger process."""
-    if pid == os.getpid():  # this process has none open when it asks
-        return True
+@cache
+def _machine() -> str:
+    """Where the number of this process counts: containers that share a folder number theirs apart."""
     try:
+        numbering = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # no Linux
+        numbering = ""
+    return hashlib.md5(f"{platform.node()} {numbering}".encode(), usedforsecurity=False).hexdigest()[:6]
+
+
+def _is_left_behind(path: Path, made: re.Match[str]) -> bool:
+    """Whether the process that made a temporary path is gone: its number is free, or has a younger process."""
+    pid = int(made["pid"])
+    try:
+        if made["machine"] != _machine():
+            return time.time() - path.lstat().st_ctime > _ELSEWHERE[path.suffix]
+        if pid == os.getpid():  # this process has none open when it asks
+            return True
         process = psutil.Process(pid)
         return process.status() == psutil.STATUS_ZOMBIE or process.create_time() > path.lstat().st_ctime + _CLOCKS
     except psutil.NoSuchProcess:

@@ -400,6 +400,9 @@ def _problem(details: Any) -> str:
         return f"{key}: {details['ctx']['error']}"
     if details["type"] == "missing":
         return f"{key}: missing"
+    if details["type"] == "model_type":
+        found = "nothing" if details["input"] is None else found
+        return f"{key}: found {found}, where settings and their values belong"
     if details["type"] == "extra_forbidden":
         return f"{key}: found {found}; this setting {_FORMER.get(key) or _unknown(details['loc'])}"
     if (key, str(details["input"])) in _FORMER_VALUES:

@@ -205,7 +205,9 @@ _ARCHIVES = [
     _holding("an archive of something else", "is no data set that is known here", {"cats/tom/1.jpg": b"1"}),
     _holding("images without annotations", "hold training images but no annotations", {IMAGE: b"1"}),
     _holding("no training images", "the sources hold no training images (found: test)", {"test/1.jpg": b"1"}),
-    _holding("an image under two cases of its name", "twice (again as", GOOD | {IMAGE.replace("jpg", "JPG"): b"1"}),
+    _holding(
+        "an image under two cases of its name", "twice, as train/0002_c1_", GOOD | {IMAGE.replace("jpg", "JPG"): b"1"}
+    ),
     _holding("a name without identity", "the name is not PPPP_cC", GOOD | {"train/x.jpg": b"1"}),
     _holding("a name of 256 bytes", "longer than 255 bytes", GOOD | {f"test/{'x' * 252}.jpg": b"1"}),
     _holding("images of both editions", "import one of the two", GOOD | {"train/0009_c1s1_000451_03.jpg": b"1"}),

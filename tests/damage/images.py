@@ -150,9 +150,9 @@ _IMAGES: dict[str, tuple[str, Make]] = {
     ),
     "an image of floats": ("its pixels are floating-point numbers", _saved(np.full((128, 64), 0.5, np.float32))),
     "an image of 32 bits": ("its pixels are signed numbers of 32 bits", _saved(np.full((128, 64), 9, np.int32))),
-    "8-bit values in an image of 16 bits": (
-        "its pixels have 16 bits, none above 255 of 65,535: black, or 8-bit values; save it with 8 bits",
-        _saved(np.full((128, 64), 200, np.uint16), "PNG"),
+    "values of 8, 10, 12 or 14 bits in an image of 16": (
+        "its pixels have 16 bits, and the brightest is below 16,384 of 65,535: nearly black, or values of fewer bits",
+        _saved(np.full((128, 64), 4095, np.uint16), "PNG"),
     ),
     "16 bits with 0 as white": (
         "its pixels have 16 bits, and 0 means white; save it with 0 as black",

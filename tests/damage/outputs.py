@@ -97,8 +97,8 @@ ROWS = [
         "--rejected: a/b.csv lies below a, the file of --output",
         _attributes("-o a --rejected a/b.csv"),
     ),
-    Damage("the output is a folder", "bruna attributes photo.jpg -o .", ". is a folder", _attributes("-o .")),
-    Damage("the output is empty", "bruna attributes photo.jpg -o ''", ". is a folder", _attributes("-o ''")),
+    Damage("the output is a folder", "bruna attributes photo.jpg -o .", "or ., is a folder", _attributes("-o .")),
+    Damage("the output is empty", "bruna attributes photo.jpg -o ''", "or ., is a folder", _attributes("-o ''")),
     Damage(
         "the output is a device",
         "bruna attributes photo.jpg -o /dev/null",

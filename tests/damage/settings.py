@@ -97,8 +97,8 @@ ROWS = [
     _file("an alias, or a billion of them", "found the alias *a0, which is not read here", _bomb()),
     _file("a key that stands twice", 'found duplicate key "device"', _changed("  threads", "  device: cpu\n  threads")),
     _file("a tab before a key", "found character '\\t' that cannot start any token", _changed("  seed", "\tseed")),
-    _file("an empty file", "the file: found None; Input should be a valid", ""),
-    _file("a list of settings", "the file: found ['seed']; Input should be a valid", "- seed\n"),
+    _file("an empty file", "the file: found nothing, where settings and their values belong", ""),
+    _file("a list of settings", "the file: found ['seed'], where settings and their values belong", "- seed\n"),
     _file("a NUL byte", "unacceptable character #x0000", _changed("seed: 0", "seed: \0")),
     _file(
         "a tag of Python's", "could not determine a constructor", _changed("seed: 0", "seed: !!python/object:os.x 0")

@@ -15,7 +15,7 @@ import pytest
 
 from bruna.cli.main import app
 from bruna.dataset.attributes import ANNOTATION_COLUMNS
-from bruna.files import write_json
+from bruna.files import _machine, write_json
 from tiny_dataset import write_image
 
 
@@ -87,16 +87,16 @@ def test_sample_never_replaces_a_part_of_a_data_set_unasked(top_folder, bruna, h
         status, out, err = bruna("sample", *options)
         assert (status, out) == (1, "")
         assert f"data holds {Path(held).parts[0]} and no train/" in err
-        assert "--merge" in err and "--replace" in err
+        assert "--replace" in err
         assert kept.read_bytes() == b"mine"
 
 
 @pytest.fixture
-def dead() -> int:
-    """The number of a process that has ended."""
+def dead() -> str:
+    """The number of a process that has ended, as it stands in the names of what it wrote."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    return process.pid
+    return f"{process.pid}@{_machine()}"
 
 
 def test_every_command_finds_a_data_set_that_a_killed_one_had_moved_aside(top_folder, bruna, dead):

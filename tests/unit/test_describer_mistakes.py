@@ -226,7 +226,10 @@ def test_what_has_no_known_white_is_refused(people: Describer) -> None:
         (_png(floats, "TIFF"), "its pixels are floating-point numbers"),
         (Image.fromarray(np.full((64, 32), 1 << 16, np.int32)), "its pixels have more than 16 bits"),
         (Image.fromarray(np.full((64, 32), -1, np.int32)), "its pixels have more than 16 bits"),
-        (Image.fromarray(np.full((64, 32), 200, np.int32)), "its pixels have 16 bits, none above 255 of 65,535"),
+        (
+            Image.fromarray(np.full((64, 32), 200, np.int32)),
+            "its pixels have 16 bits, and the brightest is below 16,384",
+        ),
     ):
         with pytest.raises(BrunaError, match=f"image 0 cannot be read: {reason}"):
             people.describe(image)

@@ -16,7 +16,16 @@ from typing import Any
 import pytest
 
 from bruna.errors import BrunaError
-from bruna.files import IGNORED, files_below, fingerprint, remove_unfinished, restore, whole_file, whole_folder
+from bruna.files import (
+    IGNORED,
+    _machine,
+    files_below,
+    fingerprint,
+    remove_unfinished,
+    restore,
+    whole_file,
+    whole_folder,
+)
 
 _CALLS = ("listdir", "lstat", "mkdir", "open", "replace", "rename", "rmdir", "scandir", "unlink")
 """Whatever of `os` the module and shutil.rmtree call."""
@@ -182,9 +191,9 @@ def test_a_kill_at_any_call_leaves_what_the_next_process_restores(tmp_path: Path
 def test_a_folder_that_was_moved_aside_comes_back_unless_its_process_lives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = tmp_path / f".thing.{os.getppid()}.old"
+    left = tmp_path / f".thing.{os.getppid()}@{_machine()}.old"
     _fill(left, "old")
-    dated = tmp_path / ".thing.20250131.old"  # a date, not the number of a process
+    dated = tmp_path / ".thing.20250131.old"  # somebody's own
     dated.mkdir()
     restore(tmp_path / "thing")
     remove_unfinished(tmp_path)
@@ -194,6 +203,21 @@ def test_a_folder_that_was_moved_aside_comes_back_unless_its_process_lives(
     monkeypatch.setattr("bruna.files.psutil.Process", lambda pid: younger)
     remove_unfinished(tmp_path)
     assert _tree(tmp_path / "thing") == _OLD and not left.exists() and dated.exists()
+
+
+@pytest.mark.parametrize(("ending", "hours"), [("old", 1), ("part", 25)])
+def test_what_another_container_writes_is_left_alone_until_it_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, hours: int
+) -> None:
+    """Both count their processes from 1: nobody can see from here whether that one lives."""
+    theirs = tmp_path / f".thing.{os.getpid()}@000000.{ending}"
+    _fill(theirs, "old")
+    remove_unfinished(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [theirs.name]
+    later = time.time() + hours * 3600
+    monkeypatch.setattr("bruna.files.time.time", lambda: later)
+    remove_unfinished(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == (["thing"] if ending == "old" else [])
 
 
 def test_an_interrupted_write_leaves_what_was_there(tmp_path: Path) -> None:
@@ -225,7 +249,7 @@ def test_what_a_killed_process_left_does_not_count_and_is_removed(tmp_path: Path
         "with whole_file(Path(sys.argv[1])) as beside: beside.write_text('half'); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "out" / "curves.png")], check=False)
-    living = tmp_path / "out" / f".other.json.{os.getppid()}.part"
+    living = tmp_path / "out" / f".other.json.{os.getppid()}@{_machine()}.part"
     living.write_text("being written")
     assert len(list((tmp_path / "out").iterdir())) == 3
     assert fingerprint(tmp_path / "out") == before

@@ -18,7 +18,7 @@ from tiny_dataset import write_image
     [
         (np.zeros((8, 4), np.float32), "floating-point numbers"),
         (np.full((8, 4), 70_000, np.int32), "32 bits"),
-        (np.full((8, 4), 200, np.uint16), "8-bit values"),
+        (np.full((8, 4), 200, np.uint16), "values of fewer bits"),
     ],
 )
 def test_an_image_of_unknown_range_is_damaged_in_the_decoder_s_words(

@@ -52,7 +52,7 @@ def evaluate(
     )
     measured = evaluate_folder(folder, models=models, params=params, device=chosen)
     figures = measured.figures
-    table(f"{folder} by the models in {models}", ("metric", "value", "meaning"), _rows(figures))
+    table(f"{printable(folder)} by the models in {printable(models)}", ("metric", "value", "meaning"), _rows(figures))
     for warning in figures.get("warnings", ()):
         print(f"warning: {warning}", file=sys.stderr)
     if json_file is not None:

@@ -40,12 +40,14 @@ def import_(
       bruna import person-masks.zip --merge
     """
     from bruna.dataset.annotations import SHOWN
+    from bruna.dataset.filenames import printable
     from bruna.dataset.importers import import_dataset
     from bruna.progress import table
 
+    place = printable(to)
     summary = import_dataset(sources, to, masks, merge=merge, replace=replace)
     table(
-        f"{to} holds the same already: nothing was written" if summary.unchanged else f"Imported into {to}",
+        f"{place} holds the same already: nothing was written" if summary.unchanged else f"Imported into {place}",
         ("folder", "images", "identities", "cameras", "annotated identities"),
         summary.rows(),
     )

@@ -20,6 +20,7 @@ from bruna.cli.preset import preset
 from bruna.cli.sample import sample
 from bruna.cli.summary import summary
 from bruna.cli.ui import ui
+from bruna.dataset.filenames import printable
 from bruna.errors import UNSUPPORTED, BrunaError, machine_trouble
 
 PIPELINE_MODULES = frozenset(
@@ -108,5 +109,6 @@ def main() -> None:
         message = trouble
     finally:
         signal.signal(signal.SIGTERM, before)
-    print(f"error: {message}", file=sys.stderr)
+    lines = [printable(line) for line in message.split("\n")]
+    print("error: " + "\n".join(lines), file=sys.stderr)
     sys.exit(1)

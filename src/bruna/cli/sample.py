@@ -28,6 +28,7 @@ def sample(
       bruna sample
       bruna sample --to /tmp/people --seed 7
     """
+    from bruna.dataset.filenames import printable
     from bruna.dataset.import_sources import CLUTTER, shown
     from bruna.dataset.importers import check_target
     from bruna.files import restore
@@ -36,14 +37,14 @@ def sample(
     restore(target)
     held = sorted(path.name for path in target.glob("*") if path.name.lower() not in CLUTTER)
     if "train" in held and if_missing:
-        typer.echo(f"{to} holds a data set already; nothing was rendered.")
+        typer.echo(f"{printable(to)} holds a data set already; nothing was rendered.")
         return
     check_target(target)
     if held and not replace:
         what = "a data set" if "train" in held else f"{shown(held)} and no train/: a part of a data set"
-        keep = "--if-missing to keep it" if "train" in held else "`bruna import ... --merge` to add to it"
+        keep = "--if-missing to keep it, " if "train" in held else ""
         raise BrunaError(
-            f"{to} holds {what}, which rendering would replace. Use --replace to replace it, {keep}, or --to to render "
+            f"{to} holds {what}, which rendering would replace. Use --replace to replace it, {keep}or --to to render "
             "into another folder."
         )
     from bruna.progress import table, track
@@ -52,6 +53,6 @@ def sample(
     render_sample(target, seed=seed, progress=track)
     folders = sorted(path for path in to.iterdir() if path.is_dir())
     rows = [(folder.name, sum(1 for _ in folder.rglob("*.jpg"))) for folder in folders]
-    table(f"Rendered into {to}", ("folder", "images"), rows)
+    table(f"Rendered into {printable(to)}", ("folder", "images"), rows)
     if not if_missing:  # a script asks so: `make run` goes on by itself
         say_next_after_data(to)

@@ -8,6 +8,7 @@ from stat import S_ISDIR
 
 import typer
 
+from bruna.dataset.filenames import printable
 from bruna.errors import BrunaError
 from bruna.files import files_below, refuse_unwritable, restore
 
@@ -57,10 +58,12 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) ->
 def _check_place(option: str, path: Path) -> None:
     """Refuse an output that is something else than a file, or that cannot be written."""
     try:
-        if path.is_symlink():  # a whole file replaces it: /dev/stdout too
-            raise BrunaError(f"{option}: {path} is a link. Give the place that it leads to: {os.path.realpath(path)}")
-        if path.exists() and not path.is_file():
+        if not path.name:  # the path of '' is that of .
+            raise BrunaError(f"{option}: an empty name, or ., is a folder. Give a file.")
+        if path.exists() and not path.is_file():  # /dev/stdout for one
             raise BrunaError(f"{option}: {path} is {'a folder' if path.is_dir() else 'no file'}. Give a file.")
+        if path.is_symlink():  # a whole file would replace the link, not what it leads to
+            raise BrunaError(f"{option}: {path} is a link. Give the place that it leads to: {os.path.realpath(path)}")
     except OSError as error:  # a name that is too long, for one
         raise BrunaError(f"{option}: {path} cannot be written: {error.strerror}. Give another place.") from None
     refuse_unwritable(path)
@@ -75,7 +78,7 @@ def _stat(path: Path) -> os.stat_result | None:
 
 def say_next(*commands: str) -> None:
     """Print the commands that usually follow."""
-    typer.echo("Next: " + ", then ".join(f"`{command}`" for command in commands))
+    typer.echo("Next: " + ", then ".join(f"`{printable(command)}`" for command in commands))
 
 
 def say_next_after_data(to: Path) -> None:

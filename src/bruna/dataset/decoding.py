@@ -28,7 +28,15 @@ _LARGEST_FILE = 8 * MOST_PIXELS
 # Without a list Pillow would try every format that it knows, some of them by running other programs (EPS).
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 _MASK_VALUES = ([0, 1], [0, 255], [0, 65535])
-_EIGHT_IN_SIXTEEN = "its pixels have 16 bits, none above 255 of 65,535: black, or 8-bit values; save it with 8 bits"
+_DARKEST_WHITE = 1 << 14
+"""What the brightest pixel of a 16-bit image must reach: cameras of 10, 12 and 14 bits store theirs in 16 as they are,
+and such an image would be nearly black."""
+_FEWER_BITS = (
+    f"its pixels have 16 bits, and the brightest is below {_DARKEST_WHITE:,} of 65,535: nearly black, or values of "
+    "fewer bits; save it with 8 bits"
+)
+_GREY = 16
+"""By what the channels of a color that is seen as a grey differ at most."""
 _Taken = TypeVar("_Taken")
 
 # Oddities that Pillow warns of are judged here, or do not matter; its warnings would stand among messages to users. A
@@ -84,7 +92,7 @@ def in_8_bits(image: Image.Image, mode: Literal["RGB", "L"]) -> Image.Image:
     upper 8 bits.
 
     Raises:
-        ValueError: nothing says which of its values is white: floats, more than 16 bits, or at most 8 in 16.
+        ValueError: nothing says which of its values is white: floats, more than 16 bits, or at most 14 in 16.
     """
     _refuse_unknown_white(image)
     grey = image.mode.startswith("I")
@@ -93,15 +101,15 @@ def in_8_bits(image: Image.Image, mode: Literal["RGB", "L"]) -> Image.Image:
         pixels = np.asarray(image).astype(np.int64)
         if pixels.min() < 0 or pixels.max() >= 1 << 16:
             raise ValueError("its pixels have more than 16 bits; save it with 8 or 16")
-        if 0 < pixels.max() < 1 << 8:
-            raise ValueError(_EIGHT_IN_SIXTEEN)
+        if 0 < pixels.max() < _DARKEST_WHITE:
+            raise ValueError(_FEWER_BITS)
         image = Image.fromarray(((pixels + 256) // 257).astype(np.uint8))
     if "transparency" in image.info:  # on its way to RGB or L Pillow would warn that it gets lost
         image = image.copy()
         del image.info["transparency"]
     image = image.convert(mode)
-    if cut and not np.asarray(image).any():
-        raise ValueError(_EIGHT_IN_SIXTEEN)
+    if cut and np.asarray(image).max() < _DARKEST_WHITE >> 8:
+        raise ValueError(_FEWER_BITS)
     return image
 
 
@@ -157,9 +165,12 @@ def _mask(image: Image.Image) -> Image.Image:
         raise ValueError(f"it holds the values {shown}; a mask holds two, 0 and 255 or 0 and 1")
     if image.mode == "P":
         colors = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
-        if len(colors) > values[1] and (colors[0] == 255).all() and (colors[values[1]] == 0).all():
-            raise ValueError(
-                f"its palette shows the value 0 white and {values[1]} black, so that nobody can tell which is the "
-                "person; save it without a palette, the person white"
-            )
+        # Two greys say which is white, two colors nothing.
+        if len(colors) > values[1] and (np.ptp(colors[values], axis=1) <= _GREY).all():
+            background, person = colors[values].mean(axis=1)
+            if background > person:
+                raise ValueError(
+                    f"its palette shows the value 0 brighter than {values[1]}, so that nobody can tell which is the "
+                    "person; save it without a palette, the person white"
+                )
     return Image.fromarray(np.where(pixels != 0, np.uint8(255), np.uint8(0)))

@@ -44,7 +44,7 @@ def check_files(files: Files) -> None:
             problems.append(f"{name[:50]}...: its name is longer than {_LONGEST_NAME} bytes")
     if problems:
         raise BrunaError(
-            f"{counted(len(problems), 'file names')} cannot be used: {shown(problems)}. Rename or remove them."
+            f"{counted(len(problems), 'files')} cannot be used: {shown(problems)}.\nRename or remove what is named."
         )
     official = [f"{folder}/{name}" for folder, name in names if is_official(name)]
     course = [f"{folder}/{name}" for folder, name in names if not is_official(name)]

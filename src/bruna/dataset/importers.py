@@ -194,6 +194,7 @@ def _placed(source: Source, ignored: list[str]) -> Files:
     top = {path: _place(tuple(path.split("/"))) for path in source.files}
     nested = not any(place and place != MAT for place in top.values())
     files: Files = {}
+    taken: dict[str, str] = {}
     for path, file in source.files.items():
         place = top[path]
         if place is None and (nested or path.endswith(MAT)):
@@ -202,11 +203,12 @@ def _placed(source: Source, ignored: list[str]) -> Files:
             ignored.append(printable(f"{source.path.name}/{path}" if path != source.path.name else path))
         elif place in files:
             raise BrunaError(
-                f"{source.path} holds {printable(place)} twice (again as {printable(path)}). Keep one data set in a "
-                "source."
+                f"{source.path} holds {printable(place)} twice, as {printable(taken[place])} and as "
+                f"{printable(path)}. Keep one of them, and one data set in a source."
             )
         else:
             files[place] = file
+            taken[place] = path
     return files
 
 
