@@ -31,7 +31,8 @@ from bruna.batches.persons import PersonStore
 from bruna.batches.seeds import step_generator
 from bruna.batches.store import ImageStore
 from bruna.batches.tuples import ANCHORS, NEGATIVES, TUPLE
-from bruna.dataset.attributes import ATTRIBUTES, logit_slices
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.schema import logit_slices
 from bruna.losses import adversarial_loss, attribute_losses
 from bruna.models.adversary import Adversary
 from bruna.models.bruna import Embedding
@@ -109,6 +110,7 @@ def make_persons() -> LabelledPersons:
     masks = ImageStore.decode(encoded, names, SIZE, kind="gray")
     return LabelledPersons(
         store=PersonStore(ImageStore.decode(encoded, names, SIZE), masks, bottlenecks),
+        attributes=ATTRIBUTES,
         codes=torch.stack([torch.randint(len(a.values), (count,), generator=make) for a in ATTRIBUTES], dim=1),
         identities=torch.arange(count) // IMAGES_EACH,
         cameras=torch.arange(count) % IMAGES_EACH + 1,
@@ -197,7 +199,7 @@ class TupleLoop:
 def plain_classification(logits: Tensor, codes: Tensor) -> Tensor:
     """The mean of the twelve attribute losses, by PyTorch's own loss functions."""
     total = torch.zeros(())
-    for i, (attribute, where) in enumerate(zip(ATTRIBUTES, logit_slices().values(), strict=True)):
+    for i, (attribute, where) in enumerate(zip(ATTRIBUTES, logit_slices(ATTRIBUTES).values(), strict=True)):
         if attribute.binary:
             one = F.binary_cross_entropy_with_logits(logits[:, where.start], codes[:, i].float())
         else:
@@ -422,7 +424,7 @@ def losses_alone(recipe: _Recipe, drawn: Drawn) -> Work:
     def work() -> None:
         features = embedding.view(BATCH_TUPLES, TUPLE, -1)
         found = tuple_losses(features[:, :ANCHORS], features[:, ANCHORS:], guess, margin=recipe.margin(0))
-        (found.triplet + attribute_losses(logits, codes).mean()).backward()  # type: ignore[no-untyped-call]
+        (found.triplet + attribute_losses(logits, codes, ATTRIBUTES).mean()).backward()  # type: ignore[no-untyped-call]
         adversarial_loss(guess.gather(1, found.mined), found.correct).backward()  # type: ignore[no-untyped-call]
 
     return work

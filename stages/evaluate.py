@@ -17,7 +17,7 @@ def run(stage: harness.Stage) -> None:
         artifacts=stage.artifacts,
         tracker=stage.tracker,
     )
-    write_json(figures, stage.figures_file)
+    write_json(figures, stage.figures_file, sort_keys=False)  # attributes in the order of their schema
     stage.finish(figures)
 
 

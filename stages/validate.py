@@ -10,7 +10,6 @@ import harness  # isort: split
 
 from bruna.dataset.tables import write_table
 from bruna.dataset.validation import validate_dataset
-from bruna.errors import counted
 from bruna.files import write_json
 
 
@@ -25,12 +24,7 @@ def run(stage: harness.Stage) -> None:
     write_table(result.manifest, stage.artifacts / "validate" / "manifest.parquet")
     for problem in result.problems:
         print(f"note: {problem}")
-    figures = dict(result.summary)
-    if result.problems:
-        figures["warnings"] = [
-            f"{counted(len(result.problems), 'damaged files')} set aside, used and measured nowhere "
-            "(validate.on_bad_image: quarantine)."
-        ]
+    figures = result.figures()
     write_json(figures, stage.figures_file)
     stage.finish(figures)
 

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from bruna.dataset.attributes import ATTRIBUTES
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.schema import Tasks
 from bruna.dataset.tables import attribute_columns
 
 
@@ -19,7 +20,13 @@ def encoded(pixels: npt.NDArray[np.uint8], kind: str = "JPEG") -> bytes:
     return file.getvalue()
 
 
-def person_table(identities: Iterable[int], each: int, size: tuple[int, int] = (32, 16), seed: int = 0) -> pd.DataFrame:
+def person_table(
+    identities: Iterable[int],
+    each: int,
+    size: tuple[int, int] = (32, 16),
+    seed: int = 0,
+    attributes: Tasks = ATTRIBUTES,
+) -> pd.DataFrame:
     """`each` images of every identity, from cameras 1 to 6 in turn; attribute codes follow the identity.
 
     Args:
@@ -27,6 +34,7 @@ def person_table(identities: Iterable[int], each: int, size: tuple[int, int] = (
         each: images of each.
         size: height and width, pixels.
         seed: of the pixels.
+        attributes: of the people.
     """
     random = np.random.default_rng(seed)
     rows = [
@@ -35,9 +43,9 @@ def person_table(identities: Iterable[int], each: int, size: tuple[int, int] = (
         for k in range(each)
     ]
     table = pd.DataFrame(rows, columns=["path", "image", "identity"])
-    table["camera"] = table["path"].str[12].astype(np.int8)
-    values = np.array([len(attribute.values) for attribute in ATTRIBUTES])
-    return table.assign(**attribute_columns(np.array([[i % n for n in values] for i in table["identity"]])))
+    table["camera"] = table["path"].str[12].astype(np.int16)
+    codes = np.array([[i % len(attribute.values) for attribute in attributes] for i in table["identity"]])
+    return table.assign(**attribute_columns(codes, attributes))
 
 
 def mask_pairs(size: tuple[int, int] = (32, 16)) -> pd.DataFrame:

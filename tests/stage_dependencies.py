@@ -18,6 +18,7 @@ EXEMPT: Mapping[str, str] = {
     "src/bruna/__init__.py": "the public names for users' own code; stages import the modules themselves",
     "src/bruna/errors.py": "the exception for users, where there is no result, and the nouns in messages",
     "src/bruna/progress.py": "shows how far a loop is, and hands on what the loop goes through",
+    "src/bruna/pipeline/misfits.py": "names settings that do not go with the data set, for messages and `bruna import`",
     "src/bruna/pipeline/check.py": "says before a stage what would stop it; a stage gets its settings as they stand",
     "src/bruna/params.py": "checks values and has no defaults; DVC's `params:` tracks the values",
     "src/bruna/tracking": "takes numbers, pictures and files; a stage gets no number back that is part of a result",
@@ -31,8 +32,12 @@ exempt as well.
 ONLY_LOGGING = {
     "src/bruna/headlines.py",
     "src/bruna/nested.py",
+    "src/bruna/presets.py",
+    "src/bruna/dataset/annotations.py",
+    "src/bruna/dataset/dataset_file.py",
     "src/bruna/dataset/facts.py",
     "src/bruna/dataset/filenames.py",
+    "src/bruna/dataset/splitting.py",
 }
 """Files that exempt ones import for what they log or check, and to repeat figures in metrics/: a stage depends on them
 where it imports them itself."""

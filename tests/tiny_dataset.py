@@ -1,11 +1,15 @@
 """A data set folder of a few noisy 64 x 128 images, for tests of what reads such folders."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from bruna.dataset.attributes import ANNOTATION_COLUMNS
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.dataset_file import DatasetFile, dataset_text
+from bruna.dataset.schema import Task
 
 
 def write_image(path: Path, seed: int, width: int = 64, height: int = 128) -> None:
@@ -22,25 +26,45 @@ def write_mask(path: Path, width: int = 64, height: int = 128, values: tuple[int
     Image.fromarray(np.repeat(rows[:, None], width, axis=1)).save(path)
 
 
-def write_annotations(path: Path, people: dict[int, dict[str, int]]) -> None:
-    """Rows in the course coding, every value 1 but those that are given."""
-    rows = [[str({"id": i, **values}.get(c, 1)) for c in ANNOTATION_COLUMNS] for i, values in people.items()]
-    path.write_text("\n".join(",".join(row) for row in [list(ANNOTATION_COLUMNS), *rows]) + "\n")
+def write_annotations(
+    folder: Path, people: Mapping[int | str, Mapping[str, str]], attributes: Sequence[Task] = ATTRIBUTES, **more: Any
+) -> None:
+    """`dataset.yaml` and `annotations.csv`: the first value of every attribute but for those that are given.
+
+    Args:
+        folder: the data set.
+        people: values by attribute, by identity or by path.
+        attributes: the schema.
+        more: other fields of dataset.yaml.
+    """
+    key = "identity" if all(isinstance(of, int) for of in people) else "path"
+    names = [attribute.name for attribute in attributes]
+    first = {attribute.name: attribute.values[0] for attribute in attributes}
+    rows = [[str(of), *({**first, **values}[name] for name in names)] for of, values in people.items()]
+    if attributes:
+        text = "\n".join(",".join(row) for row in [[key, *names], *rows]) + "\n"
+        (folder / "annotations.csv").write_text(text)
+    schema = {attribute.name: attribute.values for attribute in attributes}
+    (folder / "dataset.yaml").write_text(dataset_text(DatasetFile(name="Tiny people", attributes=schema, **more)))
 
 
 def write_dataset(folder: Path) -> Path:
     """Four training people with two images each, two mask pairs, and one of each test subset."""
-    people = {2: {"age": 2, "upred": 2}, 5: {"age": 3, "hat": 2}, 7: {"downpink": 2}, 11: {"gender": 2}}
+    people: dict[int | str, dict[str, str]] = {
+        2: {"age": "teenager", "upcolor": "red"},
+        5: {"age": "adult", "hat": "yes"},
+        7: {"downcolor": "pink"},
+        11: {"gender": "female"},
+    }
     for identity in people:
         for camera in (1, 2):
             name = f"train/{identity:04d}_c{camera}_{identity:05d}000{camera}.jpg"
             write_image(folder / name, 10 * identity + camera)
-    write_annotations(folder / "annotations_train.csv", people)
     write_image(folder / "query" / "0020_c1s1_000451_03.jpg", 500)
     write_image(folder / "gallery" / "0020_c2s1_000451_03.jpg", 501)
     write_image(folder / "gallery" / "0000_c3s1_000451_00.jpg", 502)
     write_image(folder / "gallery" / "-1_c3s1_000451_00.jpg", 503)
-    write_annotations(folder / "annotations_test.csv", {20: {"age": 4, "upblue": 2}})
+    write_annotations(folder, people | {20: {"age": "old", "upcolor": "blue"}})
     write_image(folder / "queries" / "000001.jpg", 600)
     write_image(folder / "test" / "000001.jpg", 600)  # as in the course edition: the query once more
     write_image(folder / "test" / "000002(1).jpg", 601)

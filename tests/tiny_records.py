@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from bruna.dataset.attributes import ATTRIBUTES
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.schema import Tasks
 from bruna.dataset.tables import write_table
 from bruna.files import read_json, write_json
 from bruna.headlines import FIGURES_FILE
@@ -71,9 +72,10 @@ def places(artifacts: Path, model: str, tracker: Tracker) -> dict[str, Any]:
     }
 
 
-def write_records(artifacts: Path, params: Params) -> dict[str, Any]:
+def write_records(artifacts: Path, params: Params, attributes: Tasks = ATTRIBUTES) -> dict[str, Any]:
     """Everything that `report` reads, from tiny trainings and made-up measurements; the figures of `evaluate`."""
-    train, validation = person_table(range(1, 7), 4, SIZE), person_table(range(7, 10), 4, SIZE, seed=1)
+    train = person_table(range(1, 7), 4, SIZE, attributes=attributes)
+    validation = person_table(range(7, 10), 4, SIZE, seed=1, attributes=attributes)
     write_table(train, artifacts / "split" / "train.parquet")
     write_table(validation, artifacts / "split" / "validation.parquet")
     write_table(mask_pairs(SIZE), artifacts / "split" / "masks.parquet")
@@ -89,10 +91,12 @@ def write_records(artifacts: Path, params: Params) -> dict[str, Any]:
     found = train_bruna((train, validation), nothing, params.train_bruna, **places(artifacts, "bruna", NullTracker()))
     write_json(found, artifacts / "train_bruna" / FIGURES_FILE)
     write_json(params.evaluate.model_dump(mode="json"), artifacts / "evaluate" / "settings.json")
-    _write_tables(artifacts)
+    _write_tables(artifacts, attributes)
     write_ranking(artifacts, "validation", validation, validation)
     write_json(checked(), artifacts / "validate" / "figures.json")
-    measured = {"validation": figures(), "baselines": {"histogram": figures(), "untrained": figures()}}
+    write_json({"train_identities": 6}, artifacts / "split" / "figures.json")
+    measured = {name: figures(attributes) for name in ("validation", "histogram", "untrained")}
+    measured = {"validation": measured.pop("validation"), "baselines": measured}
     write_json(measured, artifacts / "evaluate" / "figures.json")
     return measured
 
@@ -113,9 +117,9 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False)
 
 
-def _write_tables(artifacts: Path) -> None:
+def _write_tables(artifacts: Path, attributes: Tasks) -> None:
     shares = {f"{side}/{key}": 0.5 for side in ("train", "validation") for key in METRICS}
-    tasks = ["Hat", "Overall", "Mean of the 12 attributes"]
+    tasks = [attributes[-1].title, "Overall", f"Mean of the {len(attributes)} attributes"]
     write_csv(pd.DataFrame([{"task": task, **shares} for task in tasks]), artifacts / "evaluate" / "table1.csv")
     points = [
         {"task": task, "shift": shift, "validation/accuracy": 0.5, "validation/balanced_accuracy": 0.5}
@@ -125,7 +129,7 @@ def _write_tables(artifacts: Path) -> None:
     write_csv(pd.DataFrame(points), artifacts / "evaluate" / "operating_points.csv")
     columns = [f"{s}{key}" for s in ("", "train_", "validation_") for key in ("percent", "images", "image_percent")]
     counts = dict.fromkeys([*columns, "people", "train", "validation", "wanted", "deviation"], 1.0)
-    rows = [{"attribute": a.name, "value": value, **counts} for a in ATTRIBUTES for value in a.values]
+    rows = [{"attribute": a.name, "value": value, **counts} for a in attributes for value in a.values]
     write_csv(pd.DataFrame(rows), artifacts / "split" / "balance.csv")
 
 
@@ -156,11 +160,11 @@ def write_test_set(artifacts: Path) -> None:
     write_json({**measured, "test": figures()}, artifacts / "evaluate" / "figures.json")
 
 
-def figures() -> dict[str, Any]:
+def figures(schema: Tasks = ATTRIBUTES) -> dict[str, Any]:
     """Measurements of a set as `evaluate` writes them."""
     protocol = dict.fromkeys(FIGURES, 0.5) | {"queries": 11, "left_out": 1}
     predicted = dict.fromkeys(("accuracy", "precision", "balanced_accuracy", "majority", "chance"), 0.5)
-    attributes = {attribute.name: predicted for attribute in ATTRIBUTES}
+    attributes = {attribute.name: predicted for attribute in schema}
     sources = ("attributes_task1", "attributes_bruna", "attributes_both", "attributes_predicted")
     nobody = {"people": 0, "distractors": 0, "junk": 0}
     return {

@@ -108,11 +108,19 @@ def write_people(folder: Path) -> Path:
     """
     write_dataset(folder)
     shutil.rmtree(folder / "train")
-    people = {2: {"age": 2, "upred": 2}, 5: {"hat": 2}, 7: {"downpink": 2}, 11: {"gender": 2}, 13: {"hat": 2, "bag": 2}}
-    people |= {17: {"age": 4, "downblue": 2}, 19: {"clothes": 2}, 23: {"gender": 2, "up": 2}}
+    people: dict[int | str, dict[str, str]] = {
+        2: {"age": "teenager", "upcolor": "red"},
+        5: {"hat": "yes"},
+        7: {"downcolor": "pink"},
+        11: {"gender": "female"},
+        13: {"hat": "yes", "bag": "yes"},
+        17: {"age": "old", "downcolor": "blue"},
+        19: {"clothes": "pants"},
+        23: {"gender": "female", "up": "short"},
+    }
     for identity in people:
         for camera in (1, 2, 3):
             name = f"{identity:04d}_c{camera}_{identity:05d}000{camera}.jpg"
-            write_image(folder / "train" / name, 1000 * identity + 100 * camera)
-    write_annotations(folder / "annotations_train.csv", people)
+            write_image(folder / "train" / name, 1000 * int(identity) + 100 * camera)
+    write_annotations(folder, people | {20: {"age": "old", "upcolor": "blue"}})
     return folder

@@ -108,6 +108,7 @@ STUBS: dict[str, Callable[[], None]] = {
         "bruna.errors", BrunaError=type("BrunaError", (Exception,), {}), counted=lambda *_: ""
     ),
     "src/bruna/progress.py": lambda: _module("bruna.progress", track=_Track),
+    "src/bruna/pipeline/misfits.py": lambda: _module("bruna.pipeline.misfits"),
     "src/bruna/pipeline/check.py": lambda: _module("bruna.pipeline.check"),
     "src/bruna/params.py": _stub_params,
     "src/bruna/tracking": _stub_tracking,

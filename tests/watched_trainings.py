@@ -22,7 +22,8 @@ from torch.nn import functional as F
 
 from bruna.batches.augment import Augmenter, Draws
 from bruna.batches.seeds import derived_seed, step_generator
-from bruna.dataset.attributes import ATTRIBUTES, NAMES, logit_slices
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.schema import logit_slices
 from bruna.dataset.tables import attribute_columns
 from bruna.models.backbones import Backbone
 from bruna.models.normalize import Normalize
@@ -32,6 +33,7 @@ from bruna.tracking.protocol import NullTracker
 from bruna.training import attributes, loop, unet
 from bruna.training import bruna as bruna_training
 from bruna.training.checkpoint import Checkpoints
+from course_schema import NAMES
 from person_table import encoded, mask_pairs, person_table
 
 CPU = torch.device("cpu")
@@ -90,7 +92,7 @@ def _tables() -> tuple[pd.DataFrame, pd.DataFrame]:
     codes = np.zeros((len(train), len(ATTRIBUTES)), np.int64)
     codes[:, HAT] = train["identity"] == 3
     codes[:, BAG] = train["identity"] <= 3
-    train = train.assign(**attribute_columns(codes))
+    train = train.assign(**attribute_columns(codes, ATTRIBUTES))
     return train, validation
 
 
@@ -385,6 +387,19 @@ def drawn_items(**settings: Any) -> dict[str, float]:
     }
 
 
+def told_cameras(**settings: Any) -> dict[str, Any]:
+    """The tasks beside the attributes with the share of a step's images they are true of, and numbers of logits."""
+    recipe = recipe_of("train_attributes", **settings)
+    items, first = recipe.batch(0, 0, step_generator(0)), len(ATTRIBUTES)
+    with passing(recipe.model.head) as passed:
+        step(recipe)
+    true = {
+        task.name: float((items.targets[:, first + i] == 1).float().mean())
+        for i, task in enumerate(recipe.tasks[first:])
+    }
+    return {**true, "logits": float(passed[0][1].shape[1])}
+
+
 def weights_after_an_epoch(**settings: Any) -> list[float]:
     """Of the first three tasks, the second of which was the worst."""
     recipe = recipe_of("train_attributes", **settings)
@@ -392,7 +407,7 @@ def weights_after_an_epoch(**settings: Any) -> list[float]:
     recipe.confusion[1, 0, 1] = 5
     recipe.end_epoch(0)
     assert not recipe.confusion.any()  # the next epoch counts anew
-    return [float(weight) * 15 for weight in recipe.task_weights[:3]]
+    return [float(weight) * len(recipe.tasks) for weight in recipe.task_weights[:3]]
 
 
 def task1_answers(**settings: Any) -> tuple[Tensor, Tensor, dict[str, float]]:
@@ -406,7 +421,8 @@ def task1_answers(**settings: Any) -> tuple[Tensor, Tensor, dict[str, float]]:
 def smoothed_by(**settings: Any) -> list[float]:
     """The smoothing with which torch has the same loss, of a binary attribute and of another."""
     logits, codes, losses = task1_answers(**settings)
-    age, bag = logits[:, logit_slices()["age"]], logits[:, logit_slices()["bag"]][:, 0]
+    where = logit_slices(ATTRIBUTES)
+    age, bag = logits[:, where["age"]], logits[:, where["bag"]][:, 0]
     found = []
     for name, loss in (
         ("bag", lambda s: F.binary_cross_entropy_with_logits(bag, (1 - s) * codes[:, BAG] + s / 2)),
@@ -419,7 +435,7 @@ def smoothed_by(**settings: Any) -> list[float]:
 def adjusted_by(**settings: Any) -> list[float]:
     """The tau with which torch has the loss of the hat, which one image of six shows: its log share is log(1/5)."""
     logits, codes, losses = task1_answers(**settings)
-    hat = logits[:, logit_slices()["hat"]][:, 0]
+    hat = logits[:, logit_slices(ATTRIBUTES)["hat"]][:, 0]
     return [
         tau
         for tau in (0.0, 1.0, 2.0)
@@ -435,7 +451,7 @@ def task1_identity(**settings: Any) -> dict[str, float]:
         losses = step(recipe)
     if "identity_loss" not in losses:
         return {"weight": 0.0, "loss": 1.0}
-    tasks = sum(value for name, value in losses.items() if name.startswith("loss/")) / 15
+    tasks = sum(value for name, value in losses.items() if name.startswith("loss/")) / len(recipe.tasks)
     people = torch.from_numpy(_tables()[0]["identity"].to_numpy()[recipe.sampler.epoch(0)[0]]) - 1
     wanted = F.cross_entropy(passed[0][1].detach(), people, label_smoothing=0.1)
     return {

@@ -22,7 +22,9 @@ _ADVICE: Mapping[int, str] = {
     errno.EMFILE: "Too many files are open: raise the limit (`ulimit -n 4096`)",
     errno.ENFILE: "Too many files are open: close other programs",
 }
-_FULL = re.compile(r"iostream error|inline_container\S* . unexpected pos|file write failed|\d+ requested and \d+ written")
+_FULL = re.compile(
+    r"iostream error|inline_container\S* . unexpected pos|file write failed|\d+ requested and \d+ written"
+)
 """What torch and NumPy say when a file could not be written: without a number of the system."""
 _OUT_OF_MEMORY = re.compile(r"out of memory|DefaultCPUAllocator|ALLOC_FAILED|Cannot allocate memory", re.IGNORECASE)
 

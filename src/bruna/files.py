@@ -44,7 +44,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         BrunaError: the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    beside = _temporary(path, _UNFINISHED)
+    beside, missing = _temporary(path, _UNFINISHED), _missing_parents(path)
     try:
         restore(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +54,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise BrunaError(f"{_not_written(path, error)}; nothing was left half written.") from error
     finally:
         _settle(beside, path)
+        _remove_empty(missing)
 
 
 @contextmanager
@@ -67,7 +68,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         BrunaError: the disk is full, the folder cannot be written, or it is a mount point, which nothing can replace.
     """
     path = Path(path)
-    beside, old = _temporary(path, _UNFINISHED), _temporary(path, _REPLACED)
+    beside, old, missing = _temporary(path, _UNFINISHED), _temporary(path, _REPLACED), _missing_parents(path)
     if path.is_mount():
         raise BrunaError(f"{path} is a mount point, which cannot be replaced as a whole. Choose a folder inside it.")
     try:
@@ -83,6 +84,19 @@ def whole_folder(path: Path) -> Iterator[Path]:
     finally:
         _settle(old, path)
         _settle(beside, path)
+        _remove_empty(missing)
+
+
+def _missing_parents(path: Path) -> list[Path]:
+    """The folders that a path lies in and that are not there yet, the innermost first."""
+    return [folder for folder in path.parents if not os.path.lexists(folder)]
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove the folders that were made for something that did not come to be; those that hold it stay."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def restore(path: Path) -> None:

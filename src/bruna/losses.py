@@ -1,10 +1,12 @@
 """The losses of both tasks, one function each, with formula and source."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
+from bruna.dataset.schema import Task, logit_slices
 
 
 def sigmoid_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -35,8 +37,8 @@ def adjusted_logits(logits: Tensor, log_priors: Tensor, strength: float) -> Tens
     equation 10). Camera and junk stay as they are: their shares are no property of people.
 
     Args:
-        logits: B x 32, or B x 35 with the extra classes.
-        log_priors: 32, as `bruna.dataset.priors.log_priors` lays them out.
+        logits: B x L, those of the attributes first.
+        log_priors: of the attributes, as `bruna.dataset.priors.log_priors` lays them out.
         strength: tau; 0 changes nothing.
 
     Returns:
@@ -44,30 +46,26 @@ def adjusted_logits(logits: Tensor, log_priors: Tensor, strength: float) -> Tens
     """
     if not strength:
         return logits
-    return logits + F.pad(strength * log_priors, (0, logits.shape[1] - LOGITS))
+    return logits + F.pad(strength * log_priors, (0, logits.shape[1] - len(log_priors)))
 
 
-def attribute_losses(
-    logits: Tensor,
-    targets: Tensor,
-    smoothing: float = 0.0,
-) -> Tensor:
-    """The loss of each attribute (and extra class), averaged over the images where it is annotated.
+def attribute_losses(logits: Tensor, targets: Tensor, tasks: Sequence[Task], smoothing: float = 0.0) -> Tensor:
+    """The loss of each task, averaged over the images where it is annotated.
 
     Binary ones take `sigmoid_loss`, the others the cross entropy (paper, section 3.1.3).
 
     Args:
-        logits: B x 32, or B x 35 with the extra classes.
-        targets: B x 12 or B x 15 codes, int64, -1 where not annotated.
+        logits: B x L, as `logit_slices(tasks)` lays them out.
+        targets: B x T codes, int64, -1 where not annotated.
+        tasks: T tasks.
         smoothing: share of every target that is spread evenly over the task's values.
 
     Returns:
-        12 or 15 losses; 0 for one that no image of the batch is annotated for.
+        T losses; 0 for one that no image of the batch is annotated for.
     """
     losses: list[Tensor] = []
-    slices = list(logit_slices().values())
-    for i, (attribute, where) in enumerate(zip(ATTRIBUTES, slices, strict=True)):
-        if attribute.binary:
+    for i, (task, where) in enumerate(zip(tasks, logit_slices(tasks).values(), strict=True)):
+        if task.binary:
             losses.append(_masked_binary(logits[:, where.start], targets[:, i], smoothing))
         else:
             each = F.cross_entropy(
@@ -79,8 +77,6 @@ def attribute_losses(
             )
             known = (targets[:, i] >= 0).to(each.dtype)
             losses.append(each.sum() / known.sum().clamp(min=1))
-    for extra in range(targets.shape[1] - len(ATTRIBUTES)):
-        losses.append(_masked_binary(logits[:, LOGITS + extra], targets[:, len(ATTRIBUTES) + extra], smoothing))
     return torch.stack(losses)
 
 

@@ -194,6 +194,7 @@ class TrainAttributes(_Group):
     schedule: Literal["constant", "cosine"]
     warmup_epochs: Amount
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    camera_classes: Annotated[tuple[Count, ...], Field(strict=False, max_length=100)]
     junk_share: Share
     weak_share: Share
     weak_below: CountOrZero
@@ -207,6 +208,8 @@ class TrainAttributes(_Group):
     def _shares(self) -> Self:
         if self.junk_share + self.weak_share > 1:
             raise ValueError("junk_share + weak_share is more than 1")
+        if len(set(self.camera_classes)) < len(self.camera_classes):
+            raise ValueError(f"camera_classes {list(self.camera_classes)} names a camera twice")
         return self
 
     _padded = model_validator(mode="after")(_pad_fits)

@@ -1,4 +1,4 @@
-"""Named settings: `presets/NAME.yaml`, written into params.yaml, of which nothing but the values changes.
+"""Settings written into params.yaml, of which nothing but the values changes: those of `presets/NAME.yaml` above all.
 
 A preset lists only what makes it different. A key that it leaves out but `sample.yaml` has takes the sample's
 value, so that params.yaml says the same after a preset whichever preset came before.
@@ -68,7 +68,27 @@ def apply_preset(name: str, folder: Path, params: Path, *, write: bool = True) -
             text = read_text(source)
             wanted |= flatten(_settings(text, source), ".")
             written |= {key: text[_span(node)] for key, node, _ in _leaves(parse_nodes(text, source))}
+    return write_settings(params, wanted, written, f"preset {name} ({path})", write=write)
 
+
+def write_settings(
+    params: Path, wanted: Mapping[str, Any], written: Mapping[str, str], source: str, *, write: bool = True
+) -> list[Change]:
+    """Write values into a params file; see `apply_preset`.
+
+    Args:
+        params: the file to change.
+        wanted: the values, by names such as `train_unet.width`.
+        written: the same as they are to be written.
+        source: where they come from, for messages.
+        write: False only tells what would change.
+
+    Returns:
+        The settings that change.
+
+    Raises:
+        BrunaError: the result would hold an unknown key or a value that is not allowed; the file is then as it was.
+    """
     text = read_text(params)
     values = _settings(text, params)
     changes = []
@@ -76,13 +96,13 @@ def apply_preset(name: str, folder: Path, params: Path, *, write: bool = True) -
         old = _set(values, key, new, params)
         if old != new or type(old) is not type(new):
             changes.append(Change(key, old, new))
-    parse_params(values, f"preset {name} ({path}) written into {params}")
+    parse_params(values, f"{source} written into {params}")
     if changes and write:
         result = _rewritten(text, {change.key: written[change.key] for change in changes}, params)
         if _settings(result, params) != values:
             raise BrunaError(
-                f"{params} is laid out in a way that a preset cannot be written into: put each of its "
-                "settings on one line, as `name: value`."
+                f"{params} is laid out in a way that settings cannot be written into: put each of them on one line, as "
+                "`name: value`."
             )
         with whole_file(params) as beside:
             beside.write_bytes(result.encode("utf-8"))

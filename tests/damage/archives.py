@@ -17,7 +17,10 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
-from bruna.dataset.attributes import ANNOTATION_COLUMNS
+from bruna.dataset.annotations import annotations_csv
+from bruna.dataset.course import ANNOTATION_COLUMNS, ATTRIBUTES
+from bruna.dataset.dataset_file import DatasetFile, dataset_text
+from bruna.dataset.import_course import course_annotations
 from damage import Damage, bruna
 
 Members = dict[str, bytes]
@@ -43,6 +46,18 @@ GOOD = {
     "train/0007_c2_000000001.jpg": picture("seven"),
     "annotations_train.csv": annotations(2, 7),
 }
+_SCHEMA = {attribute.name: attribute.values for attribute in ATTRIBUTES}
+LAID_OUT = {
+    **{name: data for name, data in GOOD.items() if name.startswith("train/")},
+    "annotations.csv": annotations_csv(course_annotations(annotations(2, 7), "annotations_train.csv")),
+    "dataset.yaml": dataset_text(
+        DatasetFile(
+            name="Market-1501, course edition", terms="research use only, not to be redistributed", attributes=_SCHEMA
+        )
+    ).encode(),
+}
+"""What an import makes of GOOD."""
+_CORRECTED = LAID_OUT | {"annotations.csv": LAID_OUT["annotations.csv"].replace(b"7,young", b"7,adult")}
 MASKS = {"images/1.jpg": picture("photo"), "masks/1.png": picture("", "PNG")}
 OFFICIAL = {f"bounding_box_train/000{n}_c1s1_000451_0{n}.jpg": picture(str(n)) for n in (2, 7)}
 
@@ -203,23 +218,26 @@ _ARCHIVES = [
         ),
     ),
     _holding("an archive of something else", "is no data set that is known here", {"cats/tom/1.jpg": b"1"}),
-    _holding("images without annotations", "hold training images but no annotations", {IMAGE: b"1"}),
+    _holding(
+        "annotations without a schema",
+        "holds annotations and no dataset.yaml",
+        {IMAGE: b"1", "annotations.csv": b"identity"},
+    ),
     _holding("no training images", "the sources hold no training images (found: test)", {"test/1.jpg": b"1"}),
     _holding(
         "an image under two cases of its name", "twice, as train/0002_c1_", GOOD | {IMAGE.replace("jpg", "JPG"): b"1"}
     ),
-    _holding("a name without identity", "the name is not PPPP_cC", GOOD | {"train/x.jpg": b"1"}),
+    _holding("a name without identity", "the name is not IDENTITY_cCAMERA", GOOD | {"train/x.jpg": b"1"}),
     _holding("a name of 256 bytes", "longer than 255 bytes", GOOD | {f"test/{'x' * 252}.jpg": b"1"}),
-    _holding("images of both editions", "import one of the two", GOOD | {"train/0009_c1s1_000451_03.jpg": b"1"}),
     _holding(
         "an identity without a row",
-        "1 training identity without a row",
+        "7: no row in the annotations",
         GOOD | {"annotations_train.csv": annotations(2)},
     ),
     _holding("half a mask pair", "no mask for [2]", GOOD | MASKS | {"images/2.jpg": b"1"}),
     _holding(
         "a row without images",
-        "annotations_train.csv, line 4 (id 9): no image in train",
+        "annotations, line 4 (identity 9): no image shows it",
         GOOD | {"annotations_train.csv": annotations(2, 7, 9)},
     ),
     _holding(
@@ -264,6 +282,12 @@ _FOLDERS = [
     _folder("a link that leads to itself", "Too many levels", lambda p: (shutil.rmtree(p), p.symlink_to(p.name))),
     _folder("a name that is not UTF-8", r"test/\xff.jpg: its name holds", _strange_name),
     _folder(
+        "images of both editions",
+        "import one of the two",
+        lambda p: unpacked(p.with_name("others"), {"train/0009_c1s1_000451_03.jpg": b"1"}),
+        "bruna import people others",
+    ),
+    _folder(
         "two sources that differ",
         f"both hold {IMAGE}, and they differ. Give one of them",
         _in_two,
@@ -272,17 +296,17 @@ _FOLDERS = [
     _folder("masks that are none", "holds no mask pairs", lambda p: None, "bruna import people --masks people"),
 ]
 _TARGETS = [
-    _target("a folder with images that the sources have not", "1 file in test/ that the", GOOD | {"test/1.jpg": b"1"}),
-    _target("a folder with files at any depth", "train/a/b/c/d/e/f.txt", GOOD | {"train/a/b/c/d/e/f.txt": b"1"}),
+    _target("images that the sources have not", "1 file in test/ that the", LAID_OUT | {"test/1.jpg": b"1"}),
+    _target("a folder with files at any depth", "train/a/b/c/d/e/f.txt", LAID_OUT | {"train/a/b/c/d/e/f.txt": b"1"}),
     _target(
         "a folder whose annotations were corrected",
-        "1 file that the sources have otherwise (annotations_train.csv), which would be lost",
-        GOOD | {"annotations_train.csv": annotations(2, 7).replace(b"7,1,1", b"7,1,2")},
+        "1 file that the sources have otherwise (annotations.csv), which would be lost",
+        _CORRECTED,
     ),
     _target(
         "the same with --merge",
         "Use --merge --replace to take them from the sources",
-        GOOD | {"annotations_train.csv": annotations(2, 7).replace(b"7,1,1", b"7,1,2")},
+        _CORRECTED,
         "bruna import people.zip --merge",
     ),
     _target(
@@ -295,7 +319,7 @@ _TARGETS = [
     _target(
         "a source inside the folder",
         "lies inside",
-        GOOD | {"train/others.zip": packed(GOOD)},
+        LAID_OUT | {"train/others.zip": packed(GOOD)},
         "bruna import data/train/others.zip --replace",
     ),
 ]
@@ -357,7 +381,7 @@ _MATS = [
     _attributes("rows of other lengths", "gender of train has 3 values for 2 identities", lambda: _mat(length=3)),
     _attributes(
         "a value that is none",
-        "annotations_train.csv of market_attribute.mat has 2 wrong values",
+        "market_attribute.mat (market_attribute.mat) has 2 wrong values",
         lambda: _mat(value=3),
     ),
 ]

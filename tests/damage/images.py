@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from damage import Damage, refusal
-from tiny_dataset import write_annotations, write_dataset, write_image, write_mask
+from tiny_dataset import write_dataset, write_image, write_mask
 
 ROOT = Path(__file__).parents[2]
 _VALIDATE, _CHECK, _DESCRIBE = "dvc repro validate", "bruna check", "describe() in Python"
@@ -67,12 +67,21 @@ _PIPE = "a pipe, a device or a socket, not a file"
 _NO_TEXT = "its name holds control characters, or bytes that are not UTF-8; rename it"
 _NAMES = [
     _named("no data set", "There is no data set", shutil.rmtree),
-    _named("no training images", "has no training images", lambda d: shutil.rmtree(d / "train")),
-    _named("a name without identity and camera", "the name is not PPPP_cC", lambda d: _copy(d / _IMAGE, "person.jpg")),
-    _named("digits of another script", "the name is not PPPP_cC", lambda d: _copy(d / _IMAGE, "٠٠٠٥_c1_1.jpg")),
-    _named("camera 0", "camera 0; cameras count from 1", lambda d: _copy(d / _IMAGE, "0005_c0_1.jpg")),
+    _named(
+        "no training images",
+        "has no training images",
+        lambda d: [shutil.rmtree(d / name) for name in ("train", "query")],
+    ),
+    _named(
+        "a name without identity and camera",
+        "the name is not IDENTITY_cCAMERA",
+        lambda d: _copy(d / _IMAGE, "person.jpg"),
+    ),
+    _named(
+        "digits of another script", "the name is not IDENTITY_cCAMERA", lambda d: _copy(d / _IMAGE, "٠٠٠٥_c1_1.jpg")
+    ),
     _named("junk outside of gallery/", "identity -1 means junk", lambda d: _copy(d / _IMAGE, "-1_c1_1.jpg")),
-    _named("a test image that is not .jpg", "not a .jpg file", lambda d: _copy(d / "test/000001.jpg", "1.png")),
+    _named("another ending", "none of the endings of images", lambda d: _copy(d / "test/000001.jpg", "1.gif")),
     _named(
         "an identity under two spellings",
         "identity 5 is written 00005 here and 0005 in train/0005_c1_000050001.jpg; write it in one way",
@@ -132,6 +141,13 @@ def _claims(width: int, height: int) -> Make:
     return write
 
 
+def _spoilt(path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (128, 64), dtype=np.uint8)).save(path, "PNG")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+
+
 def _inverted(path: Path) -> None:
     mask = Image.fromarray(np.resize(np.array([[0], [1]], np.uint8), (128, 64)))
     mask.putpalette([255, 255, 255, 0, 0, 0])
@@ -144,6 +160,7 @@ _IMAGES: dict[str, tuple[str, Make]] = {
         "image file is truncated",
         lambda path: write_image(path, 1) or path.write_bytes(path.read_bytes()[:-900]),
     ),
+    "a PNG whose pixels are damaged": ("broken data stream when reading image file", _spoilt),
     "an EPS, GIF or text named .jpg": (
         "it is not a JPEG, PNG, WebP, BMP or TIFF image, or its beginning is damaged",
         lambda path: Image.new("RGB", (64, 128)).save(path, "EPS"),
@@ -193,8 +210,6 @@ def _validated() -> dict[str, str]:
 
     with tempfile.TemporaryDirectory() as folder:
         data = write_dataset(Path(folder) / "data")
-        people = {identity: {} for identity in (2, 5, 7, 11)}
-        write_annotations(data / "annotations_train.csv", people)
         paths = {kind: f"train/0002_c1_{100 + i}.jpg" for i, kind in enumerate(_IMAGES)}
         for kind, (_, make) in _IMAGES.items():
             make(data / paths[kind])

@@ -55,6 +55,28 @@ def _settings(**changes: Any) -> Callable[[Path], object]:
     return change
 
 
+def _without(name: str) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        file = folder / "settings.json"
+        settings = json.loads(file.read_text())
+        del settings[name]
+        file.write_text(json.dumps(settings))
+
+    return change
+
+
+def _two_schemas(folder: Path) -> str:
+    """Bruna tells glasses, Task 1 the twelve attributes."""
+    from bruna.dataset.schema import Task
+    from bruna.inference.describer import load
+
+    other = save_tiny_models(folder / "other", schema=(Task("glasses", ("none", "clear", "dark")),))
+    shutil.copytree(_saved(), folder / "artifacts")
+    shutil.rmtree(folder / "artifacts" / "bruna")
+    (other / "bruna").rename(folder / "artifacts" / "bruna")
+    return refusal(lambda: load(folder / "artifacts", "cpu"))
+
+
 def _weights(change: Callable[[State], object]) -> Callable[[Path], object]:
     def damage(folder: Path) -> None:
         state = load_file(folder / "model.safetensors")
@@ -208,6 +230,26 @@ ROWS = [
     _model("a setting that is no number", "dropout is nan", _settings(dropout=float("nan")), "attributes"),
     _model("a network larger than memory", "width is 1000000000000", _settings(width=10**12)),
     _model("a U-Net of a billion levels", "depth is 1000000000", _settings(depth=10**9)),
+    _model("settings without attributes", "attributes is missing", _without("attributes"), "attributes"),
+    _model(
+        "an attribute of one value",
+        "attributes.0.values is ['yes']: Tuple should have at least 2 items",
+        _settings(attributes=[{"name": "hat", "values": ["yes"]}]),
+        "attributes",
+    ),
+    _model("cameras that are no numbers", "camera_classes.0 is '4'", _settings(camera_classes=["4"]), "attributes"),
+    _model(
+        "attributes of another network",
+        "of another shape (first: ['head.weight', 'head.bias']",
+        _settings(attributes=[{"name": "hat", "values": ["no", "yes"]}]),
+        "attributes",
+    ),
+    Damage(
+        "networks of two data sets",
+        _ATTRIBUTES,
+        "tell different attributes: age (young/teenager/adult/old; none), backpack (no/yes; none)",
+        _two_schemas,
+    ),
     _model("no weights", "model.safetensors is missing", lambda folder: (folder / "model.safetensors").unlink()),
     _model("a folder in the place of the weights", "(it is no file)", _replaced(Path.mkdir, "model.safetensors")),
     _model("weights that are cut short", "does not hold the network that", _cut),

@@ -90,7 +90,7 @@ def damage(folder: Path, draw: random.Random, times: Sequence[int] = (0, 1, 1, 1
     """Do something to a few of the files and folders below a folder."""
     for _ in range(draw.choice(times)):
         paths = sorted(path for path in folder.rglob("*"))
-        tables = [path for path in paths if path.suffix == ".csv"]
+        tables = [path for path in paths if path.suffix in (".csv", ".yaml")]
         path = draw.choice(tables if tables and draw.random() < 0.3 else paths or [folder / "x"])
         with suppress(OSError):  # two of them that exclude each other
             _damage(path, paths, draw)
@@ -140,8 +140,8 @@ def _something_else(path: Path, others: Sequence[Path], draw: random.Random) -> 
             "/dev/zero",
             "/dev/null",
             "/etc/passwd",
-            draw.choice(others),
-            draw.choice(others),
+            draw.choice(others or [path.parent]),
+            draw.choice(others or [path.parent]),
         )
         path.symlink_to(draw.choice(to))
 
@@ -154,7 +154,13 @@ def _copy(path: Path, to: Path) -> None:
     if _is_plain(path):
         shutil.copy(path, to)
     elif path.is_dir() and path not in to.parents:
-        shutil.copytree(path, to, symlinks=True)
+        shutil.copytree(path, to, symlinks=True, copy_function=_copy_plain)
+
+
+def _copy_plain(path: str, to: str) -> None:
+    """Large files are sparse: a copy would fill the disk."""
+    if _is_plain(Path(path)):
+        shutil.copy(path, to)
 
 
 def _remove(path: Path) -> None:

@@ -1,193 +1,181 @@
-"""The annotation file: codes, multicolor, and what is said about a wrong one."""
+"""`annotations.csv`: values by identity or by path, unknown cells, and what is said about a wrong file."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bruna.dataset.annotations import accepted, raw_table, read_annotations
-from bruna.dataset.attributes import ANNOTATION_COLUMNS, ATTRIBUTES, MULTICOLOR, NAMES
+from bruna.dataset.annotations import (
+    Annotations,
+    annotations_csv,
+    joined,
+    parse_annotations,
+    raw_table,
+    read_annotations,
+)
+from bruna.dataset.dataset_file import DatasetFile
+from bruna.dataset.schema import Task
 from bruna.errors import BrunaError
 
-HEADER = ",".join(ANNOTATION_COLUMNS)
+HELMETS = (Task("helmet", ("no", "yes")), Task("vest", ("none", "orange", "neon yellow")))
+DATASET = DatasetFile(name="site", attributes={task.name: task.values for task in HELMETS})
+ROWS = pd.DataFrame(
+    {"identity": [7, 30, 8, -1], "path": ["train/a.jpg", "train/b.jpg", "train/c.jpg", "gallery/d.jpg"]}
+)
 
 
-def row(identity: int | str, **values: int | str) -> str:
-    """A row in the course coding: a young man in long trousers, no colour set, but for `values`."""
-    return ",".join(str({"id": identity, **values}.get(column, 1)) for column in ANNOTATION_COLUMNS)
-
-
-def write(folder: Path, *rows: str, header: str = HEADER) -> Path:
-    path = folder / "annotations_train.csv"
-    path.write_text("\n".join([header, *rows]) + "\n")
-    return path
-
-
-def test_codes_by_hand(tmp_path: Path) -> None:
-    path = write(
-        tmp_path,
-        row(30, age=4, hat=2, gender=2, upred=2, downbrown=2),
-        row(7, age=2, clothes=2, upblack=2),
+def test_values_by_identity(tmp_path: Path) -> None:
+    (tmp_path / "annotations.csv").write_text(
+        "\ufeffvest, identity ,helmet\r\norange,30,\r\n,,\r\nneon yellow,7,yes\r\n"
     )
-    found = read_annotations(path)
-    assert found.identities.tolist() == [7, 30]
-    values = [{n: a.values[c] for n, a, c in zip(NAMES, ATTRIBUTES, codes, strict=True)} for codes in found.codes]
-    assert values[0]["age"] == "teenager" and values[1]["age"] == "old"
-    assert values[0]["clothes"] == "pants" and values[1]["clothes"] == "dress"
-    assert (values[0]["hat"], values[1]["hat"]) == ("no", "yes")
-    assert (values[0]["gender"], values[1]["gender"]) == ("male", "female")
-    assert (values[0]["upcolor"], values[1]["upcolor"]) == ("black", "red")
-    assert (values[0]["downcolor"], values[1]["downcolor"]) == (MULTICOLOR, "brown")
-    assert found.of([30, 8, 7]).tolist() == [found.codes[1].tolist(), [-1] * 12, found.codes[0].tolist()]
+    found = read_annotations(tmp_path, DATASET)
+    assert found.of(ROWS).tolist() == [[1, 2], [-1, 1], [-1, -1], [-1, -1]]
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(*(st.integers(0, len(a.values) - 1) for a in ATTRIBUTES)), min_size=1, max_size=5))
-def test_every_code_survives_the_file(tmp_path_factory: pytest.TempPathFactory, people: list[tuple[int, ...]]) -> None:
-    rows = []
-    for identity, codes in enumerate(people, start=1):
-        values = {}
-        for attribute, code in zip(ATTRIBUTES, codes, strict=True):
-            if len(attribute.columns) == 1:
-                values[attribute.columns[0]] = code + 1
-            elif attribute.values[code] != MULTICOLOR:
-                values[attribute.columns[code]] = 2
-        rows.append(row(identity, **values))
-    found = read_annotations(write(tmp_path_factory.mktemp("codes"), *rows))
-    assert (found.codes == np.array(people)).all()
+def test_values_by_path_from_parquet(tmp_path: Path) -> None:
+    table = pd.DataFrame({"path": ["train/c.jpg", "train/a.jpg"], "helmet": ["no", None], "vest": ["none", "orange"]})
+    table.to_parquet(tmp_path / "annotations.parquet")
+    found = read_annotations(tmp_path, DATASET)
+    assert (found.key, found.of(ROWS).tolist()) == ("path", [[-1, 1], [-1, -1], [0, 0], [-1, -1]])
 
 
-def test_columns_in_another_order_and_a_byte_order_mark_do_not_matter(tmp_path: Path) -> None:
-    path = write(tmp_path, row(3, age=3, upgreen=2))
-    names, values = (line.split(",")[::-1] for line in path.read_text().splitlines())
-    other = tmp_path / "reversed.csv"
-    other.write_text("\ufeff" + ",".join(names) + "\r\n" + ",".join(values) + "\r\n")
-    assert (read_annotations(other).codes == read_annotations(path).codes).all()
-
-
-def test_wrong_header_names_the_columns(tmp_path: Path) -> None:
-    path = write(tmp_path, header=HEADER.replace(",hat,", ",cap,").replace(",downbrown", ",upblack"))
-    with pytest.raises(BrunaError) as error:
-        read_annotations(path)
-    for part in (str(path), "missing columns: hat, downbrown", "unknown columns: cap", "occur twice: upblack"):
-        assert part in str(error.value)
-
-
-def test_wrong_rows_are_named_with_line_and_value(tmp_path: Path) -> None:
-    path = write(
-        tmp_path,
-        row(1, age=5),
-        row(2, hat=""),
-        "",
-        row(1, upred=2, upblue=2),
-        row("x", backpack=2),
-        row("0004"),
-    )
-    with pytest.raises(BrunaError) as error:
-        read_annotations(path)
-    for part in (
-        "line 2 (id 1): age is '5', not 1 or 2 or 3 or 4",
-        "line 3 (id 2): hat is '', not 1 or 2",
-        "line 5: id 1 stands in line 2 already",
-        "line 5 (id 1): upred and upblue are 2, at most one may be",
-        "line 6: id is 'x', not a number from 1",
-        "line 7: id is '0004'",
-    ):
-        assert part in str(error.value)
-
-
-def test_long_lists_are_cut_and_counted(tmp_path: Path) -> None:
-    path = write(tmp_path, *(row(i, age=9) for i in range(1, 15)))
-    with pytest.raises(BrunaError, match=r"(?s)has 14 wrong values.*line 11.*and 4 more"):
-        read_annotations(path)
-
-
-def test_short_row_missing_file_and_empty_file(tmp_path: Path) -> None:
-    with pytest.raises(BrunaError, match=r"line 3 has 2 cells where the header has 28"):
-        read_annotations(write(tmp_path, row(1), "2,1"))
-    with pytest.raises(BrunaError, match=r"nowhere\.csv is missing.*bruna import.*bruna sample"):
-        read_annotations(tmp_path / "nowhere.csv")
-    empty = tmp_path / "empty.csv"
-    empty.write_text("")
-    with pytest.raises(BrunaError, match=r"empty\.csv is empty"):
-        read_annotations(empty)
-
-
-GOOD = "\n".join([HEADER, row(30, age=4, hat=2), row(7, clothes=2)]).encode()
+def test_nobody_is_annotated_without_a_file(tmp_path: Path) -> None:
+    assert read_annotations(tmp_path, DATASET).of(ROWS).tolist() == [[-1, -1]] * 4
+    assert read_annotations(tmp_path, DatasetFile(name="site")).of(ROWS).shape == (4, 0)
+    (tmp_path / "annotations.csv").write_text("identity\n7\n")  # known, and of no attribute
+    assert read_annotations(tmp_path, DatasetFile(name="site")).of(ROWS).shape == (4, 0)
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("table", "codes"),
     [
-        lambda text: text.replace(b",", b" , "),
-        lambda text: text.replace(b"\n", b"\r"),
-        lambda text: text.replace(b"\n", b"\r\n") + b"\r\n" + b"," * 27 + b"\r\n,,,\r\n",
-        lambda text: text.replace(b"\n", b"\n" + b"," * 27 + b"\n"),
-        lambda text: b"\xef\xbb\xbf" + text,
-        lambda text: b'"' + text.replace(b",", b'","').replace(b"\n", b'"\n"') + b'"',
+        (pd.DataFrame({"identity": [7, 8], "size": [42.5, None], "worn": [True, None]}), [[1, 1], [-1, -1]]),
+        (pd.DataFrame({"identity": ["7", " 8 "], "size": [" 42", ""], "worn": ["True", "False"]}), [[0, 1], [-1, 0]]),
+        (
+            pd.DataFrame({"worn": [False, True], "size": pd.array([None, 42], "Int64"), "identity": [7, 8]}),
+            [[-1, 0], [0, 1]],
+        ),
+        (
+            pd.DataFrame({"size": [42, 42], "worn": ["True", None]}, pd.Index([8, 7], name="identity")),
+            [[0, -1], [0, 1]],
+        ),
+        (
+            pd.DataFrame({"identity": [7, 8], "size": ["42", None], "worn": [None, "True"]}).astype("category"),
+            [[0, -1], [-1, 1]],
+        ),
     ],
-    ids=["spaces", "CR", "CR LF and empty rows", "empty rows between", "byte order mark", "quotes"],
+    ids=["numbers and truth values", "texts", "whole numbers with a gap", "an index", "categories"],
 )
-def test_ways_to_write_the_same_table(tmp_path: Path, change: Callable[[bytes], bytes]) -> None:
-    path = tmp_path / "annotations_train.csv"
-    path.write_bytes(change(GOOD))
-    found = read_annotations(path)
-    assert found.identities.tolist() == [7, 30]
-    assert (found.codes == accepted(raw_table(GOOD, "good"), "good").codes).all()
+def test_types_of_parquet_are_read_as_their_texts(tmp_path: Path, table: pd.DataFrame, codes: list[list[int]]) -> None:
+    table.to_parquet(tmp_path / "annotations.parquet")
+    dataset = DatasetFile(name="site", attributes={"size": ("42", "42.5"), "worn": ("False", "True")})
+    assert read_annotations(tmp_path, dataset).of(ROWS[ROWS["identity"].isin([7, 8])]).tolist() == codes
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("cell", "says"),
     [
-        (GOOD.replace(b"\n7,", "\né,".encode("latin-1")), "is not text in UTF-8 (line 3 has the byte 0xe9)"),
-        (GOOD.decode().encode("utf-16"), "is not text in UTF-8 (line 1 has the byte 0xff)"),
-        (GOOD.decode().encode("utf-16-le"), "line 1 has the character '\\x00'"),
-        (GOOD + b"\0", "line 3 has the character '\\x00'"),
-        (GOOD.replace(b"30", b"\x1b[2J30"), "line 2 has the character '\\x1b'"),
-        (GOOD.replace(b"30", b"3" * 5_000), "line 2 cannot be read as CSV: a cell of more than 100 characters"),
-        (GOOD.replace(b"30", b"3" * 200_000), "line 2 cannot be read as CSV: field larger than field limit"),
-        (GOOD.replace(b"30", b'"30'), "line 3 cannot be read as CSV: unexpected end of data"),
-        (b"," * 5_000, "is empty"),
-        (b"a" + b",a" * 5_000 + b",b" * 90, "unknown columns: a, b."),
-        (b"id,age\n" + GOOD, "line 2 has 28 cells where the header has 2"),
-        (GOOD + b"\n" + b"3" * 10 + b",1" * 27, "line 4: id is '3333333333', not a number from 1"),
-        ("\n".join([HEADER, row("\u0663")]).encode(), "id is '\u0663', not a number from 1"),
+        (["a", "b"], "a cell holds a ndarray, not a text or a number"),
+        ({"a": 1}, "a cell holds a dict, not"),
+        ("\x1b[2J", "a cell has the character '\\x1b'"),
+        ("a" * 1_001, "a cell of more than 1,000 characters"),
     ],
 )
-def test_what_is_no_table_of_annotations(tmp_path: Path, data: bytes, message: str) -> None:
-    path = tmp_path / "annotations_train.csv"
-    path.write_bytes(data)
+def test_what_no_cell_of_parquet_may_hold(tmp_path: Path, cell: object, says: str) -> None:
+    pd.DataFrame({"identity": [7], "helmet": [cell], "vest": ["none"]}).to_parquet(tmp_path / "annotations.parquet")
     with pytest.raises(BrunaError) as error:
-        read_annotations(path)
-    assert message in str(error.value) and str(path) in str(error.value)
-    assert len(str(error.value)) < 2_000
+        read_annotations(tmp_path, DATASET)
+    assert f"annotations.parquet cannot be read as parquet ({says}" in str(error.value)
+
+
+def test_there_may_be_one_file_only(tmp_path: Path) -> None:
+    (tmp_path / "annotations.csv").write_text("identity,helmet,vest\n")
+    (tmp_path / "annotations.parquet").symlink_to("nowhere")
+    with pytest.raises(BrunaError, match=r"holds annotations\.csv and annotations\.parquet\. Remove one of them"):
+        read_annotations(tmp_path, DATASET)
+
+
+codes = st.lists(st.tuples(st.integers(-1, 1), st.integers(-1, 2)), min_size=1, max_size=6)
+values = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=5)
+odd = st.sampled_from(["NA", "nan", "None", "null", "yes", "1,5", 'a"b', "neon yellow", "ö", "01", "-"])
+schemas = st.tuples(*(st.lists(values | odd, min_size=size, max_size=size, unique=True) for size in (2, 3)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(codes, schemas, st.booleans(), st.randoms(use_true_random=False))
+def test_the_text_says_what_was_written(
+    people: list[tuple[int, int]], schema: tuple[list[str], list[str]], by_path: bool, random: Random
+) -> None:
+    order = random.sample(range(1, len(people) + 1), len(people))
+    tasks = tuple(Task(name, tuple(of)) for name, of in zip(("no", "upper body"), schema, strict=True))
+    keys = pd.Index([f'train/{i}, "ä" {i}.jpg' if by_path else 3 * i for i in order])
+    written = Annotations("path" if by_path else "identity", keys, np.array(people), tasks)
+    text = annotations_csv(written)
+    found = parse_annotations(raw_table(text, "some.csv"), tasks)
+    assert (found.key, found.attributes) == (written.key, tasks)
+    assert found.keys.tolist() == sorted(keys)
+    assert found.codes.tolist() == [list(people[order.index(i)]) for i in sorted(order)]
+    assert annotations_csv(found) == text
+
+
+def test_the_text_by_hand() -> None:
+    people = Annotations("identity", pd.Index([30, 7]), np.array([[1, 2], [-1, 0]]), HELMETS)
+    assert annotations_csv(people) == b"identity,helmet,vest\n7,,none\n30,yes,neon yellow\n"
+    bare = Annotations("path", pd.Index(["train/b.jpg", "train/a, b.jpg"]), np.empty((2, 0), np.int64), ())
+    assert annotations_csv(bare) == b'path\n"train/a, b.jpg"\ntrain/b.jpg\n'
+
+
+def test_parts_are_joined_unless_both_have_a_row() -> None:
+    one, other = (Annotations("identity", pd.Index([i]), np.array([[1, i]]), HELMETS) for i in (1, 2))
+    both = joined([one, other], "market.zip")
+    assert (both.keys.tolist(), both.codes.tolist()) == ([1, 2], [[1, 1], [1, 2]])
+    with pytest.raises(BrunaError, match=r"market\.zip: identity 1 has two rows"):
+        joined([one, one], "market.zip")
+    assert joined([one], "market.zip").keys.tolist() == [1]
+    image = Annotations("path", pd.Index(["train/a.jpg"]), np.array([[0, -1]]), HELMETS)
+    with pytest.raises(BrunaError, match=r"peta: path train/a\.jpg has two rows"):
+        joined([image, image], "peta")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("identity,helmet\n1,yes", "annotations.csv has the wrong header: missing columns: vest."),
+        ("helmet,vest\nyes,none", "missing columns: identity"),
+        ("identity,helmet,vest,,helmet\n", "unknown columns: (no name); columns that occur twice: helmet"),
+        ("identity,helmet,vest\n1,yes", "line 2 has 2 cells where the header has 3"),
+        ("", "annotations.csv is empty. Its first line names the columns"),
+        ('identity,helmet,vest\n1,"yes', "line 2 cannot be read as CSV: unexpected end of data"),
+        ("identity\x00", "line 1 has the character '\\x00'"),
+        ("PAR1nonsense", "annotations.csv cannot be read as parquet"),
+        ("identity,path,helmet,vest", "unknown columns: path"),
+        ("identity,helmet,vest\n" + "1" * 1_001, "line 2 cannot be read as CSV: a cell of more than 1,000 characters"),
+        ("identity,helmet,vest," + ",".join(f"x{i}" for i in range(12)), "x8, x9 and 2 more."),
+    ],
+)
+def test_what_is_no_table_of_this_schema(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "annotations.csv").write_text(text)
+    with pytest.raises(BrunaError) as error:
+        read_annotations(tmp_path, DATASET)
+    assert says in str(error.value)
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "annotations.csv"
+    path.mkdir()
     with pytest.raises(BrunaError, match="it is a folder, not a file"):
-        read_annotations(tmp_path)
-    os.mkfifo(tmp_path / "pipe.csv")
+        read_annotations(tmp_path, DATASET)
+    path.rmdir()
+    os.mkfifo(path)
     with pytest.raises(BrunaError, match="it is a pipe, a device or a socket"):
-        read_annotations(tmp_path / "pipe.csv")
-    with (tmp_path / "huge.csv").open("wb") as file:
+        read_annotations(tmp_path, DATASET)
+    path.unlink()
+    with path.open("wb") as file:
         file.truncate(1 << 40)  # sparse
     with pytest.raises(BrunaError, match="1,099,511,627,776 bytes"):
-        read_annotations(tmp_path / "huge.csv")
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.integers(0, len(GOOD)), st.integers(0, 5), st.binary(max_size=6) | st.sampled_from([b"\xff\xfe", b'"', b"\r"])
-)
-def test_a_damaged_file_is_read_or_refused(at: int, removed: int, inserted: bytes) -> None:
-    data = GOOD[:at] + inserted + GOOD[at + removed :]
-    try:
-        found = accepted(raw_table(data, "some.csv"), "some.csv")
-    except BrunaError as error:
-        assert "some.csv" in str(error)
-    else:
-        assert (found.codes >= 0).all() and (found.identities > 0).all()
+        read_annotations(tmp_path, DATASET)

@@ -114,4 +114,4 @@ def test_trainings_run_where_mlflow_dvc_and_great_expectations_are_absent() -> N
         "sys.exit(pytest.main(['-p', 'no:cacheprovider', 'tests/unit/test_training.py', '-k', 'resumed or task1']))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "5 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "7 passed" in done.stdout, done.stdout + done.stderr

@@ -1,40 +1,45 @@
-"""Records of predictions, Table 1 and operating points: by hand, against the metrics, and with an added attribute."""
+"""Records of predictions, Table 1 and operating points: by hand, against the metrics, and with other schemas."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bruna.dataset.attributes import ATTRIBUTES, EXTRA_CLASSES, TASK_NAMES, TASKS, logit_slices
-from bruna.dataset.predictions import codes_of, prediction_frame
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.predictions import prediction_frame, read_predictions
+from bruna.dataset.schema import Task, Tasks, logit_count, logit_slices, mean_title, task1_tasks
 from bruna.dataset.tables import read_table, write_table
-from bruna.evaluation.attribute_tables import OVERALL, mean_title, table1
+from bruna.evaluation.attribute_tables import OVERALL, table1
 from bruna.evaluation.operating_points import operating_points, shifts
 from bruna.metrics.attributes import scores, task_metrics
+from bruna.report.confidence import confidences
+from bruna.report.confusion import confusion_grid
+from bruna.report.operating_points import operating_chart
+from course_schema import TASK1_LOGITS, TASK_NAMES, TASKS
 
 MEAN = mean_title(len(ATTRIBUTES))
-WIDTH = sum(task.width for task in TASKS)
 
 
-def _frame(true: np.ndarray, predicted: np.ndarray | None = None, logits: np.ndarray | None = None) -> pd.DataFrame:
+def _frame(
+    true: np.ndarray, predicted: np.ndarray | None = None, logits: np.ndarray | None = None, tasks: Tasks = TASKS
+) -> pd.DataFrame:
     rows = len(true)
     return prediction_frame(
         [f"{i:04d}.jpg" for i in range(rows)],
         np.zeros(rows, dtype=bool),
         true,
         np.zeros_like(true) if predicted is None else predicted,
-        np.zeros((rows, WIDTH), dtype=np.float32) if logits is None else logits,
+        np.zeros((rows, logit_count(tasks)), dtype=np.float32) if logits is None else logits,
+        tasks,
     )
 
 
-def _random(rows: int, seed: int) -> pd.DataFrame:
+def _random(rows: int, seed: int, tasks: Tasks = TASKS) -> pd.DataFrame:
     random = np.random.default_rng(seed)
-    true = np.stack([random.integers(-1, len(task.values), rows) for task in TASKS], axis=1)
-    predicted = np.stack([random.integers(0, len(task.values), rows) for task in TASKS], axis=1)
-    return _frame(true, predicted, random.normal(size=(rows, WIDTH)).astype(np.float32))
+    true = np.stack([random.integers(-1, len(task.values), rows) for task in tasks], axis=1)
+    predicted = np.stack([random.integers(0, len(task.values), rows) for task in tasks], axis=1)
+    return _frame(true, predicted, random.normal(size=(rows, logit_count(tasks))).astype(np.float32), tasks)
 
 
 def test_records_come_back_from_disk_as_they_were(tmp_path: Path) -> None:
@@ -42,25 +47,29 @@ def test_records_come_back_from_disk_as_they_were(tmp_path: Path) -> None:
     write_table(frame, tmp_path / "predictions.parquet")
     back = read_table(tmp_path / "predictions.parquet")
     assert list(back.columns)[:3] == ["path", "junk", f"true/{TASK_NAMES[0]}"]
-    for before, after in zip(codes_of(frame), codes_of(back), strict=True):
-        assert before.dtype == after.dtype
-        assert before.tobytes() == after.tobytes()
-    assert [codes.shape for codes in codes_of(back)] == [(20, len(TASKS)), (20, len(TASKS)), (20, WIDTH)]
+    tasks, *before = read_predictions(frame)
+    tasks_again, *after = read_predictions(back)
+    assert tasks == tasks_again == TASKS
+    for matrix, again in zip(before, after, strict=True):
+        assert matrix.dtype == again.dtype
+        assert matrix.tobytes() == again.tobytes()
+    assert [matrix.shape for matrix in after] == [(20, len(TASKS)), (20, len(TASKS)), (20, TASK1_LOGITS)]
 
 
-def test_table1_has_the_papers_rows_and_the_two_means() -> None:
+def test_table1_has_a_row_a_task_in_the_schema_s_order_and_the_two_means() -> None:
     frames = {"train": _random(300, 1), "validation": _random(100, 2)}
-    train, validation = (task_metrics(*codes_of(frame)[:2]) for frame in frames.values())
+    found = [read_predictions(frame) for frame in frames.values()]
+    train, validation = (task_metrics(each.true, each.predicted, TASKS) for each in found)
     table = table1(frames)
-    paper = "Camera4 Camera6 Junk Backpack Bag Handbag Clothes Down Up Hair Hat Gender Up-color Down-color Age"
-    assert table["task"].tolist() == [*paper.split(), OVERALL, MEAN]
+    titles = "Age Backpack Bag Handbag Clothes Down Up Hair Hat Gender Upcolor Downcolor Camera4 Camera6 Junk"
+    assert table["task"].tolist() == [*titles.split(), OVERALL, MEAN]
     kinds = ("accuracy", "precision", "balanced_accuracy", "majority")
     assert list(table.columns) == ["task", *(f"{p}/{k}" for p in ("train", "validation") for k in kinds)]
     table = table.set_index("task")
     assert table.loc["Bag", "validation/balanced_accuracy"] == validation[TASK_NAMES.index("bag")].balanced_accuracy
     column = table["train/accuracy"]
     assert column[OVERALL] == pytest.approx(column.iloc[:15].mean())
-    assert column[MEAN] == pytest.approx(column.iloc[3:15].mean())
+    assert column[MEAN] == pytest.approx(column.iloc[:12].mean())
     assert scores(train)["overall/accuracy"] == pytest.approx(column[OVERALL])
     assert scores(train)["attributes/accuracy"] == pytest.approx(column[MEAN])
 
@@ -75,11 +84,11 @@ def test_a_shift_by_hand() -> None:
     """One in ten wears a hat, and the head's logit is unsure: -1 for a bearer, -3 and -2 for the others."""
     true = np.zeros((11, len(TASKS)), dtype=np.int64)
     true[0, TASK_NAMES.index("hat")] = 1
-    logits = np.full((11, WIDTH), -5, dtype=np.float32)
-    logits[:, logit_slices()["hat"].start] = [-1.0] + [-3.0] * 6 + [-2.0] * 3 + [9.0]
+    logits = np.full((11, TASK1_LOGITS), -5, dtype=np.float32)
+    logits[:, logit_slices(TASKS)["hat"].start] = [-1.0] + [-3.0] * 6 + [-2.0] * 3 + [9.0]
     frame = _frame(true, logits=logits)
     frame.loc[10, "junk"] = True  # no image of the training: its codes count in no share, and here it has none
-    frame.loc[10, [f"true/{name}" for name in TASK_NAMES]] = -1
+    frame.loc[10, [f"true/{name}" for name in TASK_NAMES]] = None
     points = operating_points({"train": frame, "validation": frame}, 0.0)
     hats = points[points["task"] == "Hat"].set_index("shift").loc[[0.0, 0.5, 1.0]]
     # log(1 / 9) is -2.2: t = 0 finds nobody, 0.5 the bearer alone (-1 + 1.1 > 0 > -2 + 1.1), 1 also the three at -2.
@@ -101,11 +110,11 @@ def test_shares_are_those_of_the_training_images_alone() -> None:
 def test_no_shift_is_the_networks_own_score_and_the_mean_comes_last() -> None:
     frame = _random(200, 6)
     points = operating_points({"train": frame}, 0.3)
-    table_order = table1({"train": frame})["task"].tolist()[len(EXTRA_CLASSES) : len(TASKS)]
+    table_order = table1({"train": frame})["task"].tolist()[: len(ATTRIBUTES)]
     assert points["task"].unique().tolist() == [*table_order, MEAN]
-    true, _, logits = codes_of(frame)
+    _, true, _, logits = read_predictions(frame)
     own = points[points["shift"] == 0].set_index("task")
-    for i, (attribute, where) in enumerate(zip(ATTRIBUTES, logit_slices().values(), strict=True)):
+    for i, (attribute, where) in enumerate(zip(ATTRIBUTES, logit_slices(ATTRIBUTES).values(), strict=True)):
         part = logits[:, where]
         predicted = (part[:, 0] > 0).astype(int) if attribute.binary else part.argmax(axis=1)
         found = task_metrics(true[:, [i]], predicted[:, None], [attribute])[0]
@@ -116,50 +125,36 @@ def test_no_shift_is_the_networks_own_score_and_the_mean_comes_last() -> None:
     assert own.loc[MEAN, "train/accuracy"] == pytest.approx(own["train/accuracy"].iloc[:-1].mean())
 
 
-_WITH_GLASSES = """
-import sys, types
-from pathlib import Path
-import bruna.dataset
-
-name = "bruna.dataset.attributes"
-path = Path(bruna.dataset.__file__).with_name("attributes.py")
-text = path.read_text(encoding="utf-8")
-line = '    _binary("hat", "no", "yes"),'
-assert text.count(line) == 1
-sys.modules[name] = bruna.dataset.attributes = types.ModuleType(name)
-added = line + chr(10) + '    Attribute("glasses", ("none", "clear", "dark"), "Glasses", ("glasses",)),'
-exec(compile(text.replace(line, added), path, "exec"), sys.modules[name].__dict__)
-
-import numpy as np
-from bruna.dataset.attributes import TASKS
-from bruna.dataset.predictions import codes_of, prediction_frame
-from bruna.evaluation.attribute_tables import table1
-from bruna.evaluation.operating_points import operating_points
-from bruna.metrics.attributes import task_metrics
-from bruna.report.confidence import confidences
-from bruna.report.confusion import confusion_grid
-from bruna.report.operating_points import operating_chart
-
-random = np.random.default_rng(0)
-codes = [np.stack([random.integers(0, len(task.values), 60) for task in TASKS], axis=1) for _ in range(2)]
-logits = random.normal(size=(60, sum(task.width for task in TASKS))).astype(np.float32)
-frame = prediction_frame(["a"] * 60, np.zeros(60, dtype=bool), *codes, logits)
-table, points = table1({"validation": frame}), operating_points(dict.fromkeys(("train", "validation"), frame), 0.0)
-shares = table.set_index("task")["validation/accuracy"]
-print(*table["task"], *points["task"].unique()[-2:], sep="|")
-print(np.isclose(shares.iloc[-1], shares.iloc[3:-2].mean()), np.isclose(shares.iloc[-2], shares.iloc[:-2].mean()))
-figure = confusion_grid(task_metrics(*codes_of(frame)[:2]), "Confusion")
-print("Glasses" in [axes.get_title(loc="left") for axes in figure.axes], len(figure.axes))
-print("Glasses" in [axes.get_title(loc="left") for axes in operating_chart(points).axes])
-print(confidences(logits).shape)
-"""
-
-
-def test_an_attribute_added_to_the_schema_appears_everywhere() -> None:
-    """In a process of its own: the schema is read when the rest is imported."""
-    process = subprocess.run([sys.executable, "-c", _WITH_GLASSES], capture_output=True, text=True, check=False)
-    assert process.returncode == 0, process.stderr
-    titles, means, confusion, curves, shape = process.stdout.splitlines()
+def test_another_schema_appears_everywhere() -> None:
+    """One attribute more, and other cameras."""
+    schema = (*ATTRIBUTES, Task("sun_glasses", ("none", "clear", "dark")))
+    tasks = task1_tasks(schema, (2,))
+    frame = _random(60, 0, tasks)
+    table, points = table1({"validation": frame}), operating_points(dict.fromkeys(("train", "validation"), frame), 0.0)
     mean = "Mean of the 13 attributes"
-    assert titles.split("|")[-6:] == ["Age", "Glasses", OVERALL, mean, "Glasses", mean]
-    assert (means, confusion, curves, shape) == ("True True", "True 16", "True", "(60, 16)")
+    assert table["task"].tolist() == [*(task.title for task in tasks), OVERALL, mean]
+    assert table["task"].tolist()[-6:-2] == ["Downcolor", "Sun glasses", "Camera2", "Junk"]
+    assert points["task"].unique().tolist()[-2:] == ["Sun glasses", mean]
+    shares = table.set_index("task")["validation/accuracy"]
+    assert shares.iloc[-1] == pytest.approx(shares.iloc[:13].mean())
+    assert shares.iloc[-2] == pytest.approx(shares.iloc[:-2].mean())
+    found = read_predictions(frame)
+    figure = confusion_grid(task_metrics(found.true, found.predicted, found.tasks), "Confusion")
+    assert "Sun glasses" in [axes.get_title(loc="left") for axes in figure.axes] and len(figure.axes) == 15
+    assert "Sun glasses" in [axes.get_title(loc="left") for axes in operating_chart(points).axes]
+    assert confidences(found.logits, tasks).shape == (60, 15)
+
+
+@pytest.mark.parametrize("cameras", [(), (4, 6)])
+def test_a_schema_of_two_attributes_by_hand(cameras: tuple[int, ...]) -> None:
+    schema = (Task("glasses", ("none", "clear", "dark")), Task("bag", ("no", "yes")))
+    tasks = task1_tasks(schema, cameras)
+    added = [0] * (len(cameras) + 1)
+    true = np.array([[0, 0, *added], [1, 0, *added], [2, 1, *added], [-1, 1, *added]])
+    predicted = np.array([[0, 1, *added], [1, 0, *added], [1, 1, *added], [2, 1, *added]])
+    table = table1({"validation": _frame(true, predicted, tasks=tasks)})
+    names = [*("Glasses", "Bag"), *(f"Camera{camera}" for camera in cameras), "Junk"]
+    assert table["task"].tolist() == [*names, OVERALL, "Mean of the 2 attributes"]
+    accuracy = [2 / 3, 3 / 4, *(1 for _ in added)]
+    means = [sum(accuracy) / len(accuracy), (2 / 3 + 3 / 4) / 2]
+    assert table["validation/accuracy"].tolist() == pytest.approx([*accuracy, *means])

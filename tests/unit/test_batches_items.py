@@ -42,7 +42,9 @@ def test_shares_arrive_as_stated(junk_share: float, weak_share: float, epochs: i
     share = weak_share + (1 - junk_share - weak_share) * 0.01
     assert stats.binomtest(weak, len(junk), share).pvalue > 1e-4
     assert stats.binomtest(int((identities[indices[junk]] == 3).sum()), int(junk.sum()), 0.01).pvalue > 1e-4
-    targets = task1_targets(*(torch.from_numpy(part) for part in (codes[indices], cameras[indices], junk))).numpy()
+    targets = task1_targets(
+        *(torch.from_numpy(part) for part in (codes[indices], cameras[indices], junk)), (4, 6)
+    ).numpy()
     for column, expected in ((12, 0.1), (13, 0.1), (14, junk_share)):
         assert stats.binomtest(int((targets[:, column] == 1).sum()), len(targets), expected).pvalue > 1e-4
     assert (targets[junk, :12] == -1).all()
@@ -81,7 +83,7 @@ def test_junk_is_a_small_part_of_its_own_image() -> None:
 
 def test_targets_worked_by_hand() -> None:
     codes = torch.arange(48).view(4, 12)
-    targets = task1_targets(codes, torch.tensor([4, 6, 1, 0]), torch.tensor([False, True, False, False]))
+    targets = task1_targets(codes, torch.tensor([4, 6, 1, 0]), torch.tensor([False, True, False, False]), (4, 6))
     assert targets.dtype == torch.int64
     assert targets.tolist() == [
         [*range(12), 1, 0, 0],
@@ -89,6 +91,18 @@ def test_targets_worked_by_hand() -> None:
         [*range(24, 36), 0, 0, 0],
         [*range(36, 48), -1, -1, 0],
     ]
+
+
+def test_targets_of_another_schema_by_hand() -> None:
+    codes, cameras, junk = (
+        torch.tensor([[2, 1], [0, 0], [1, -1]]),
+        torch.tensor([9, 1, 0]),
+        torch.tensor([0, 1, 0]) == 1,
+    )
+    assert task1_targets(codes, cameras, junk, (9,)).tolist() == [[2, 1, 1, 0], [-1, -1, 0, 1], [1, -1, -1, 0]]
+    assert task1_targets(codes, cameras, junk, (1, 9)).tolist()[:2] == [[2, 1, 0, 1, 0], [-1, -1, 1, 0, 1]]
+    assert task1_targets(codes, cameras, junk, ()).tolist() == [[2, 1, 0], [-1, -1, 1], [1, -1, 0]]
+    assert task1_targets(codes[:, :0], cameras, junk, ()).tolist() == [[0], [1], [0]]
 
 
 def test_seeds_are_the_same_everywhere_and_differ_for_every_path() -> None:

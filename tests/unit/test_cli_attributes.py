@@ -4,6 +4,7 @@ import csv
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,38 +12,45 @@ import pytest
 import torch
 from PIL import Image
 
-from bruna.cli.attributes import PROBABILITY_COLUMNS
 from bruna.cli.main import main
-from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.schema import Task, Tasks, as_json, logit_count, logit_slices, task1_tasks
 from bruna.errors import BrunaError
-from bruna.evaluation.submission import CLASSIFICATION_COLUMNS
 from bruna.files import write_json
 from bruna.inference.images import files_by_id
 from bruna.inference.saving import save_models
 from bruna.models.attributes import AttributeNetwork
 from bruna.models.bruna import Bruna
 from bruna.runtime import find_device
+from course_schema import CAMERA_CLASSES, LOGITS, NAMES, TASKS
 from tiny_dataset import write_image
 
 ROOT = Path(__file__).parents[2]
 SIZE = (32, 16)
+HAT = logit_slices(ATTRIBUTES)["hat"]
+REBUILD = {"network": "simple_cnn", "last_stride": 2, "pool": "whole", "dropout": 0.0, "flip_test": True}
+OTHER = (Task("size", ("small", "middle, or so", "large")), Task("glasses", ("no", "yes")))
 
 
 def _says_junk_to_white(folder: Path) -> AttributeNetwork:
     """Save a Task 1 network with random features that takes white images for junk and gives all people hats."""
     torch.manual_seed(0)
-    network = AttributeNetwork("simple_cnn", flip_test=True).eval()
+    network = AttributeNetwork("simple_cnn", TASKS, flip_test=True).eval()
     with torch.inference_mode():
         features = network.backbone(network.normalize(torch.ones(1, 3, *SIZE))).mean(dim=(2, 3))[0]
         rest = network.backbone(network.normalize(torch.full((1, 3, *SIZE), 0.3))).mean(dim=(2, 3))[0]
         direction = features - rest
         network.head.weight[-1] = 20 * direction / (direction @ direction)
         network.head.bias[-1] = -(network.head.weight[-1] @ (features + rest)) / 2
-        network.head.weight[logit_slices()["hat"]] = 0
-        network.head.bias[logit_slices()["hat"]] = 3.0
-    settings = {"network": "simple_cnn", "last_stride": 2, "pool": "whole", "dropout": 0.0, "flip_test": True}
-    save_models(folder, {"model": network}, settings | {"image_size": list(SIZE)})
+        network.head.weight[HAT] = 0
+        network.head.bias[HAT] = 3.0
+    _save(folder, network, ATTRIBUTES, CAMERA_CLASSES)
     return network
+
+
+def _save(folder: Path, network: AttributeNetwork, attributes: Tasks, cameras: Sequence[int]) -> None:
+    schema = {"attributes": as_json(attributes), "camera_classes": list(cameras)}
+    save_models(folder, {"model": network}, {**REBUILD, **schema, "image_size": list(SIZE)})
 
 
 @pytest.fixture
@@ -83,11 +91,11 @@ def test_a_folder_with_broken_images_and_junk(
     status, out, err = _run(monkeypatch, capsys, "crops", *options)
     assert status == 0
     header, *rows = _rows(Path("out.csv"))
-    assert tuple(header) == CLASSIFICATION_COLUMNS
+    assert tuple(header) == ("id", *NAMES)
     assert [row[0] for row in rows] == ["a.jpg", "b, c.PNG"]
-    hat = header.index("hat")
-    assert all(row[hat] == "2" for row in rows)
-    assert all(set(row[10:]) <= {"1", "2"} and row[1] in "1234" for row in rows)
+    assert all(row[header.index("hat")] == "yes" for row in rows)
+    for row in rows:
+        assert all(value in attribute.values for attribute, value in zip(ATTRIBUTES, row[1:], strict=True))
     assert [row[0] for row in _rows(Path("r.csv"))[1:]] == ["crops/broken.jpg", "crops/text.webp", "crops/white.png"]
     for line in (
         "crops/broken.jpg: cannot be read: image file is truncated",
@@ -98,7 +106,8 @@ def test_a_folder_with_broken_images_and_junk(
     assert "Traceback" not in err
     assert "predicted" in out and "crops/white.png" in out
     names, *values = _rows(Path("p.csv"))
-    assert tuple(names) == PROBABILITY_COLUMNS and len(names) == 1 + LOGITS + 1
+    assert names[:7] == ["id", "age_young", "age_teenager", "age_adult", "age_old", "backpack_yes", "bag_yes"]
+    assert names[-2:] == ["downcolor_multicolor", "junk"] and len(set(names)) == len(names) == 1 + LOGITS + 1
     assert [row[0] for row in values] == ["a.jpg", "b, c.PNG", "white.png"]  # whatever could be read
     assert [float(row[-1]) > 0.5 for row in values] == [False, False, True]
     for row in values:
@@ -108,7 +117,7 @@ def test_a_folder_with_broken_images_and_junk(
     assert kept[0] == 0 and len(_rows(Path("attributes.csv"))) == 1 + 3
 
 
-def test_the_codes_are_those_of_the_network(
+def test_the_values_are_those_of_the_network(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _run(monkeypatch, capsys, "crops/a.jpg", "--device", "cpu")[0] == 0
@@ -119,12 +128,29 @@ def test_the_codes_are_those_of_the_network(
     with torch.inference_mode():
         logits = network.predict(image)[0]
     expected = [
-        int(logits[where].argmax()) if not attribute.binary else int(logits[where] > 0)
-        for attribute, where in zip(ATTRIBUTES, logit_slices().values(), strict=True)
+        attribute.values[int(logits[where] > 0 if attribute.binary else logits[where].argmax())]
+        for attribute, where in zip(ATTRIBUTES, logit_slices(ATTRIBUTES).values(), strict=True)
     ]
-    row = _rows(Path("attributes.csv"))[1]
-    assert [int(value) - 1 for value in row[1:11]] == expected[:10]
-    assert [row[11:20].index("2"), row[20:30].index("2")] == expected[10:]
+    assert _rows(Path("attributes.csv"))[1] == ["a.jpg", *expected]
+
+
+@pytest.mark.parametrize("cameras", [(), (2,)])
+def test_a_network_of_other_attributes_writes_those(
+    cameras: tuple[int, ...], project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = AttributeNetwork("simple_cnn", task1_tasks(OTHER, cameras), flip_test=True)
+    logits = torch.tensor([*np.log([1, 6, 1]), np.log(3.0), *(9.0 for _ in cameras), -np.log(3.0)])
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.copy_(logits)
+    _save(project / "artifacts" / "attributes", network, OTHER, cameras)
+    assert len(logits) == logit_count(OTHER) + len(cameras) + 1
+    assert _run(monkeypatch, capsys, "crops/a.jpg", "--probabilities", "p.csv", "--device", "cpu")[0] == 0
+    assert _rows(Path("attributes.csv")) == [["id", "size", "glasses"], ["a.jpg", "middle, or so", "yes"]]
+    assert _rows(Path("p.csv")) == [
+        ["id", "size_small", "size_middle, or so", "size_large", "glasses_yes", "junk"],
+        ["a.jpg", "0.1250", "0.7500", "0.1250", "0.7500", "0.2500"],
+    ]
 
 
 def test_bruna_predicts_where_it_is_asked_for(
@@ -139,20 +165,21 @@ def test_bruna_predicts_where_it_is_asked_for(
         "backbone": "mobilenet_v3_small", "features": 16, "mask": "none", "bottleneck": 0, "dropout": 0.0,
         "last_stride": 2, "neck": "none",
     }  # fmt: skip
-    bruna = Bruna(**network)
+    bruna = Bruna(**network, attributes=ATTRIBUTES)
     save_models(project / "artifacts" / "unet", {}, {"trained": False})
     with torch.no_grad():
-        bruna.attribute_head[-1].weight[logit_slices()["hat"]] = 0
-        bruna.attribute_head[-1].bias[logit_slices()["hat"]] = -6.0
-    save_models(project / "artifacts" / "bruna", {"bruna": bruna}, {"network": network, "image_size": list(SIZE)})
+        bruna.attribute_head[-1].weight[HAT] = 0
+        bruna.attribute_head[-1].bias[HAT] = -6.0
+    settings = {"network": network, "attributes": as_json(ATTRIBUTES), "image_size": list(SIZE)}
+    save_models(project / "artifacts" / "bruna", {"bruna": bruna}, settings)
     told = {}
     for source, neighbors in (("task1", "1"), ("task1", "3"), ("bruna", "1"), ("both", "1"), ("both", "2")):
         options = ("--from", source, "--neighbors", neighbors, "--probabilities", "p.csv")
         assert _run(monkeypatch, capsys, *everything, *options)[0] == 0
         _, *rows = _rows(Path("p.csv"))
         told[source, neighbors] = np.array([[float(value) for value in row[1:]] for row in rows])
-        codes, hat = _rows(Path("attributes.csv")), CLASSIFICATION_COLUMNS.index("hat")
-        assert [row[hat] for row in codes[1:]] == ["2" if source == "task1" else "1"] * 3
+        header, *values = _rows(Path("attributes.csv"))
+        assert [row[header.index("hat")] for row in values] == ["yes" if source == "task1" else "no"] * 3
     alone = told["task1", "1"]
     np.testing.assert_allclose(told["task1", "3"][:, :-1], np.tile(alone[:, :-1].mean(0), (3, 1)), atol=1e-4)
     np.testing.assert_array_equal(told["task1", "3"][:, -1], alone[:, -1])  # junk is Task 1's and an image's own

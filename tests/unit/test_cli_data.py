@@ -14,7 +14,7 @@ from typing import get_type_hints
 import pytest
 
 from bruna.cli.main import app
-from bruna.dataset.attributes import ANNOTATION_COLUMNS
+from bruna.dataset.course import ANNOTATION_COLUMNS
 from bruna.files import _machine, write_json
 from tiny_dataset import write_image
 
@@ -42,7 +42,7 @@ def test_import_prints_counts_and_the_next_commands(top_folder, bruna):
     assert "extras/ (1)" in out
     assert "dvc add data" in out
     assert "dvc repro" in out
-    assert "import into data: 6 files" in err
+    assert "import into data: 7 files" in err
     assert re.search(r"warning: 1 file cannot be used.*\n  test/000001.jpg: ", err)
     status, out, _ = bruna("import", "course.zip")
     assert (status, "data holds the same already" in out) == (0, True)

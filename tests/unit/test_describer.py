@@ -1,6 +1,7 @@
 """The object that runs all networks over images: the same results in every form, each image decoded once."""
 
 import io
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,8 @@ import torch
 from PIL import Image
 
 from bruna.batches.store import decode_image
-from bruna.dataset.attributes import ATTRIBUTES
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.schema import Task, Tasks, logit_count, logit_slices
 from bruna.errors import BrunaError
 from bruna.files import write_json
 from bruna.inference import batching
@@ -201,12 +203,61 @@ def test_what_is_found_is_told_by_name(people: Describer, crops: Path) -> None:
         assert list(shares.columns) == list(attribute.values) and shares.shape == (COUNT, len(attribute.values))
         np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
         assert values.tolist() == shares.idxmax(axis=1).tolist()
+    assert people.schema == found.schema == ATTRIBUTES
     table = found.to_pandas()
     assert list(table.columns) == ["image", *found.attributes, "junk"] and len(table) == COUNT
     assert table["gender"].tolist() == found.attributes["gender"].tolist()
     neighborly = people.describe(crops, neighbors=COUNT)
     everywhere = neighborly.probabilities["upcolor"]
     np.testing.assert_allclose(everywhere, np.tile(found.probabilities["upcolor"].mean(), (COUNT, 1)), atol=1e-6)
+
+
+OTHER = (Task("size", ("small", "middle", "large")), Task("glasses", ("no", "yes")))
+
+
+def _with_schemas(folder: Path, task1: Tasks, bruna: Tasks) -> Path:
+    """Models whose two networks tell these attributes."""
+    save_tiny_models(folder, schema=task1)
+    shutil.rmtree(folder / "bruna")
+    shutil.copytree(save_tiny_models(folder / "other", schema=bruna) / "bruna", folder / "bruna")
+    return folder
+
+
+@pytest.mark.parametrize("schema", [OTHER, OTHER[1:], ()], ids=["two", "one", "none"])
+def test_networks_of_any_schema_tell_it(schema: Tasks, crops: Path, tmp_path: Path) -> None:
+    people = load(save_tiny_models(tmp_path, schema=schema), "cpu", settings=SETTINGS)
+    found = people.describe(crops, neighbors=2)
+    assert people.schema == found.schema == schema
+    assert list(found.attributes) == list(found.probabilities) == [task.name for task in schema]
+    assert found.junk.shape == (COUNT,) and (found.junk > 0).all() and (found.junk < 1).all()
+    for source in ("task1", "bruna", "both"):
+        chances, codes = found.attribute_probabilities(source), found.attribute_codes(source)
+        assert chances.shape == (COUNT, logit_count(schema)) and codes.shape == (COUNT, len(schema))
+        for column, where in enumerate(logit_slices(schema).values()):
+            part = chances[:, where].numpy()
+            best = part[:, 0] > 0.5 if part.shape[1] == 1 else part.argmax(axis=1)
+            assert codes[:, column].tolist() == best.astype(int).tolist()
+    for task in schema:
+        assert list(found.probabilities[task.name]) == list(task.values)
+        np.testing.assert_allclose(found.probabilities[task.name].sum(axis=1), 1, atol=1e-6)
+    assert len(people.rank(crops, crops, k=2)) == 2 * COUNT
+    assert list(people.describe([]).attributes) == [task.name for task in schema]
+
+
+@pytest.mark.parametrize(
+    ("task1", "bruna", "said"),
+    [
+        (OTHER, OTHER[:1], r"glasses \(no/yes; none\)"),
+        (OTHER[:1], OTHER, r"glasses \(none; no/yes\)"),
+        (OTHER, (Task("size", ("small", "large")), OTHER[1]), r"size \(small/middle/large; small/large\)"),
+        (OTHER, OTHER[::-1], "the order of the attributes"),
+    ],
+)
+def test_networks_of_different_schemas_are_refused(task1: Tasks, bruna: Tasks, said: str, tmp_path: Path) -> None:
+    models = _with_schemas(tmp_path, task1, bruna)
+    with pytest.raises(BrunaError, match=rf"attributes and .*bruna tell different attributes: {said}\. `dvc repro`"):
+        load(models, "cpu")
+    assert load(models, "cpu", bruna=False).schema == task1
 
 
 def test_a_notebook_shows_both_in_a_line(people: Describer, crops: Path) -> None:

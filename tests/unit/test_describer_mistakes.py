@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bruna.dataset.attributes import ATTRIBUTES
+from bruna.dataset.course import ATTRIBUTES
 from bruna.dataset.filenames import printable
 from bruna.errors import BrunaError
 from bruna.inference import described

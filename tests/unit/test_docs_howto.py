@@ -82,22 +82,6 @@ def test_a_new_loss_changes_nothing_until_it_has_a_weight(patched: Path) -> None
     assert [name for name in before if with_it[name] != before[name]] == ["bruna"]
 
 
-@pytest.mark.parametrize("patched", ["new-attribute"], indirect=True)
-def test_a_new_attribute_is_drawn_read_and_trained(patched: Path) -> None:
-    program = """
-from pathlib import Path
-import pandas as pd
-from bruna.models.attributes import AttributeNetwork
-from bruna.sample import render_sample
-
-render_sample(Path("data"), identities=30, images_per_identity=4, test_identities=0, mask_pairs=0)
-print(sorted(pd.read_csv("data/annotations_train.csv")["glasses"].unique()))
-print(AttributeNetwork("simple_cnn").head.out_features)
-"""
-    assert python(patched, "-c", program).splitlines() == ["[np.int64(1), np.int64(2)]", "36"]
-    assert set(weights(patched)) == {"unet", "attributes", "bruna", "adversary"}
-
-
 @pytest.mark.parametrize("patched", ["new-stage"], indirect=True)
 def test_a_new_stage_has_its_place_and_runs(patched: Path) -> None:
     python(patched, "tests/stage_dependencies.py")  # make deps

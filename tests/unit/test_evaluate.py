@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 
 from bruna.batches.persons import PersonStore
-from bruna.dataset.attributes import LOGITS, TASKS
+from bruna.dataset.course import ATTRIBUTES
 from bruna.dataset.identities import UNLABELLED
 from bruna.dataset.predictions import prediction_frame
+from bruna.dataset.schema import Task, Tasks, logit_count, task1_tasks
 from bruna.dataset.tables import read_table, write_table
+from bruna.errors import BrunaError
+from bruna.evaluation.labelled import describe_table
 from bruna.files import read_json
 from bruna.inference.attributes import AttributePredictor
 from bruna.inference.bruna import BrunaEmbedder
@@ -25,6 +28,7 @@ from bruna.models.bruna import Embedding
 from bruna.params import Evaluate
 from bruna.pipeline.evaluate import evaluate_and_save
 from bruna.tracking.protocol import NullTracker
+from course_schema import CAMERA_CLASSES
 from person_table import person_table
 from tiny_models import save_tiny_models
 
@@ -43,37 +47,49 @@ PARAMS = Evaluate(
     attributes_from="both",
     attribute_neighbors=2,
 )
-TABLES = {
-    "validation": person_table([1, 2, 3, 4], 4),
-    "test/query": person_table([5, 6], 1, seed=1),
-    "test/gallery": person_table([5, 6], 4, seed=2),
-    "test/test": person_table([7, 8], 3, seed=3).assign(identity=UNLABELLED),
-    "test/queries": person_table([7, 8], 1, seed=4).assign(identity=UNLABELLED),
-}
 
 
-def _predictions(count: int, seed: int) -> pd.DataFrame:
+def _tables(schema: Tasks) -> dict[str, pd.DataFrame]:
+    return {
+        "validation": person_table([1, 2, 3, 4], 4, attributes=schema),
+        "test/query": person_table([5, 6], 1, seed=1, attributes=schema),
+        "test/gallery": person_table([5, 6], 4, seed=2, attributes=schema),
+        "test/test": person_table([7, 8], 3, seed=3, attributes=schema).assign(identity=UNLABELLED),
+        "test/queries": person_table([7, 8], 1, seed=4, attributes=schema).assign(identity=UNLABELLED),
+    }
+
+
+TABLES = _tables(ATTRIBUTES)
+
+
+def _predictions(count: int, seed: int, tasks: Tasks) -> pd.DataFrame:
     random = np.random.default_rng(seed)
-    values = [len(task.values) for task in TASKS]
-    true, predicted = (random.integers(0, values, (count, len(TASKS))) for _ in range(2))
-    logits = random.standard_normal((count, LOGITS + 3)).astype(np.float32)
-    return prediction_frame([str(i) for i in range(count)], np.zeros(count, dtype=bool), true, predicted, logits)
+    values = [len(task.values) for task in tasks]
+    true, predicted = (random.integers(0, values, (count, len(tasks))) for _ in range(2))
+    logits = random.standard_normal((count, logit_count(tasks))).astype(np.float32)
+    return prediction_frame([str(i) for i in range(count)], np.zeros(count, dtype=bool), true, predicted, logits, tasks)
+
+
+def _left_by_the_stages_before(folder: Path, schema: Tasks, camera_classes: tuple[int, ...]) -> Path:
+    """The untrained Bruna is another than the trained one."""
+    save_tiny_models(folder, schema=schema, camera_classes=camera_classes)
+    save_tiny_models(folder / "other", seed=1, schema=schema, camera_classes=camera_classes)
+    (folder / "train_bruna").mkdir()
+    (folder / "other" / "bruna").rename(folder / "train_bruna" / "untrained")
+    unet = UNetSegmenter.load(folder / "unet", CPU)
+    for name, table in _tables(schema).items():
+        write_table(table, folder / "split" / f"{name}.parquet")
+        write_table(segment_table(table, unet, 8, name), folder / "segment" / f"{name}.parquet")
+    for seed, side in enumerate(("train", "validation")):
+        predicted = _predictions(40, seed, task1_tasks(schema, camera_classes))
+        write_table(predicted, folder / "train_attributes" / f"predictions_{side}.parquet")
+    return folder
 
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the earlier stages leave; the untrained Bruna is another than the trained one."""
-    folder = save_tiny_models(tmp_path_factory.mktemp("evaluate") / "artifacts")
-    save_tiny_models(folder / "other", seed=1)
-    (folder / "train_bruna").mkdir()
-    (folder / "other" / "bruna").rename(folder / "train_bruna" / "untrained")
-    unet = UNetSegmenter.load(folder / "unet", CPU)
-    for name, table in TABLES.items():
-        write_table(table, folder / "split" / f"{name}.parquet")
-        write_table(segment_table(table, unet, 8, name), folder / "segment" / f"{name}.parquet")
-    for seed, side in enumerate(("train", "validation")):
-        write_table(_predictions(40, seed), folder / "train_attributes" / f"predictions_{side}.parquet")
-    return folder
+    """What the earlier stages leave."""
+    return _left_by_the_stages_before(tmp_path_factory.mktemp("evaluate"), ATTRIBUTES, CAMERA_CLASSES)
 
 
 def _run(artifacts: Path) -> dict[str, Any]:
@@ -113,6 +129,33 @@ def test_the_records_of_the_stage(artifacts: Path) -> None:
     assert len(lines) == 2 and all(line.count(",") == 2 for line in lines)
     assert {"task", "train/accuracy", "validation/balanced_accuracy"} <= set(pd.read_csv(folder / "table1.csv"))
     assert pd.read_csv(folder / "operating_points.csv")["shift"].min() == -0.3
+
+
+def test_the_records_of_another_schema(tmp_path: Path) -> None:
+    """Three values and a binary attribute, and no camera told: figures, tables and the submission are theirs."""
+    schema = (Task("glasses", ("none", "clear", "dark")), Task("bag", ("no", "yes")))
+    metrics = _run(_left_by_the_stages_before(tmp_path, schema, ()))
+    for name in ("validation", "test"):
+        for source in ("attributes_task1", "attributes_bruna", "attributes_both", "attributes_predicted"):
+            assert list(metrics[name][source]) == ["glasses", "bag"]
+    table = pd.read_csv(tmp_path / "evaluate" / "table1.csv")
+    assert table["task"].tolist() == ["Glasses", "Bag", "Junk", "Overall", "Mean of the 2 attributes"]
+    points = pd.read_csv(tmp_path / "evaluate" / "operating_points.csv")
+    assert points["task"].unique().tolist() == ["Glasses", "Bag", "Mean of the 2 attributes"]
+    submitted = pd.read_csv(tmp_path / "evaluate" / "classification_test.csv", keep_default_na=False)
+    assert list(submitted) == ["id", "glasses", "bag"] and len(submitted) == 6
+    for attribute in schema:
+        assert set(submitted[attribute.name]) <= set(attribute.values)
+    assert len((tmp_path / "evaluate" / "reid_test.txt").read_text().splitlines()) == 2
+
+
+def test_a_table_of_another_schema_is_refused(artifacts: Path) -> None:
+    people = load(artifacts, CPU, settings=Settings.of(PARAMS.model_dump()))
+    unet = UNetSegmenter.load(artifacts / "unet", CPU)
+    table = person_table([1, 2], 2, attributes=(*ATTRIBUTES[:-1], Task("hat_color", ("red", "blue"))))
+    says = r"other attributes than the data set has: downcolor \(none; black/.*\), hat_color \(red/blue; none\)"
+    with pytest.raises(BrunaError, match=says):
+        describe_table(people, table, segment_table(table, unet, 8, "validation"), "validation")
 
 
 def test_no_network_sees_an_image_twice(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:

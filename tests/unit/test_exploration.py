@@ -63,7 +63,7 @@ def test_figures_show_the_data_and_are_drawn_alike(train: pd.DataFrame) -> None:
     # Codes follow the identity: ages 1, 2, 1 and 0 of four.
     age = figures["attributes"].axes[0]
     assert [bar.get_width() for bar in age.containers[0]] == [0.25, 0.5, 0.25, 0.0]
-    assert [axes.get_title(loc="left") for axes in figures["colors"].axes] == ["Up-color", "Down-color"]
+    assert [axes.get_title(loc="left") for axes in figures["colors"].axes] == ["Upcolor", "Downcolor"]
     cameras = figures["images"].axes[1]
     assert [bar.get_height() for bar in cameras.containers[0]] == [4, 4]
     # One image a person on a sheet, the other cells empty.

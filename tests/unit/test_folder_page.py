@@ -34,7 +34,10 @@ def measured(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Measur
     ranked = retrieve(images, images, params.evaluate)
     known = {"images": 12, "identities": 3, "images_trained_on": 5, "warnings": ["7 of <9> images.", "Trained on 5."]}
     return MeasuredFolder(
-        {**known, "retrieval": ranked.summary(), **all_figures(images, params.evaluate)}, ranked, table
+        {**known, "retrieval": ranked.summary(), **all_figures(images.found, images.codes, params.evaluate)},
+        ranked,
+        table,
+        table,
     )
 
 
@@ -70,7 +73,7 @@ def test_a_folder_without_annotations_has_no_attributes(
     figures = {key: value for key, value in measured.figures.items() if not key.startswith(("attribute", "warnings"))}
     page = _page(
         tmp_path / "page.html",
-        MeasuredFolder(figures | {"images_trained_on": 0}, measured.retrieval, measured.table),
+        MeasuredFolder(figures | {"images_trained_on": 0}, measured.retrieval, measured.query, measured.gallery),
         params,
     )
     assert re.findall("<h2>(.*?)</h2>", page) == ["Retrieval", "Settings"]

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.io
 from hypothesis import HealthCheck, given, settings
@@ -16,8 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bruna.dataset import import_market
-from bruna.dataset.annotations import read_annotations
-from bruna.dataset.attributes import ANNOTATION_COLUMNS
+from bruna.dataset.course import ANNOTATION_COLUMNS, ATTRIBUTES
+from bruna.dataset.dataset_file import DatasetFile, dataset_text, read_dataset_file
 from bruna.dataset.import_market import annotations_of_mat, read_mat
 from bruna.dataset.importers import import_dataset
 from bruna.errors import BrunaError
@@ -37,6 +38,12 @@ def annotations(*identities):
     return "\n".join([HEADER, *rows, ""]).encode()
 
 
+def tidy(*identities):
+    header = ",".join(["identity", *(attribute.name for attribute in ATTRIBUTES)])
+    rows = [f"{i},teenager,no,yes,no,pants,long,long,short,no,female,black,brown" for i in identities]
+    return "\n".join([header, *rows, ""]).encode()
+
+
 COURSE = {
     "train/0002_c1_016620005.jpg": picture(b"two on one"),
     "train/0002_c3_010187163.jpg": picture(b"two on three"),
@@ -45,6 +52,18 @@ COURSE = {
 }
 UNLABELLED = {f"{name}.jpg": picture(name.encode()) for name in ("test/000000", "test/000001", "queries/000000")}
 MASKS = {"images/0001.jpg": picture(b"photo"), "masks/0001.png": picture(b"", "PNG")}
+
+
+DATASET = dataset_text(
+    DatasetFile(
+        name="Market-1501, course edition",
+        terms="research use only, not to be redistributed",
+        attributes={attribute.name: attribute.values for attribute in ATTRIBUTES},
+    )
+).encode()
+WRITTEN = {name: data for name, data in COURSE.items() if name.startswith("train/")}
+"""What an import makes of COURSE."""
+WRITTEN |= {"annotations.csv": tidy(2, 1501), "dataset.yaml": DATASET}
 
 
 @pytest.fixture
@@ -95,7 +114,7 @@ def test_course_parts_and_masks_become_one_data_set(tmp_path, prefix):
     rest = write_folder(tmp_path / "rest", UNLABELLED | {"readme.txt": b"hello"})
     masks = write_zip(tmp_path / "masks.zip", MASKS, prefix)
     summary = import_dataset([course, rest], tmp_path / "data", masks)
-    assert content(tmp_path / "data") == COURSE | UNLABELLED | {f"masks/{name}": data for name, data in MASKS.items()}
+    assert content(tmp_path / "data") == WRITTEN | UNLABELLED | {f"masks/{name}": data for name, data in MASKS.items()}
     assert summary.rows() == [
         ("train", 3, 2, 3, 2),
         ("queries", 1, None, None, None),
@@ -155,8 +174,8 @@ def test_official_release(tmp_path, attributes):
     assert found["train/0007_c1s1_000451_03.jpg"] == picture(b"a")
     assert found["gallery/-1_c1s1_000401_03.jpg"] == picture(b"junk")
     assert set(found) == {
-        "annotations_train.csv",
-        "annotations_test.csv",
+        "annotations.csv",
+        "dataset.yaml",
         "train/0007_c1s1_000451_03.jpg",
         "train/0002_c2s1_000451_03.jpg",
         "query/0003_c1s1_000551_00.jpg",
@@ -164,20 +183,18 @@ def test_official_release(tmp_path, attributes):
         "gallery/0000_c4s6_000810_05.jpg",
         "gallery/0003_c5s1_000451_03.jpg",
     }
-    assert summary.rows() == [("train", 2, 2, 2, 2), ("query", 1, 1, 1, None), ("gallery", 3, 1, 3, 1)]
+    assert summary.rows() == [("train", 2, 2, 2, 2), ("query", 1, 1, 1, 1), ("gallery", 3, 1, 3, 1)]
     assert len(summary.ignored) == 3
-    train = read_annotations(tmp_path / "data" / "annotations_train.csv")
-    assert train.identities.tolist() == [2, 7]
-    assert train.codes[:, 0].tolist() == [2, 0]  # age, adult and young
-    assert train.codes[:, 10].tolist() == [2, 8]  # upper colour, red and multicolor
-    assert train.codes[:, 11].tolist() == [9, 8]  # lower colour, multicolor and brown
-    test = read_annotations(tmp_path / "data" / "annotations_test.csv")
-    assert (test.identities.tolist(), test.codes[0, 0], test.codes[0, 9]) == ([3], 3, 1)
+    people = pd.read_csv(tmp_path / "data" / "annotations.csv", index_col="identity")
+    assert people["age"].to_dict() == {2: "adult", 3: "old", 7: "young"}
+    assert people["upcolor"].to_dict() == {2: "red", 3: "multicolor", 7: "multicolor"}
+    assert people["downcolor"].to_dict() == {2: "multicolor", 3: "multicolor", 7: "brown"}
+    assert people["gender"].to_dict() == {2: "male", 3: "female", 7: "male"}
+    assert read_dataset_file(tmp_path / "data").name == "Market-1501"
 
 
 def test_unusable_attribute_files(tmp_path):
     market = write_zip(tmp_path / "market.zip", OFFICIAL)
-    refused(tmp_path, [market], "no annotations", "market_attribute.mat")
     mat = tmp_path / "market_attribute.mat"
     mat.write_bytes(b"MATLAB 5.0 MAT-file, or so it says" * 20)
     refused(tmp_path, [market, mat], str(mat))
@@ -185,8 +202,8 @@ def test_unusable_attribute_files(tmp_path):
     refused(tmp_path, [market, mat], "has not the structure", "market_attribute")
     save_mat(mat, {"train": (["0002", "0007"], {"age": [1]}), "test": (["0003"], {})})
     refused(tmp_path, [market, mat], "age of train has 1 value for 2 identities")
-    save_mat(mat, {"train": (["0002"], {}), "test": (["0003"], {})})
-    refused(tmp_path, [market, mat], "1 training identity without a row", "0007")
+    save_mat(mat, {"train": (["0002"], {}), "test": (["0002"], {})})
+    refused(tmp_path, [market, mat], "identity 2 has two rows")
     course = write_zip(tmp_path / "course.zip", {n: d for n, d in COURSE.items() if "csv" not in n})
     refused(tmp_path, [course, mat], "numbered differently")
 
@@ -435,7 +452,7 @@ def test_links_of_a_folder_are_followed(tmp_path):
     (linked / "annotations_train.csv").symlink_to(real / "annotations_train.csv")
     (linked / "again").symlink_to(linked)  # a circle
     import_dataset([linked], tmp_path / "data")
-    assert content(tmp_path / "data") == COURSE
+    assert content(tmp_path / "data") == WRITTEN
     for name in ("up", "again"):  # two circles, in the target: through each the other, and so on
         (tmp_path / "data" / "train" / name).symlink_to("..")
     assert import_dataset([linked], tmp_path / "data").unchanged
@@ -464,7 +481,7 @@ def test_failure_midway_leaves_the_old_data_set(tmp_path):
     damaged = write_zip(tmp_path / "new.zip", new)
     flip(damaged, b"another two on three")
     refused(tmp_path, [damaged], "download it again", replace=True)
-    assert content(tmp_path / "data") == COURSE
+    assert content(tmp_path / "data") == WRITTEN
 
 
 def test_a_reimport_adds_replaces_or_refuses(tmp_path):
@@ -472,7 +489,7 @@ def test_a_reimport_adds_replaces_or_refuses(tmp_path):
     course, masks = write_zip(tmp_path / "course.zip", COURSE), write_zip(tmp_path / "masks.zip", MASKS)
     import_dataset([course], data, masks)
     everything = content(data)
-    refused(tmp_path, [masks], "3 files in train/", "1 file at its top", "--merge", "--replace")
+    refused(tmp_path, [masks], "3 files in train/", "2 files at its top", "--merge", "--replace")
     refused(tmp_path, [course], "2 files in masks/")
     import_dataset([write_zip(tmp_path / "rest.zip", UNLABELLED)], data, merge=True)
     assert content(data) == everything | UNLABELLED
@@ -482,7 +499,7 @@ def test_a_reimport_adds_replaces_or_refuses(tmp_path):
     everything |= UNLABELLED | {"train/0002_c1_016620005.jpg": picture(b"better")}
     assert content(data) == everything
     import_dataset([course], data, replace=True)
-    assert content(data) == COURSE
+    assert content(data) == WRITTEN
     refused(tmp_path, [masks], "no training images", target=tmp_path / "elsewhere", merge=True)
 
 
@@ -499,7 +516,9 @@ def test_importing_the_same_again_writes_nothing(tmp_path):
 
 
 LOSSES = {
-    "annotations_train.csv": annotations(2, 1501).replace(b"2,2,", b"2,3,"),  # of the same length
+    "annotations.csv": tidy(2, 1501).replace(b"black", b"white"),  # of the same length
+    "dataset.yaml": DATASET + b"source: of mine\n",
+    "annotations_train.csv": annotations(2, 1501),
     "annotations_test.csv": annotations(7),
     "train/0002_c3_010187163.jpg": picture(b"two on THREE"),
     "train/.notes": b"of mine",
@@ -510,19 +529,67 @@ LOSSES = {
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_no_file_of_the_folder_is_lost_or_changed_unasked(tmp_path, name):
-    data = write_folder(tmp_path / "data", COURSE | {name: LOSSES[name]})
+    data = write_folder(tmp_path / "data", WRITTEN | {name: LOSSES[name]})
     course = write_zip(tmp_path / "course.zip", COURSE)
     refused(tmp_path, [course], name, "would be lost", "--replace")
     import_dataset([course], data, replace=True)
-    assert content(data) == COURSE
+    assert content(data) == WRITTEN
+
+
+@pytest.mark.usefixtures("validated")
+def test_people_without_attributes(tmp_path):
+    course = {name: data for name, data in COURSE.items() if "csv" not in name}
+    assert import_dataset([write_zip(tmp_path / "a.zip", course)], tmp_path / "data").annotated == {"train": 0}
+    assert content(tmp_path / "data") == course | {"dataset.yaml": b'name: "own data"\nattributes: {}\n'}
+    refused(tmp_path, [write_zip(tmp_path / "b.zip", COURSE)], "would be lost", "dataset.yaml")
+    import_dataset([tmp_path / "b.zip"], tmp_path / "data", replace=True)
+    assert content(tmp_path / "data") == WRITTEN
+
+
+@pytest.mark.parametrize("top", ["", "photos/2026/"])
+@pytest.mark.parametrize(("anna", "ben"), [("anna", "ben"), ("7", "0012"), ("7", "ben")])
+def test_a_folder_per_identity(tmp_path, top, anna, ben):
+    photos = {f"{anna}/IMG 1.jpg": picture(b"1"), f"{anna}/2.png": picture(b"2"), f"{ben}/IMG 1.jpg": picture(b"3")}
+    source = write_folder(
+        tmp_path / "people", {top + name: data for name, data in photos.items()} | {"notes.txt": b"x"}
+    )
+    summary = import_dataset([source], tmp_path / "data")
+    first, second = ("0007", "0012") if ben == "0012" else ("0001", "0002")
+    assert content(tmp_path / "data") == {
+        f"train/{first}_c0_IMG 1.jpg": picture(b"1"),
+        f"train/{first}_c0_2.png": picture(b"2"),
+        f"train/{second}_c0_IMG 1.jpg": picture(b"3"),
+        "dataset.yaml": b'name: "own data"\nattributes: {}\n',
+    }
+    assert summary.rows() == [("train", 3, 2, 0, 0)]
+    write_folder(source, {f"{top}007/9.jpg": picture(b"9")})
+    if ben == "0012":
+        refused(tmp_path, [source], "the same identity, 7", replace=True, target=tmp_path / "data")
+
+
+def test_a_folder_of_an_earlier_version_is_converted(tmp_path):
+    data = write_folder(tmp_path / "data", COURSE | {"annotations_test.csv": annotations(7)} | UNLABELLED)
+    import_dataset([data], data)
+    assert content(data) == WRITTEN | UNLABELLED | {"annotations.csv": tidy(2, 7, 1501)}
+    assert import_dataset([data], data).unchanged
+
+
+def test_a_merge_converts_and_adds_annotations(tmp_path):
+    data = write_folder(tmp_path / "data", COURSE)
+    more = {"train/0009_c1_000000001.jpg": picture(b"nine"), "annotations_train.csv": annotations(9)}
+    import_dataset([write_zip(tmp_path / "more.zip", more)], data, merge=True)
+    images = {"train/0009_c1_000000001.jpg": picture(b"nine")}
+    assert content(data) == WRITTEN | images | {"annotations.csv": tidy(9, 2, 1501)}
+    other = {"annotations_train.csv": annotations(2).replace(b"\n2,2,", b"\n2,3,"), **images}
+    refused(tmp_path, [write_zip(tmp_path / "other.zip", other)], "annotations.csv", "would be lost", merge=True)
 
 
 @pytest.mark.usefixtures("validated")
 def test_merging_keeps_every_file_or_refuses(tmp_path):
-    data = write_folder(tmp_path / "data", COURSE | {"train/.notes": b"of mine"})
+    data = write_folder(tmp_path / "data", WRITTEN | {"train/.notes": b"of mine"})
     rest = write_zip(tmp_path / "rest.zip", UNLABELLED)
     import_dataset([rest], data, merge=True)
-    assert content(data) == COURSE | UNLABELLED | {"train/.notes": b"of mine"}
+    assert content(data) == WRITTEN | UNLABELLED | {"train/.notes": b"of mine"}
     write_folder(data, {"train/blurred/0009_c1_000000001.jpg": b"set aside"})
     masks = write_zip(tmp_path / "masks.zip", MASKS)
     refused(tmp_path, [masks], "train/blurred: a folder", merge=True)
@@ -533,6 +600,7 @@ REFUSED = {
     "column": {"annotations_train.csv": annotations(2, 1501).replace(b"upblack", b"upwhite", 1)},
     "ragged": {"annotations_train.csv": annotations(2, 1501) + b"7,1"},
     "no images": {"annotations_train.csv": annotations(2, 8, 1501)},
+    "no row": {"train/0044_c1_000000001.jpg": picture(b"new")},
     "one image, two people": {"train/1501_c6_090840332.jpg": COURSE["train/0002_c1_016620005.jpg"]},
     "leak": {"test/000000.jpg": COURSE["train/0002_c1_016620005.jpg"]},
     "one person left": {"train/1501_c6_090840332.jpg": b"no image"},
@@ -545,7 +613,8 @@ REFUSED = {
         ("value", "line 3 (id 1501): age is '9'"),
         ("column", "columns that occur twice: upwhite"),
         ("ragged", "line 4 has 2 cells where the header has 28"),
-        ("no images", "annotations_train.csv, line 3 (id 8): no image in train"),
+        ("no images", "annotations, line 3 (identity 8): no image shows it"),
+        ("no row", "44: no row in the annotations"),
         ("one image, two people", "the same content as train/0002_c1_016620005.jpg"),
         ("leak", "the same content as test/000000.jpg"),
         ("one person left", "at least 2 are needed"),
@@ -553,13 +622,13 @@ REFUSED = {
 )
 @pytest.mark.usefixtures("validated")
 def test_what_the_validation_refuses_replaces_nothing(tmp_path, kind, message):
-    write_folder(tmp_path / "data", COURSE)
+    write_folder(tmp_path / "data", WRITTEN)
     wrong = write_zip(tmp_path / "wrong.zip", COURSE | REFUSED[kind])
     with pytest.raises(BrunaError) as error:
         import_dataset([wrong], tmp_path / "data", replace=True)
     assert message in str(error.value) and str(wrong) in str(error.value)
     assert ".part" not in str(error.value)
-    assert content(tmp_path / "data") == COURSE
+    assert content(tmp_path / "data") == WRITTEN
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "wrong.zip"]
 
 
@@ -567,13 +636,13 @@ def test_what_the_validation_refuses_replaces_nothing(tmp_path, kind, message):
 def test_single_damaged_images_are_told_and_imported(tmp_path):
     damaged = COURSE | {"train/0002_c3_010187163.jpg": b"no image"}
     summary = import_dataset([write_folder(tmp_path / "course", damaged)], tmp_path / "data")
-    assert content(tmp_path / "data") == damaged
+    assert content(tmp_path / "data") == WRITTEN | {"train/0002_c3_010187163.jpg": b"no image"}
     assert list(summary.damaged) == ["train/0002_c3_010187163.jpg"]
 
 
 def test_a_disk_without_room_is_told_before_anything_is_copied(tmp_path, monkeypatch):
     course = write_zip(tmp_path / "course.zip", COURSE)
-    size = sum(map(len, COURSE.values()))
+    size = sum(map(len, WRITTEN.values()))
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=size - 1))
     refused(tmp_path, [course], f"has {size:,} bytes", f"{size - 1:,} free")
@@ -596,8 +665,6 @@ def test_sources_that_do_not_fit_together(tmp_path):
     refused(tmp_path, [course, official], "import one of the two")
     named = write_zip(tmp_path / "named.zip", COURSE | {"train/portrait.jpg": b"x"})
     refused(tmp_path, [named], "train/portrait.jpg")
-    extra = write_zip(tmp_path / "extra.zip", {"train/0044_c1_000000001.jpg": b"x"})
-    refused(tmp_path, [course, extra], "0044")
     header = write_zip(tmp_path / "header.zip", COURSE | {"annotations_train.csv": b"id,age\n2,1\n"})
     refused(tmp_path, [header], "annotations_train.csv", "wrong header: missing columns")
     single = write_zip(tmp_path / "single.zip", MASKS | {"images/0002.jpg": b"x", "masks/0003.png": b"x"})

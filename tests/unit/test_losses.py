@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bruna.dataset.attributes import ATTRIBUTES, LOGITS, TASKS, logit_slices
+from bruna.dataset.course import ATTRIBUTES
 from bruna.dataset.priors import log_priors
+from bruna.dataset.schema import Task, logit_slices
 from bruna.losses import (
     adjusted_logits,
     adversarial_loss,
@@ -21,6 +22,7 @@ from bruna.losses import (
     sigmoid_loss,
     triplet_loss,
 )
+from course_schema import LOGITS, TASKS
 
 
 def test_sigmoid_loss_is_the_negative_log_likelihood_and_never_vanishes_when_wrong() -> None:
@@ -41,10 +43,10 @@ def test_attribute_losses_against_torch_with_missing_annotations() -> None:
     targets = (torch.rand(6, 15) * values).long()
     targets[2, :12] = -1
     targets[:, 3] = -1
-    losses = attribute_losses(logits, targets)
+    losses = attribute_losses(logits, targets, TASKS)
     assert losses.shape == (len(TASKS),)
     known = [0, 1, 3, 4, 5]
-    for i, (attribute, where) in enumerate(zip(ATTRIBUTES, logit_slices().values(), strict=True)):
+    for i, (attribute, where) in enumerate(zip(ATTRIBUTES, logit_slices(ATTRIBUTES).values(), strict=True)):
         if i == 3:
             assert losses[i] == 0
         elif attribute.binary:
@@ -64,15 +66,31 @@ def test_smoothed_losses_against_torch() -> None:
     targets = (torch.rand(8, 15) * values).long()
     targets[5, :12] = -1
     known = [0, 1, 2, 3, 4, 6, 7]
-    losses = attribute_losses(logits, targets, 0.1)
-    for i, (attribute, where) in enumerate(zip(ATTRIBUTES, logit_slices().values(), strict=True)):
+    losses = attribute_losses(logits, targets, TASKS, 0.1)
+    for i, (attribute, where) in enumerate(zip(ATTRIBUTES, logit_slices(ATTRIBUTES).values(), strict=True)):
         if attribute.binary:  # a target of 1 becomes 0.95, one of 0 becomes 0.05
             soft = targets[known, i] * 0.9 + 0.05
             expected = F.binary_cross_entropy_with_logits(logits[known, where.start], soft)
         else:
             expected = F.cross_entropy(logits[known, where], targets[known, i], label_smoothing=0.1)
         torch.testing.assert_close(losses[i], expected)
-    torch.testing.assert_close(attribute_losses(logits, targets, 0.0), attribute_losses(logits, targets))
+    torch.testing.assert_close(attribute_losses(logits, targets, TASKS, 0.0), attribute_losses(logits, targets, TASKS))
+
+
+GLASSES, BAG = Task("glasses", ("none", "clear", "dark")), Task("bag", ("no", "yes"))
+
+
+def test_losses_of_another_schema_by_hand() -> None:
+    """The softmax of log shares is the shares: their negative logarithm is the loss."""
+    logits = torch.tensor([[math.log(3), 0.2, 0.5, 0.3], [-math.log(3), 0.6, 0.1, 0.3], [9.0, 0.4, 0.4, 0.2]])
+    logits[:, 1:] = logits[:, 1:].log()
+    targets = torch.tensor([[1, 1], [1, 0], [-1, 2]])
+    losses = attribute_losses(logits, targets, (BAG, GLASSES))
+    assert losses.tolist() == pytest.approx(
+        [-(math.log(3 / 4) + math.log(1 / 4)) / 2, -(math.log(0.5) + math.log(0.6) + math.log(0.2)) / 3]
+    )
+    other_way = attribute_losses(logits[:, [1, 2, 3, 0]], targets[:, [1, 0]], (GLASSES, BAG))
+    torch.testing.assert_close(other_way, losses[[1, 0]])
 
 
 def _codes() -> np.ndarray:
@@ -85,8 +103,8 @@ def _codes() -> np.ndarray:
 
 
 def test_log_priors_by_hand() -> None:
-    priors = log_priors(_codes())
-    where = logit_slices()
+    priors = log_priors(_codes(), ATTRIBUTES)
+    where = logit_slices(ATTRIBUTES)
     # Nobody is young or old: no finite logarithm, so nothing is added.
     assert priors[where["age"]].tolist() == pytest.approx([0, math.log(6 / 8), math.log(2 / 8), 0])
     assert priors[where["hat"]].tolist() == pytest.approx([math.log(2 / 6)])
@@ -94,16 +112,23 @@ def test_log_priors_by_hand() -> None:
     assert priors[where["upcolor"]].tolist() == [0] * 9  # black only: log 1
 
 
+def test_log_priors_of_another_schema_by_hand() -> None:
+    codes = np.array([[0, 1], [0, 1], [1, 0], [2, 1], [-1, 1]])
+    priors = log_priors(codes, (GLASSES, BAG))
+    assert priors.tolist() == pytest.approx([math.log(2 / 4), math.log(1 / 4), math.log(1 / 4), math.log(4)])
+    assert log_priors(codes[:, :0], ()).shape == (0,)
+
+
 @pytest.mark.parametrize("tau", [0.0, 0.5, 1.0])
 def test_the_adjusted_loss_is_smallest_at_what_is_left_of_the_shares(tau: float) -> None:
     """Images that tell nothing: the best logits are (1 - tau) log share, so all values are level where tau is 1."""
     codes = _codes()[:8]
-    priors = torch.tensor(log_priors(codes), dtype=torch.float64)
+    priors = torch.tensor(log_priors(codes, ATTRIBUTES), dtype=torch.float64)
     z = (1 - tau) * priors
-    age, hat = logit_slices()["age"], logit_slices()["hat"]
+    age, hat = logit_slices(ATTRIBUTES)["age"], logit_slices(ATTRIBUTES)["hat"]
     z[[age.start, age.stop - 1]] = -60.0  # nobody is young or old
     z.requires_grad_()
-    losses = attribute_losses(adjusted_logits(z.expand(8, -1), priors, tau), torch.from_numpy(codes))
+    losses = attribute_losses(adjusted_logits(z.expand(8, -1), priors, tau), torch.from_numpy(codes), ATTRIBUTES)
     losses[[0, 8]].sum().backward()
     assert z.grad is not None
     torch.testing.assert_close(z.grad[age], torch.zeros(4, dtype=torch.float64), atol=1e-12, rtol=0)

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bruna.dataset.attributes import ATTRIBUTES, TASK_NAMES, TASKS, Task
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.schema import Task, task1_tasks
 from bruna.metrics import attributes as metrics
 from bruna.metrics.attributes import mean_metrics, scores, task_metrics
+from course_schema import TASK_NAMES, TASKS
 
-FIVE = Task("five", ("a", "b", "c", "d", "e"), "Five")
+FIVE = Task("five", ("a", "b", "c", "d", "e"))
 
 
 def _codes(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,7 +69,7 @@ def test_equals_shares_of_counts_to_the_bit(pairs: list[tuple[int, int]], dtype:
 def test_unannotated_task_is_undefined_and_left_out_of_means() -> None:
     truth, predicted = _codes(50, 0)
     truth[:, TASK_NAMES.index("junk")] = -1
-    results = task_metrics(truth, predicted)
+    results = task_metrics(truth, predicted, TASKS)
     assert math.isnan(results[TASK_NAMES.index("junk")].accuracy)
     rest = [r.accuracy for r in results if r.task.name != "junk"]
     assert mean_metrics(results)["accuracy"] == pytest.approx(sum(rest) / (len(TASKS) - 1))
@@ -81,7 +83,16 @@ def test_unannotated_task_is_undefined_and_left_out_of_means() -> None:
 def test_impossible_codes_and_shapes_are_refused() -> None:
     truth, predicted = _codes(4, 0)
     with pytest.raises(ValueError, match=r"\(4, 12\)"):
-        task_metrics(truth[:, :12], predicted)
+        task_metrics(truth[:, :12], predicted, TASKS)
     truth[:, 1], predicted[0, 1] = 0, 2
     with pytest.raises(ValueError, match="backpack: predicted codes run from"):
-        task_metrics(truth, predicted)
+        task_metrics(truth, predicted, TASKS)
+
+
+def test_the_mean_of_the_attributes_of_another_schema_leaves_out_what_task_1_adds() -> None:
+    tasks = task1_tasks((FIVE, Task("camera", ("indoors", "outdoors"))), (2,))  # an attribute, for all its name
+    truth = np.array([[0, 0, 0, 0], [4, 1, 1, 1]])
+    found = scores(task_metrics(truth, np.array([[0, 1, 1, 1], [4, 1, 0, 0]]), tasks))
+    accuracy = {name: found[f"{name}/accuracy"] for name in ("five", "camera", "camera2", "junk")}
+    assert accuracy == {"five": 1, "camera": 1 / 2, "camera2": 0, "junk": 0}
+    assert (found["attributes/accuracy"], found["overall/accuracy"]) == (3 / 4, 3 / 8)

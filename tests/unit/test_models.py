@@ -7,18 +7,20 @@ import pytest
 import torch
 from torchvision import models as zoo
 
-from bruna.dataset.attributes import LOGITS
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.schema import Task, logit_count, task1_tasks
 from bruna.errors import BrunaError
 from bruna.losses import attribute_losses
 from bruna.models.adversary import Adversary
-from bruna.models.attribute_logits import attribute_predictions, attribute_probabilities
-from bruna.models.attributes import TASK1_LOGITS, AttributeNetwork
+from bruna.models.attribute_logits import most_probable, predictions, probabilities
+from bruna.models.attributes import AttributeNetwork
 from bruna.models.backbones import BACKBONES, NETWORKS, Backbone, widen_first_convolution
 from bruna.models.bruna import Bruna
 from bruna.models.small_networks import lenet5
 from bruna.models.unet import UNet
 from bruna.params import BackboneName, NetworkName
 from bruna.training.pretrained import load_pretrained
+from course_schema import LOGITS, TASK1_LOGITS, TASKS
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -40,7 +42,7 @@ def test_unet_keeps_the_size_and_has_the_paper_s_bottleneck() -> None:
 def test_bruna_embeds_to_a_fixed_length_whatever_the_mask_setting() -> None:
     images, masks, bottleneck = torch.rand(2, 3, 128, 64), torch.rand(2, 1, 128, 64), torch.rand(2, 16)
     for mask, joined in (("none", 0), ("segmented", 0), ("channel", 16)):
-        bruna = Bruna("mobilenet_v3_small", 1600, mask, joined, 0.2).eval()
+        bruna = Bruna("mobilenet_v3_small", 1600, ATTRIBUTES, mask, joined, 0.2).eval()
         with torch.inference_mode():
             found = bruna(images, masks, bottleneck)
         assert found.features.shape == (2, 1600) and found.logits.shape == (2, LOGITS)
@@ -48,7 +50,7 @@ def test_bruna_embeds_to_a_fixed_length_whatever_the_mask_setting() -> None:
 
 
 def test_segmented_bruna_does_not_see_the_background() -> None:
-    bruna = Bruna("mobilenet_v3_small", 64, "segmented", 0, 0.0).eval()
+    bruna = Bruna("mobilenet_v3_small", 64, ATTRIBUTES, "segmented", 0, 0.0).eval()
     images, masks = torch.rand(1, 3, 128, 64), torch.zeros(1, 1, 128, 64)
     masks[..., 32:96, 16:48] = 1
     changed = torch.where(masks > 0, images, torch.rand_like(images))
@@ -58,13 +60,46 @@ def test_segmented_bruna_does_not_see_the_background() -> None:
 
 def test_attribute_probabilities_and_predictions_agree() -> None:
     logits = torch.randn(5, TASK1_LOGITS)
-    probabilities = attribute_probabilities(logits)
-    assert probabilities.shape == (5, LOGITS)
-    torch.testing.assert_close(probabilities[:, :4].sum(1), torch.ones(5))
-    codes = attribute_predictions(logits)
+    found = probabilities(logits, ATTRIBUTES)
+    assert found.shape == (5, LOGITS)
+    torch.testing.assert_close(found[:, :4].sum(1), torch.ones(5))
+    codes = predictions(logits, ATTRIBUTES)
     assert codes.shape == (5, 12)
-    assert torch.equal(codes[:, 0], probabilities[:, :4].argmax(1))
-    assert torch.equal(codes[:, 1], (probabilities[:, 4] > 0.5).long())
+    assert torch.equal(codes[:, 0], found[:, :4].argmax(1))
+    assert torch.equal(codes[:, 1], (found[:, 4] > 0.5).long())
+    assert torch.equal(most_probable(found, ATTRIBUTES), codes)
+    of_all = predictions(logits, TASKS)
+    assert torch.equal(of_all[:, :12], codes) and torch.equal(of_all[:, 12:], (logits[:, LOGITS:] > 0).long())
+
+
+def test_probabilities_of_another_schema_by_hand() -> None:
+    glasses, bag = Task("glasses", ("none", "clear", "dark")), Task("bag", ("no", "yes"))
+    logits = torch.tensor([[1.0, 4.0, 1.0, 3.0], [3.0, 1.0, 2.0, 1 / 4]]).log()
+    found = probabilities(logits, (glasses, bag))
+    torch.testing.assert_close(found, torch.tensor([[1 / 6, 4 / 6, 1 / 6, 3 / 4], [3 / 6, 1 / 6, 2 / 6, 1 / 5]]))
+    assert predictions(logits, (glasses, bag)).tolist() == [[1, 1], [0, 0]]
+    assert most_probable(found, (glasses, bag)).tolist() == [[1, 1], [0, 0]]
+    assert predictions(logits[:, [3, 0, 1, 2]], (bag, glasses)).tolist() == [
+        [1, 1],
+        [0, 0],
+    ]  # their order is that given
+    assert probabilities(logits, ()).shape == (2, 0) and predictions(logits, ()).shape == (2, 0)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_the_heads_are_as_wide_as_the_schema() -> None:
+    schema = (Task("glasses", ("none", "clear", "dark")), Task("bag", ("no", "yes")))
+    images = torch.rand(2, 3, 64, 32)
+    for cameras in ((), (2,), (1, 2, 9)):
+        tasks = task1_tasks(schema, cameras)
+        network = AttributeNetwork("simple_cnn", tasks).eval()
+        assert network.tasks == tasks and network(images).shape == (2, 4 + len(cameras) + 1)
+        assert [task.name for task in tasks] == ["glasses", "bag", *(f"camera{c}" for c in cameras), "junk"]
+    for attributes in (schema, ()):
+        bruna = Bruna("mobilenet_v3_small", 16, attributes, "none", 0, 0.0).eval()
+        found = bruna(images)
+        assert found.schema == bruna.attributes == attributes
+        assert found.logits.shape == found.attributes.shape == (2, logit_count(attributes))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +121,7 @@ def test_attribute_probabilities_and_predictions_agree() -> None:
 def test_every_network_trains_and_its_groups_are_the_paper_s(name: str, last: str) -> None:
     """At 128 x 64 and at another size; first convolution, last layer and head are high, and nothing is left out."""
     torch.manual_seed(0)
-    network = AttributeNetwork(name)
+    network = AttributeNetwork(name, TASKS)
     high, low = network.fine_tuning_groups()
     assert sorted(map(id, [*high, *low])) == sorted(map(id, network.parameters()))
     named = dict(network.backbone.named_parameters())
@@ -98,7 +133,7 @@ def test_every_network_trains_and_its_groups_are_the_paper_s(name: str, last: st
         optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
         logits = network(torch.rand(2, 3, *size))
         assert logits.shape == (2, TASK1_LOGITS)
-        attribute_losses(logits, torch.zeros(2, 15, dtype=torch.int64)).sum().backward()
+        attribute_losses(logits, torch.zeros(2, 15, dtype=torch.int64), TASKS).sum().backward()
         assert all(parameter.grad is not None for parameter in network.parameters())
         optimizer.step()
         assert not torch.equal(before, network.head.weight)
@@ -140,7 +175,7 @@ def test_a_network_without_a_last_stride_says_so(name: str) -> None:
 
 
 def test_pooled_halves_by_hand() -> None:
-    network = AttributeNetwork("simple_cnn", pool="halves")
+    network = AttributeNetwork("simple_cnn", TASKS, pool="halves")
     network.backbone = torch.nn.Identity()
     features = torch.zeros(1, 3, 4, 2)
     network.normalize = torch.nn.Identity()
@@ -214,7 +249,7 @@ def test_weights_that_do_not_fit_are_refused_with_their_names(tmp_path: Path) ->
 
 def test_a_neck_ranks_by_normalised_features_of_the_usual_length() -> None:
     torch.manual_seed(0)
-    bruna = Bruna("mobilenet_v3_small", 64, "none", 0, 0.0, last_stride=1, neck="batch_norm")
+    bruna = Bruna("mobilenet_v3_small", 64, ATTRIBUTES, "none", 0, 0.0, last_stride=1, neck="batch_norm")
     images = torch.rand(4, 3, 64, 32)
     found = bruna.train()(images)
     assert not torch.equal(found.features, found.metric)  # told apart after the neck, distances learned before it

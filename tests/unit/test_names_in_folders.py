@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bruna.batches.store import ImageStore
-from bruna.dataset.facts import find_files, image_facts, manifest_of
+from bruna.dataset.facts import count_subsets, find_files, image_facts, manifest_of
 from bruna.errors import BrunaError
 from tiny_dataset import write_dataset, write_image, write_mask
 
@@ -41,14 +41,39 @@ def test_one_identity_or_camera_under_two_spellings(data: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("digits", [4, 5, 9])
-def test_identities_have_4_to_9_digits_everywhere_alike(data: Path, digits: int) -> None:
+@pytest.mark.parametrize("digits", [1, 2, 4, 5, 9])
+def test_identities_have_1_to_9_digits_everywhere_alike(data: Path, digits: int) -> None:
     for path in [*data.glob("train/*"), *data.glob("query/*"), *data.glob("gallery/0*")]:
         identity, rest = path.name.split("_", 1)
         path.rename(path.with_name(f"{int(identity):0{digits}d}_{rest}"))
     assert problems(data) == {}
     files = find_files(data)
     assert sorted(set(files["identity"][files["subset"] == "train"])) == [2, 5, 7, 11]
+
+
+@pytest.mark.parametrize(("camera", "written"), [(0, "0"), (104, "104"), (9999, "9999"), (15, "15")])
+def test_cameras_from_0_to_9999(data: Path, camera: int, written: str) -> None:
+    for path in data.glob("[tqg]*[nry]/*_c2*"):
+        path.rename(path.with_name(path.name.replace("_c2", f"_c{written}")))
+    manifest = manifest_of(image_facts(data))
+    assert set(manifest["camera"][manifest["subset"] == "train"]) == {1, camera}
+    counts = count_subsets(manifest)["train"]["cameras"]
+    assert counts == ({"1": 4, written: 4} if camera else {"1": 4})  # an unknown one is none
+    assert problems(data) == {}
+
+
+def test_any_ending_and_any_name_where_nothing_is_known(data: Path) -> None:
+    for at, path in enumerate(sorted(data.glob("train/*"))):
+        Image.open(path).save(path.with_name(f"Ähm {at} (ü)").with_suffix((".png", ".WEBP", ".bmp", ".tiff")[at % 4]))
+        path.unlink()
+    assert len(problems(data)) == 8
+    files = find_files(data, identities=False)
+    assert files["name_problem"].isna().all()
+    train = files[files["subset"] == "train"]
+    assert set(train["identity"]) == {-2} and set(train["camera"]) == {0} and len(train) == 8
+    assert sorted(set(files["identity"][files["subset"] == "gallery"])) == [-1, 0, 20]  # a test set may tell
+    facts = image_facts(data, identities=False)
+    assert facts["decode_problem"].isna().all() and manifest_of(facts)["camera"].dtype == np.int16
 
 
 @pytest.mark.parametrize("other", ["A.jpg", "e\u0301.jpg", "stra\u00dfe.jpg"])

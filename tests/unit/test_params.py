@@ -47,6 +47,7 @@ def test_the_number_form_that_dvc_writes_is_a_number(tmp_path: Path) -> None:
         ("mask: channel", "mask: yes please", "train_bruna.mask: found 'yes please'"),
         ("mask: channel", "mask: [channel]", "train_bruna.mask: found ['channel']"),
         ("junk_share: 0.01", "junk_share: 1.0", "junk_share + weak_share is more than 1"),
+        ("camera_classes: [4, 6]", "camera_classes: [4, 4]", "camera_classes [4, 4] names a camera twice"),
         ("warmup_epochs: 0", "warmup_epochs: 11", "leaves nothing of 11 epochs"),
         ("network: resnet18", "network: resnet20", "train_attributes.network: found 'resnet20'"),
         (

@@ -13,7 +13,7 @@ from PIL import Image
 from bruna.batches.attribute_items import MEASURED_JUNK_EVERY, zoom_junk
 from bruna.batches.seeds import step_generator
 from bruna.batches.store import ImageStore
-from bruna.dataset.attributes import TASKS
+from bruna.dataset.schema import Task, as_json
 from bruna.dataset.tables import read_table, write_table
 from bruna.errors import BrunaError
 from bruna.files import read_json, write_json
@@ -26,6 +26,7 @@ from bruna.report.drawing import Drawing
 from bruna.report.style import new_figure, save
 from bruna.report.tiles import shown
 from bruna.tracking.protocol import NullTracker
+from course_schema import TASKS
 from tiny_records import PROJECT, SIZE, tiny, write_records, write_test_set
 
 
@@ -103,6 +104,24 @@ def test_every_picture_is_drawn_shown_and_logged(made: Path, params: Params) -> 
         "artifacts/train_unet": [("train_unet", "figures")],
         "artifacts/validate/manifest.parquet": [("validate", "figures")],
     }
+
+
+def test_other_attributes_and_cameras_are_trained_drawn_and_shown(params: Params, tmp_path: Path) -> None:
+    schema = (Task("size", ("small", "middle", "large")), Task("glasses", ("no", "yes")), Task("coat", ("red", "blue")))
+    group = params.train_attributes.model_copy(update={"camera_classes": (2,)})
+    params = params.model_copy(update={"train_attributes": group})
+    write_records(tmp_path, params, schema)
+    settings = {name: read_json(tmp_path / name / "settings.json") for name in ("attributes", "bruna")}
+    assert all(found["attributes"] == as_json(schema) for found in settings.values())
+    counts = report.write_report(tmp_path, METRICS, params, INPUTS, NullTracker())
+    sheets = {path.stem for path in (tmp_path / "report" / "train_attributes").glob("confident_*.png")}
+    assert sheets == {f"confident_{name}" for name in ("size", "glasses", "coat", "camera2", "junk")}
+    assert counts["train_attributes"] == 5 + len(sheets)
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "Mean of the 3 attributes" in page and "Mean of the 12" not in page
+    table = page[page.index("Attributes as they are predicted") :]
+    assert all(f">{title}<" in table for title in ("Size", "Glasses", "Coat"))
+    assert "Backpack" not in page and "Camera4" not in page
 
 
 def test_the_page_shows_the_metrics_the_settings_and_the_inputs(made: Path, params: Params, tmp_path: Path) -> None:

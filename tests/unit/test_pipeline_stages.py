@@ -17,7 +17,7 @@ import yaml
 from safetensors.torch import load_file
 
 from bruna.batches.store import ImageStore, encode_png
-from bruna.dataset.attributes import ATTRIBUTES, TASKS
+from bruna.dataset.course import ATTRIBUTES
 from bruna.dataset.facts import image_facts, manifest_of
 from bruna.dataset.tables import read_table, write_table
 from bruna.errors import BrunaError
@@ -26,16 +26,18 @@ from bruna.headlines import HEADLINES
 from bruna.inference.unet import UNetSegmenter
 from bruna.params import Params, read_params
 from bruna.retrieval.protocols import FIGURES, PROTOCOLS
+from course_schema import TASKS
 from tiny_records import PROJECT, SIZE
 from tiny_stages import STAGES, Stage, run_stage, script, write_people
 
 MADE = STAGES[1:-1]
 Columns = Mapping[str, str]
-_NAMES = {attribute.name: "dictionary<values=string, indices=int8, ordered=0>" for attribute in ATTRIBUTES}
-_IMAGES: Columns = {"path": "string", "image": "binary", "identity": "int32", "camera": "int8", **_NAMES}
+_NAME = "dictionary<values=string, indices=int8, ordered=0>"
+_NAMES = {attribute.name: _NAME for attribute in ATTRIBUTES}
+_IMAGES: Columns = {"path": "string", "image": "binary", "identity": "int32", "camera": "int16", **_NAMES}
 _SEGMENTS: Columns = {"path": "string", "mask": "binary", "bottleneck": "list<element: float>"}
-_CODES = {f"{part}/{task.name}": "int8" for part in ("true", "predicted") for task in TASKS}
-_PREDICTIONS: Columns = {"path": "string", "junk": "bool", **_CODES, "logits": "list<element: float>"}
+_VALUES = {f"{part}/{task.name}": _NAME for part in ("true", "predicted") for task in TASKS}
+_PREDICTIONS: Columns = {"path": "string", "junk": "bool", **_VALUES, "logits": "list<element: float>"}
 _RANKED: Columns = {
     "query": "string",
     "query_camera": "int64",
@@ -241,8 +243,10 @@ def test_settings_rebuild_the_networks_and_name_the_parameters(artifacts: Path, 
     for model, found in settings.items():
         assert found.pop("params") == groups[model]
         assert found.pop("image_size") == list(SIZE) and found.pop("version")
-    attributes = ("network", "last_stride", "pool", "dropout", "flip_test")
+    attributes = ("network", "last_stride", "pool", "dropout", "flip_test", "camera_classes")
     bruna = ("backbone", "features", "mask", "dropout", "last_stride", "neck")
+    for model in ("attributes", "bruna"):
+        assert settings[model].pop("attributes") == [{"name": a.name, "values": [*a.values]} for a in ATTRIBUTES]
     assert settings == {
         "unet": {"trained": True, "width": 2, "depth": 2, "threshold": 0.5},
         "attributes": {name: groups["attributes"][name] for name in attributes},
@@ -284,7 +288,8 @@ def test_validate_logs_the_pages_of_a_broken_data_set_too(
         docs.mkdir()
         if broken:
             raise BrunaError("an image is damaged")
-        return SimpleNamespace(manifest=manifest, problems=[], summary={"subsets": {"train": {"images": 3}}})
+        figures = {"subsets": {"train": {"images": 3}}}
+        return SimpleNamespace(manifest=manifest, problems=[], figures=lambda: figures)
 
     monkeypatch.setattr(module, "validate_dataset", validated)
     with pytest.raises(BrunaError, match="damaged") if broken else nullcontext():

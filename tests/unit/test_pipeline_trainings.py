@@ -12,15 +12,18 @@ import pytest
 from PIL import Image
 
 from bruna.batches.attribute_items import MEASURED_JUNK_EVERY
-from bruna.dataset.attributes import TASKS
-from bruna.dataset.predictions import codes_of
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.predictions import read_predictions
+from bruna.dataset.schema import Task, logit_count, task1_tasks
 from bruna.dataset.tables import attribute_codes
 from bruna.files import read_json
+from bruna.inference.describer import load
 from bruna.params import Params, read_params
 from bruna.pipeline.train_attributes import train_and_save as train_attributes
 from bruna.pipeline.train_bruna import train_and_save as train_bruna
 from bruna.pipeline.train_unet import train_and_save as train_unet
 from bruna.tracking.protocol import NullTracker
+from course_schema import TASKS
 from person_table import mask_pairs, person_table
 from tiny_records import PROJECT, SIZE, places, tiny
 
@@ -77,7 +80,8 @@ def test_task_1_keeps_its_predictions_for_both_sides(tmp_path: Path, params: Par
         paths = table["path"].tolist()
         assert frame["path"].tolist() == [*paths, *paths[::MEASURED_JUNK_EVERY]]
         assert frame["junk"].tolist() == [False] * len(paths) + [True] * len(paths[::MEASURED_JUNK_EVERY])
-        true, predicted, logits = codes_of(frame)
+        tasks, true, predicted, logits = read_predictions(frame)
+        assert tasks == TASKS
         known = attribute_codes(table)
         assert (true[: len(table), : known.shape[1]] == known).all() and (true[len(table) :, :-1] == -1).all()
         assert logits.shape == (len(frame), sum(task.width for task in TASKS)) and logits.dtype == np.float32
@@ -95,6 +99,9 @@ def test_bruna_keeps_its_untrained_self_and_what_the_adversary_mined(tmp_path: P
     metrics = train_bruna((TRAIN, VALIDATION), segments, params.train_bruna, **places(tmp_path, "bruna", NullTracker()))
     trained, untrained = tmp_path / "bruna", tmp_path / "train_bruna" / "untrained"
     assert read_json(trained / "settings.json") == read_json(untrained / "settings.json")
+    assert read_json(trained / "settings.json")["attributes"] == [
+        {"name": attribute.name, "values": list(attribute.values)} for attribute in ATTRIBUTES
+    ]
     files = {path.name for path in trained.iterdir()}
     assert files == {"bruna.safetensors", "adversary.safetensors", "settings.json"}
     assert {path.name for path in untrained.iterdir()} == {"bruna.safetensors", "settings.json"}
@@ -108,6 +115,40 @@ def test_bruna_keeps_its_untrained_self_and_what_the_adversary_mined(tmp_path: P
     assert set(metrics) - {"warnings"} == {"untrained", "trained"}
     assert set(metrics["trained"]["market1501"]) == set(metrics["untrained"]["market1501"])
     json.dumps(metrics, allow_nan=False)
+
+
+@pytest.mark.parametrize("cameras", [(), (2, 5)])
+def test_what_is_trained_on_another_schema_is_loaded_with_it(
+    cameras: tuple[int, ...], tmp_path: Path, params: Params
+) -> None:
+    """Three values and a binary attribute; with no camera told, and with others than the course's."""
+    schema = (Task("glasses", ("none", "clear", "dark, or so")), Task("bag", ("no", "yes")))
+    tasks = task1_tasks(schema, cameras)
+    train, validation = (
+        person_table(people, 4, SIZE, seed, schema) for seed, people in enumerate((range(1, 7), range(7, 10)))
+    )
+    task1 = params.train_attributes.model_copy(update={"network": "simple_cnn", "camera_classes": cameras})
+    metrics = train_attributes(train, validation, task1, **places(tmp_path, "attributes", NullTracker()))
+    means = {"overall", "attributes"}
+    assert set(metrics["validation"]) == set(metrics["train"]) == {*(task.name for task in tasks), *means}
+    found = read_predictions(pd.read_parquet(tmp_path / "train_attributes" / "predictions_validation.parquet"))
+    assert found.tasks == tasks and found.logits.shape[1] == logit_count(tasks)
+    assert np.array_equal(found.true[: len(validation), :2], attribute_codes(validation))
+    segments = (pd.DataFrame(), pd.DataFrame())
+    train_bruna((train, validation), segments, params.train_bruna, **places(tmp_path, "bruna", NullTracker()))
+    train_unet(mask_pairs().iloc[:0], params.train_unet, **places(tmp_path, "unet", NullTracker()))
+    people = load(tmp_path, "cpu")
+    assert people.attribute_network is not None and people.bruna is not None
+    assert people.schema == people.bruna.attributes == schema and people.attribute_network.network.tasks == tasks
+    described = people.describe(list(validation["image"]))
+    assert described.task1_logits is not None
+    np.testing.assert_allclose(described.task1_logits.numpy(), found.logits[: len(validation)], atol=1e-4)
+    assert {name: list(table) for name, table in described.probabilities.items()} == {
+        attribute.name: list(attribute.values) for attribute in schema
+    }
+    for attribute in schema:
+        assert set(described.attributes[attribute.name]) <= set(attribute.values)
+    assert described.junk == pytest.approx(1 / (1 + np.exp(-found.logits[: len(validation), -1])), abs=1e-4)
 
 
 def test_what_a_training_stage_imports_draws_nothing() -> None:

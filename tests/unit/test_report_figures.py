@@ -7,18 +7,19 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from bruna.dataset.attributes import TASKS
+from bruna.dataset.schema import JUNK_TASK, Task
 from bruna.metrics.attributes import TaskMetrics, task_metrics
 from bruna.report.confusion import confusion_grid, row_shares
 from bruna.report.figures import BRUNA_CURVES, ap_profile, attribute_bars, cmc_curves, curves
 from bruna.report.operating_points import operating_chart
 from bruna.report.style import png_bytes
+from course_schema import TASKS
 
 
 def _results() -> tuple[TaskMetrics, ...]:
     random = np.random.default_rng(0)
     truth = np.stack([random.integers(0, len(task.values), 200) for task in TASKS], axis=1)
-    return task_metrics(truth, np.roll(truth, 1, axis=0))
+    return task_metrics(truth, np.roll(truth, 1, axis=0), TASKS)
 
 
 def _epochs() -> pd.DataFrame:
@@ -52,8 +53,9 @@ def test_confusion_grid_shows_all_tasks_and_counts() -> None:
     results = _results()
     figure = confusion_grid(results, "Confusion")
     assert len(figure.axes) == 15
-    assert _titles(figure)[:3] == ["Camera4", "Camera6", "Junk"]
-    assert _titles(figure)[-3:] == ["Age", "Up-color", "Down-color"]
+    binary = [task.title for task in TASKS if task.binary]
+    assert _titles(figure) == [*binary, "Age", "Upcolor", "Downcolor"]
+    assert binary[:2] == ["Backpack", "Bag"] and binary[-3:] == ["Camera4", "Camera6", "Junk"]
     hat = next(r for r in results if r.task.name == "hat")
     axes = figure.axes[_titles(figure).index("Hat")]
     drawn = {text.get_text() for text in axes.texts}
@@ -61,10 +63,17 @@ def test_confusion_grid_shows_all_tasks_and_counts() -> None:
     assert np.allclose(axes.images[0].get_array(), hat.confusion / hat.confusion.sum(axis=1, keepdims=True))
 
 
+def test_confusion_grid_of_other_tasks() -> None:
+    for tasks in ((Task("size", ("a", "b", "c")), Task("glasses", ("no", "yes"))), (JUNK_TASK,)):
+        truth = np.tile(np.arange(4)[:, None] % 2, (1, len(tasks)))
+        titles = _titles(confusion_grid(task_metrics(truth, truth, tasks), "t"))
+        assert titles == (["Glasses", "Size"] if len(tasks) == 2 else ["Junk"])
+
+
 def test_confusion_labels_do_not_overlap() -> None:
     truth = np.zeros((20_000, 15), dtype=int)
     truth[::2] = 1
-    figure = confusion_grid(task_metrics(truth, truth), "Confusion matrices, validation")  # "100%": the widest
+    figure = confusion_grid(task_metrics(truth, truth, TASKS), "Confusion matrices, validation")  # "100%": the widest
     figure.canvas.draw()
     for axes in figure.axes:
         left, right = axes._left_title, axes._right_title
@@ -78,8 +87,9 @@ def test_row_shares_of_a_value_that_never_occurs() -> None:
 def test_unannotated_task_says_so() -> None:
     truth = np.zeros((3, 15), dtype=int)
     truth[:, -1] = -1
-    results = task_metrics(truth, np.zeros_like(truth))
-    junk = confusion_grid(results, "t").axes[2]
+    results = task_metrics(truth, np.zeros_like(truth), TASKS)
+    figure = confusion_grid(results, "t")
+    junk = figure.axes[_titles(figure).index("Junk")]
     assert [text.get_text() for text in junk.texts] == ["not annotated"]
 
 

@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy import ndimage
 
-from bruna.dataset.attributes import TASKS, logit_slices
+from bruna.dataset.schema import JUNK_TASK, Task, logit_slices
 from bruna.report.confidence import KINDS, confidence_sheet, confidences, most_and_least_confident
 from bruna.report.overlays import EXTRA, MISSED, MaskPair, best_median_worst, mask_overlays, overlay
 from bruna.report.rank_list import Hit, MinedTuple, RankRow, hard_negatives, rank_lists
 from bruna.report.sheets import Sheet, TileSize
 from bruna.report.style import BAD, GOOD, MUTED, png_bytes
+from course_schema import TASKS
 
 PERSON = np.full((128, 64, 3), (10, 20, 200), dtype=np.uint8)
 
@@ -130,10 +131,12 @@ def test_confidence_is_the_probability_of_the_predicted_value() -> None:
     logits = np.zeros((2, where[TASKS[-1].name].stop), dtype=np.float32)
     logits[:, where["hat"]] = [[np.log(3)], [-800.0]]
     logits[0, where["age"]] = np.log([1, 2, 5, 2])
-    found = {task.name: column for task, column in zip(TASKS, confidences(logits).T, strict=True)}
+    found = {task.name: column for task, column in zip(TASKS, confidences(logits, TASKS).T, strict=True)}
     assert found["hat"] == pytest.approx([0.75, 1.0])
     assert found["age"] == pytest.approx([0.5, 0.25])
     assert found["junk"].tolist() == [0.5, 0.5]
+    size = Task("size", ("a", "b", "c"))
+    assert confidences(np.log([[1, 6, 1, 3]]), (size, JUNK_TASK)) == pytest.approx(np.array([[0.75, 0.75]]))
 
 
 def test_most_and_least_confident_by_hand() -> None:

@@ -8,6 +8,7 @@ import torch
 
 from bruna.batches.persons import PersonStore
 from bruna.batches.store import ImageStore
+from bruna.dataset.course import ATTRIBUTES
 from bruna.evaluation.attributes import all_figures, attribute_figures
 from bruna.evaluation.labelled import LabelledImages
 from bruna.evaluation.retrieval import (
@@ -62,14 +63,16 @@ def images(identities, junk, seed, flipped=False):
     task1 = torch.zeros(n, 35)
     task1[:, -1] = torch.tensor(junk).logit()
     names = [str(i) for i in range(n)]
-    return LabelledImages(Described(names, Settings(), task1, found, plain), found, plain, np.zeros((n, 12), np.int64))
+    return LabelledImages(
+        Described(names, Settings(), ATTRIBUTES, task1, found, plain), found, plain, np.zeros((n, 12), np.int64)
+    )
 
 
 def predicting(features, task1, bruna):
     """Images of which the two networks tell the given probabilities (32 each) of binary attributes."""
     gallery = Gallery.unlabelled(features, bruna)
     logits = torch.cat([task1.logit(), torch.zeros(len(task1), 3)], dim=1)
-    return Described([str(i) for i in range(len(task1))], Settings(), logits, gallery, gallery)
+    return Described([str(i) for i in range(len(task1))], Settings(), ATTRIBUTES, logits, gallery, gallery)
 
 
 QUERY = images([1, 2, 3, 4] * 3, [0.0] * 12, 0, flipped=True)
@@ -129,7 +132,7 @@ def test_mean_direction_keeps_the_length():
 @pytest.mark.parametrize("mask", ["channel", "segmented"])
 def test_mirrored_is_the_embedding_of_the_mirrored_store(mask):
     torch.manual_seed(0)
-    bruna = Bruna("mobilenet_v3_small", 16, mask, 0, 0.0)
+    bruna = Bruna("mobilenet_v3_small", 16, ATTRIBUTES, mask, 0, 0.0)
     pixels = torch.randint(0, 255, (3, 3, 64, 32), dtype=torch.uint8)
     masks = torch.randint(0, 255, (3, 1, 64, 32), dtype=torch.uint8)
     store = PersonStore(ImageStore(pixels), ImageStore(masks), None)
@@ -145,7 +148,7 @@ def test_constant_predictions_stand_beside_the_attributes():
     codes = np.zeros((4, 12), dtype=np.int64)
     codes[0, 1] = codes[0, 11] = 1
     codes[1, 11] = 2
-    figures = attribute_figures(codes, np.zeros_like(codes))
+    figures = attribute_figures(codes, np.zeros_like(codes), ATTRIBUTES)
     assert [figures[name]["chance"] for name in ("age", "backpack", "downcolor")] == [1, 1 / 2, pytest.approx(1 / 3)]
     assert figures["backpack"]["majority"] == figures["backpack"]["accuracy"] == 3 / 4
 
@@ -181,10 +184,10 @@ def test_means_are_over_what_is_annotated():
     some = images([1, 2, 3, 4], [0.0] * 4, 0)
     codes = np.full((4, 12), -1)
     codes[:, 1], codes[:, 2] = 0, [0, 0, 0, 1]  # the predictions are 0 throughout
-    found = all_figures(replace(some, codes=codes), SETTINGS)
+    found = all_figures(some.found, codes, SETTINGS)
     assert found["attribute_means"]["attributes_task1"] == {"accuracy": 7 / 8, "balanced_accuracy": (1 + 1 / 2) / 2}
     assert set(found["attribute_means"]) == set(found) - {"attribute_means"}
-    assert all_figures(replace(some, codes=np.full((4, 12), -1)), SETTINGS) == {}
+    assert all_figures(some.found, np.full((4, 12), -1), SETTINGS) == {}
 
 
 def test_the_ranked_table_is_what_the_figures_are_of():

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bruna.dataset.annotations import read_annotations
-from bruna.dataset.attributes import ATTRIBUTES, NAMES
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.dataset_file import read_dataset_file
 from bruna.dataset.filenames import name_facts
 from bruna.errors import BrunaError
 from bruna.files import fingerprint
@@ -21,6 +22,7 @@ from bruna.sample.figure import draw_figure
 from bruna.sample.person import Person, draw_person
 from bruna.sample.plan import plan_shots
 from bruna.sample.pose import Frame, Pose
+from course_schema import NAMES
 
 SMALL = {"identities": 5, "images_per_identity": 5, "test_identities": 3, "mask_pairs": 6}
 
@@ -76,7 +78,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(sample: SampleS
     again = render_sample(tmp_path / "again", seed=3, **SMALL)
     assert fingerprint(again.folder) == fingerprint(sample.folder)
     fewer = render_sample(tmp_path / "other", seed=4, **{**SMALL, "test_identities": 0, "mask_pairs": 0})
-    assert {path.name for path in fewer.folder.iterdir()} == {"train", "annotations_train.csv"}
+    assert {path.name for path in fewer.folder.iterdir()} == {"train", "annotations.csv", "dataset.yaml"}
     assert fingerprint(fewer.folder / "train") != fingerprint(sample.folder / "train")
 
 
@@ -102,12 +104,14 @@ def test_the_layout_and_the_names(sample: SampleSummary) -> None:
 
 
 def test_the_annotations_are_the_plan(sample: SampleSummary) -> None:
-    for name, group, count in (("train", 0, 5), ("test", 1, 3)):
-        read = read_annotations(sample.folder / f"annotations_{name}.csv")
-        np.testing.assert_array_equal(read.codes, plan_attributes(count, random_generator(3, 1, group)))
-        subset = "train" if name == "train" else "query"
-        drawn = {int(path.name[:4]) for path in (sample.folder / subset).iterdir()}
-        assert set(read.identities.tolist()) == drawn
+    dataset = read_dataset_file(sample.folder)
+    assert dataset.tasks == ATTRIBUTES and dataset.source == "bruna sample --seed 3"
+    read = read_annotations(sample.folder, dataset)
+    for subset, group, count in (("train", 0, 5), ("query", 1, 3)):
+        drawn = sorted({int(path.name[:4]) for path in (sample.folder / subset).iterdir()})
+        codes = read.codes[read.keys.get_indexer(drawn)]
+        np.testing.assert_array_equal(codes, plan_attributes(count, random_generator(3, 1, group)))
+    assert len(read.keys) == 8
 
 
 def test_images_are_whole_and_all_different(sample: SampleSummary) -> None:

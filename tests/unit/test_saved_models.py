@@ -1,13 +1,17 @@
 """Networks on disk: they come back as they were, and whatever is wrong with a file is said with its name."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import stage_dependencies
+from bruna.dataset.schema import Task, Tasks, as_json, logit_count, task1_tasks
 from bruna.errors import BrunaError
 from bruna.files import read_json, write_json
 from bruna.inference.attributes import AttributePredictor
@@ -47,6 +51,74 @@ def test_networks_come_back_with_their_sizes(tmp_path: Path) -> None:
     assert UNetSegmenter.load(_with(artifacts / "unet", trained=False), CPU) is None
 
 
+GLASSES, BAG = Task("glasses", ("none", "clear", "dark")), Task("bag", ("no", "yes"))
+
+
+@pytest.mark.parametrize("cameras", [(), (1, 12)])
+@pytest.mark.parametrize("schema", [(GLASSES,), (BAG,), (GLASSES, BAG), (BAG, GLASSES)])
+def test_models_of_another_schema_come_back_with_it(schema: Tasks, cameras: tuple[int, ...], tmp_path: Path) -> None:
+    artifacts = save_tiny_models(tmp_path, schema=schema, camera_classes=cameras)
+    task1, bruna = (LOADERS[name](artifacts / name, CPU) for name in ("attributes", "bruna"))
+    assert task1.attributes == bruna.attributes == schema
+    assert task1.network.tasks == task1_tasks(schema, cameras)
+    told = [{"name": attribute.name, "values": list(attribute.values)} for attribute in schema]
+    for name in ("attributes", "bruna"):
+        assert read_json(artifacts / name / "settings.json")["attributes"] == told
+    for name, network in (("attributes/model", task1.network), ("bruna/bruna", bruna.network)):
+        saved, found = load_file(artifacts / f"{name}.safetensors"), network.state_dict()
+        assert found.keys() == saved.keys() and all(torch.equal(found[key], saved[key]) for key in saved)
+    people = load(artifacts, "cpu")
+    assert people.schema == schema
+    images = np.random.default_rng(0).integers(0, 255, (3, 3, 48, 24), np.uint8)
+    described = people.describe(images)
+    assert described.schema == schema and described.task1_logits is not None
+    assert described.task1_logits.shape == (3, logit_count(schema) + len(cameras) + 1)
+    for source in ("task1", "bruna", "both"):
+        assert described.attribute_probabilities(source).shape == (3, logit_count(schema))
+    assert list(described.to_pandas()) == ["image", *(attribute.name for attribute in schema), "junk"]
+    for attribute in schema:
+        assert set(described.attributes[attribute.name]) <= set(attribute.values)
+        table = described.probabilities[attribute.name]
+        assert list(table) == list(attribute.values) and np.allclose(table.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("of_bruna", "differ"),
+    [
+        ((GLASSES,), r"bag \(no/yes; none\)"),
+        ((GLASSES, BAG, Task("hat", ("no", "yes"))), r"hat \(none; no/yes\)"),
+        ((Task("glasses", ("none", "dark", "clear")), BAG), r"glasses \(none/clear/dark; none/dark/clear\)"),
+        ((BAG, GLASSES), "the order of the attributes"),
+        ((), r"bag \(no/yes; none\), glasses \(none/clear/dark; none\)"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_networks_of_two_schemas_are_not_used_together(of_bruna: Tasks, differ: str, tmp_path: Path) -> None:
+    artifacts = save_tiny_models(tmp_path / "artifacts", schema=(GLASSES, BAG))
+    other = save_tiny_models(tmp_path / "other", schema=of_bruna)
+    shutil.rmtree(artifacts / "bruna")
+    shutil.copytree(other / "bruna", artifacts / "bruna")
+    says = rf"/attributes and .*/bruna tell different attributes: {differ}\. `dvc repro` trains both on the same"
+    with pytest.raises(BrunaError, match=says):
+        load(artifacts, "cpu")
+    assert load(artifacts, "cpu", bruna=False).schema == (GLASSES, BAG)
+
+
+def test_weights_of_another_schema_are_named(tmp_path: Path) -> None:
+    """The settings are changed, the weights are not."""
+    artifacts = save_tiny_models(tmp_path, schema=(GLASSES, BAG))
+    for name, changes in (
+        ("attributes", {"camera_classes": []}),
+        ("attributes", {"attributes": as_json((BAG,))}),
+        ("bruna", {"attributes": as_json((BAG,))}),
+    ):
+        folder = tmp_path / "changed"
+        shutil.copytree(artifacts / name, folder)
+        with pytest.raises(BrunaError, match=rf"safetensors does not hold the network .* of another shape .*{CURE}"):
+            LOADERS[name](_with(folder, **changes), CPU)
+        shutil.rmtree(folder)
+
+
 @pytest.mark.parametrize(("name", "load"), LOADERS.items())
 def test_models_of_another_version_are_refused(name: str, load: Load, tmp_path: Path) -> None:
     folder = save_tiny_models(tmp_path) / name
@@ -80,6 +152,18 @@ def test_models_of_another_version_are_refused(name: str, load: Load, tmp_path: 
         ("attributes", {"network": "lenet5", "last_stride": 1}, "lenet5 has no convolution of stride 2"),
         ("attributes", {"flip_test": "no"}, "flip_test is 'no': "),
         ("attributes", {"pool": "quarters"}, "pool is 'quarters': "),
+        ("attributes", {"attributes": None}, "attributes is missing"),
+        ("attributes", {"camera_classes": None}, "camera_classes is missing"),
+        ("attributes", {"camera_classes": [4, "6"]}, "camera_classes.1 is '6': "),
+        ("attributes", {"camera_classes": [0]}, "camera_classes.0 is 0: "),
+        ("attributes", {"camera_classes": 4}, "camera_classes is 4: "),
+        ("attributes", {"attributes": ["hat"]}, "attributes.0 is 'hat': "),
+        ("attributes", {"attributes": [{"name": "hat"}]}, "attributes.0.values is missing"),
+        ("attributes", {"attributes": [{"name": "hat", "values": ["yes"]}]}, r"attributes.0.values is \['yes'\]: "),
+        ("bruna", {"attributes": None}, "attributes is missing"),
+        ("bruna", {"attributes": "hat"}, "attributes is 'hat': "),
+        ("bruna", {"attributes": [{"name": "", "values": ["no", "yes"]}]}, "attributes.0.name is '': "),
+        ("bruna", {"attributes": [{"name": "hat", "values": ["no", 1]}]}, "attributes.0.values.1 is 1: "),
         ("bruna", {"network": "resnet18"}, "network is 'resnet18': "),
         ("bruna", {"network__backbone": "vgg11"}, "network.backbone is 'vgg11': expected one of mobilenet_v3_small"),
         ("bruna", {"network__mask": "chanel"}, "network.mask is 'chanel': "),

@@ -143,6 +143,16 @@ EFFECTS = [
         {0.0: 0, 0.75: 0.75, 0.9: 0.9},
     ),
     Effect(
+        "train_attributes.camera_classes",
+        "tasks beside the attributes, each true of one camera of four",
+        look.told_cameras,
+        {
+            (): {"junk": 0, "logits": 33},
+            (4, 6): {"camera4": 1 / 4, "camera6": 0, "junk": 0, "logits": 35},
+            (2,): {"camera2": 1 / 4, "junk": 0, "logits": 34},
+        },
+    ),
+    Effect(
         "train_attributes.junk_share",
         "items that are zoomed into",
         look.drawn_items,

@@ -82,7 +82,7 @@ def _accepted(group: str, **values: Any) -> Any:
 def test_what_is_accepted_of_task_1_takes_all_steps(last_stride: int, accepted: set[int]) -> None:
     """Batch normalisation refuses a single image where its map is one pixel: also as an epoch's odd last one."""
     size = (16, 16)
-    part = load_part(person_table(range(1, 8), 1, size), size, CPU)
+    table = person_table(range(1, 8), 1, size)
     for batch_size in (1, 2, 3):
         for identity_weight in (0.0, 0.5):
             params: TrainAttributes | None = _accepted(
@@ -95,6 +95,7 @@ def test_what_is_accepted_of_task_1_takes_all_steps(last_stride: int, accepted: 
             )
             assert (params is not None) == (batch_size in ({3} if identity_weight else accepted))
             if params is not None:
+                part = load_part(table, params, CPU)
                 recipe = AttributesRecipe(part, part, params, CPU)
                 for step in range(recipe.steps(0)):
                     recipe.step(0, step, step_generator(0, "step", step))
@@ -125,3 +126,30 @@ def test_a_batch_without_anybody_teaches_no_identity() -> None:
 
 def test_a_margin_grows_for_any_number_of_epochs() -> None:
     assert margin_of_epoch(99_999, 20.0, 1.1, 56.0) == 56.0
+
+
+@pytest.mark.parametrize("cameras", [[], [1], [6, 2], list(range(1, 101))])
+def test_any_cameras_may_be_told(cameras: list[int]) -> None:
+    found = parse_params(_with(("train_attributes", "camera_classes"), cameras), "params.yaml")
+    assert found.train_attributes.camera_classes == tuple(cameras)
+
+
+@pytest.mark.parametrize(
+    ("cameras", "says"),
+    [
+        ([0], "camera_classes.0: found 0"),
+        ([4, -1], "camera_classes.1: found -1"),
+        ([4, 2**31], f"camera_classes.1: found {2**31}"),
+        ([4, 4.5], "camera_classes.1: found 4.5"),
+        (["4"], "camera_classes.0: found '4'"),
+        ([True], "camera_classes.0: found True"),
+        (4, "camera_classes: found 4"),
+        (None, "camera_classes: found None"),
+        ("46", "camera_classes: found '46'"),
+        (list(range(1, 102)), "camera_classes: found"),
+        ([4, 6, 4], r"camera_classes \[4, 6, 4\] names a camera twice"),
+    ],
+)
+def test_what_is_no_list_of_cameras_is_refused(cameras: object, says: str) -> None:
+    with pytest.raises(BrunaError, match=says):
+        parse_params(_with(("train_attributes", "camera_classes"), cameras), "params.yaml")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from bruna.dataset.attributes import TASKS
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.schema import Task, as_json, task1_tasks
 from bruna.errors import BrunaError
 from bruna.inference.attributes import AttributePredictor
 from bruna.inference.saving import save_models
@@ -25,6 +26,7 @@ from bruna.training.schedules import cosine, learning_rate_factor, margin_of_epo
 from bruna.training.task_counts import accuracies, balanced_accuracies, counts, epoch_metrics
 from bruna.training.task_weights import next_task_weights
 from bruna.training.unet import best_constant_iou, train_unet
+from course_schema import TASKS
 from person_table import mask_pairs, person_table
 from tiny_records import train_too_fast
 
@@ -353,16 +355,54 @@ def test_task1_trains_with_every_option_on(params: Params, tmp_path: Path) -> No
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path, _Interrupting(1))
     assert _same(whole.model, trained(tmp_path, NullTracker()).model)
-    settings = small.model_dump(include={"network", "last_stride", "pool", "dropout", "flip_test", "image_size"})
+    kept = {"network", "last_stride", "pool", "dropout", "flip_test", "image_size", "camera_classes"}
+    settings = {**small.model_dump(include=kept), "attributes": as_json(ATTRIBUTES)}
     save_models(tmp_path / "model", {"model": whole.model}, settings)
     loaded = AttributePredictor.load(tmp_path / "model", CPU)
     again = loaded.network
-    assert loaded.size == SIZE and _same(whole.model, again)
+    assert loaded.size == SIZE and _same(whole.model, again) and again.tasks == whole.model.tasks == TASKS
+    assert loaded.attributes == ATTRIBUTES
     images = torch.rand(3, 3, *SIZE)
     with torch.inference_mode():
         predicted = again.predict(images)
         torch.testing.assert_close(predicted, (again(images) + again(images.flip(3))) / 2)
         torch.testing.assert_close(predicted, again.predict(images.flip(3)))  # a mirror image is told the same
+
+
+@pytest.mark.parametrize("cameras", [(), (3,)])
+def test_task1_trains_on_another_schema(cameras: tuple[int, ...], params: Params) -> None:
+    """Three values and a binary attribute, with no camera told or another one than the course's."""
+    schema = (Task("glasses", ("none", "clear", "dark")), Task("bag", ("no", "yes")))
+    small: TrainAttributes = params.train_attributes.model_copy(
+        update={
+            "network": "simple_cnn",
+            "image_size": SIZE,
+            "epochs": 2,
+            "batch_size": 8,
+            "junk_share": 0.3,
+            "weak_share": 0.3,
+            "identity_weight": 0.5,
+            "task_weights": "raise_worst",
+            "camera_classes": cameras,
+        }
+    )
+    people = (person_table(people, 4, attributes=schema) for people in (range(1, 7), range(7, 10)))
+    result = train_attributes(*people, small, tracker=NullTracker(), checkpoints=Checkpoints(None), device=CPU)
+    tasks = task1_tasks(schema, cameras)
+    assert result.model.tasks == result.train.tasks == result.validation.tasks == tasks
+    assert result.train.predicted.shape == (24 + 3, len(tasks))
+    assert result.train.logits.shape == (24 + 3, 3 + 1 + len(cameras) + 1)
+    codes = np.array([[i % 3, i % 2] for i in range(1, 7) for _ in range(4)])
+    assert np.array_equal(result.train.true[:24, :2], codes) and (result.train.true[24:, :-1] == -1).all()
+    shown = [k % 6 + 1 for _ in range(6) for k in range(4)]
+    assert result.train.true[:24, 2:-1].tolist() == [[int(camera == c) for c in cameras] for camera in shown]
+    names = [*(task.name for task in tasks)]
+    last = result.history[-1]
+    assert [key.removeprefix("train/loss/") for key in last if key.startswith("train/loss/")] == names
+    weights = [last[f"train/task_weight/{name}"] * len(tasks) for name in names]
+    assert sorted(weights) == pytest.approx([1] * (len(tasks) - 1) + [1.1])
+    mean = (last["validation/accuracy/glasses"] + last["validation/accuracy/bag"]) / 2
+    assert last["validation/accuracy"] == pytest.approx(mean)
 
 
 def test_a_truncated_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
@@ -396,11 +436,11 @@ def test_an_epoch_is_measured_as_the_closing_figures_are() -> None:
     widths = [len(task.values) for task in TASKS]
     truth = np.stack([random.integers(-1, width, 60) for width in widths], axis=1)
     predicted = np.stack([random.integers(0, width, 60) for width in widths], axis=1)
-    expected = scores(task_metrics(truth, predicted))
+    expected = scores(task_metrics(truth, predicted, TASKS))
     confusion = sum(
-        counts(torch.from_numpy(predicted[a:b]), torch.from_numpy(truth[a:b])) for a, b in ((0, 7), (7, 60))
+        counts(torch.from_numpy(predicted[a:b]), torch.from_numpy(truth[a:b]), TASKS) for a, b in ((0, 7), (7, 60))
     )
-    found = epoch_metrics("train", confusion)
+    found = epoch_metrics("train", confusion, TASKS)
     for figure in ("accuracy", "balanced_accuracy"):
         assert found[f"train/{figure}"] == pytest.approx(expected[f"attributes/{figure}"], abs=1e-6)
         for task in TASKS:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bruna.dataset.annotations import Annotations, annotations_csv
+from bruna.dataset.import_course import course_annotations
 from bruna.dataset.validation import validate_dataset
 from bruna.errors import BrunaError
 from bruna.files import read_json, write_json
@@ -22,6 +24,14 @@ IMAGE = "train/0005_c1_000050001.jpg"
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return write_dataset(tmp_path / "data")
+
+
+def _without_tests(data: Path) -> None:
+    """No query and no gallery, and nobody of them annotated."""
+    for name in ("query", "gallery"):
+        shutil.rmtree(data / name)
+    file = data / "annotations.csv"
+    file.write_text("".join(line for line in file.read_text().splitlines(True) if not line.startswith("20,")))
 
 
 def test_whole_data_set(data: Path, tmp_path: Path) -> None:
@@ -50,7 +60,7 @@ def test_whole_data_set(data: Path, tmp_path: Path) -> None:
     write_json(result.summary, tmp_path / "a.json")
     write_json(validate_dataset(data, FAIL, docs=tmp_path / "docs").summary, tmp_path / "b.json")
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
-    assert read_json(tmp_path / "a.json")["annotated_train"] == 4
+    assert read_json(tmp_path / "a.json")["annotated"] == 5
 
 
 def test_damaged_images_fail_or_are_set_aside(data: Path) -> None:
@@ -110,30 +120,27 @@ def test_broken_structure_fails_even_with_quarantine(data: Path, tmp_path: Path)
     shutil.copy(data / image, data / "train/0002_c3_000000009.jpg")  # two people
     shutil.copy(data / "train/0002_c1_000020001.jpg", data / "test/000009.jpg")  # leak
     write_image(data / "gallery/0007_c4s1_000001_01.jpg", 77)  # a training person
-    write_annotations(data / "annotations_test.csv", {7: {}, 20: {"upblue": 2, "upgreen": 2}})
-    file = data / "annotations_train.csv"
+    file = data / "annotations.csv"
     first = file.read_text().splitlines()[1]
-    file.write_text(file.read_text().replace("\n5,3,", "\n5,9,") + first + "\n0x,3\n".replace(",3", first[1:]))
+    file.write_text(file.read_text().replace("\n5,adult,", "\n5,grown,") + first + "\n0x" + first[1:] + "\n")
     with pytest.raises(BrunaError) as error:
         validate_dataset(data, QUARANTINE, docs=tmp_path / "docs")
     lines = str(error.value).splitlines()
     for line in (
-        "  train/person.jpg: the name is not PPPP_cC_NNNNNNNNN.jpg or PPPP_cCsS_NNNNNN_NN.jpg (P identity, C camera)",
+        "  train/person.jpg: the name is not IDENTITY_cCAMERA_ANYTHING, such as 0002_c1_000451.jpg "
+        "(camera 0 where it is unknown)",
         "  train/0002: a folder; images lie directly in it",
-        "  identity 99 (1 image, such as train/0099_c1_000000001.jpg): annotation_rows is 0",
-        "  identity 2 (3 images, such as train/0002_c1_000020001.jpg): annotation_rows is 2",
-        "  annotations_train.csv, line 2 (id 2): id is '2'",
-        "  annotations_train.csv, line 6 (id 2): id is '2'",
-        "  annotations_train.csv, line 7 (id 0x): id is '0x'",
-        "  annotations_train.csv, line 5 (id 11): no image in train",
+        "  99: no row in the annotations",
+        "  annotations, line 7 (identity 2): it has a row already",
+        "  annotations, line 8 (identity 0x): it is no number from 1, without leading zeros",
+        "  annotations, line 5 (identity 11): no image shows it",
         f"  {image}: the same content as train/0002_c3_000000009.jpg",
         f"  train/0002_c3_000000009.jpg: the same content as {image}",
         "  train/0002_c1_000020001.jpg: the same content as test/000009.jpg",
         "  identity 7 (2 images, such as train/0007_c1_000070001.jpg): "
         "gallery/0007_c4s1_000001_01.jpg has the same identity",
-        "  annotations_test.csv, line 3 (id 20): upblue and upgreen are 2",
-        "  annotations_train.csv, line 3 (id 5): age is '9'",
-        "Expected: age is 1 or 2 or 3 or 4. Not so in 1 place:",
+        "  annotations, line 3 (identity 5): age is 'grown'",
+        "Expected: age is young, teenager, adult or old, or empty. Not so in 1 place:",
     ):
         assert line in lines, line
     assert str(data) in lines[0]
@@ -143,16 +150,15 @@ def test_broken_structure_fails_even_with_quarantine(data: Path, tmp_path: Path)
 
 
 def test_wrong_header_is_said_and_nothing_else(data: Path) -> None:
-    file = data / "annotations_train.csv"
+    file = data / "annotations.csv"
     file.write_text(file.read_text().replace(",hat,", ",cap,"))
     with pytest.raises(BrunaError, match=r"1 of its checks failed") as error:
         validate_dataset(data, QUARANTINE)
-    assert "  annotations_train.csv: missing columns: hat; unknown columns: cap" in str(error.value)
+    assert "  annotations: missing columns: hat; unknown columns: cap" in str(error.value)
 
 
 def test_many_findings_are_cut_and_counted(data: Path) -> None:
-    for name in ("query", "gallery", "annotations_test.csv"):
-        shutil.rmtree(data / name) if (data / name).is_dir() else (data / name).unlink()
+    _without_tests(data)
     for number in range(14):
         write_image(data / f"test/{number:06d}x.jpg", number, 10, 10)
     with pytest.raises(BrunaError, match=r"(?s)Not so in 14 places.*000009x\.jpg.*and 4 more") as error:
@@ -165,10 +171,22 @@ def test_no_data_set_at_all(tmp_path: Path) -> None:
     with pytest.raises(BrunaError, match=r"data is missing.*bruna import.*bruna sample"):
         validate_dataset(tmp_path / "data", FAIL)
     (tmp_path / "data" / "Train").mkdir(parents=True)
-    with pytest.raises(BrunaError, match=r"no training images in .*train.*It holds: Train.*bruna import"):
+    with pytest.raises(BrunaError, match=r"dataset\.yaml is missing: the name of the data set, and its attributes"):
+        validate_dataset(tmp_path / "data", FAIL)
+    (tmp_path / "data" / "annotations_train.csv").write_text("id,age")
+    with pytest.raises(BrunaError, match=r"an earlier version .*`bruna import .*data --to .*data` converts it"):
+        validate_dataset(tmp_path / "data", FAIL)
+    (tmp_path / "data" / "annotations_train.csv").unlink()
+    write_annotations(tmp_path / "data", {2: {}})
+    with pytest.raises(BrunaError, match=r"no training images in .*train.*It holds: .*Train.*bruna import"):
         validate_dataset(tmp_path / "data", FAIL)
     write_image(tmp_path / "data" / "train" / "0002_c1_000000001.jpg", 1)
-    with pytest.raises(BrunaError, match=r"annotations_train\.csv is missing.*bruna import.*bruna sample"):
+    (tmp_path / "data" / "annotations.csv").unlink()
+    with pytest.raises(BrunaError, match=r"annotations\.csv is missing\. It holds the values of the 12 attributes"):
+        validate_dataset(tmp_path / "data", FAIL)
+    (tmp_path / "data" / "annotations.csv").write_text("identity")
+    (tmp_path / "data" / "annotations.parquet").write_text("")
+    with pytest.raises(BrunaError, match=r"holds annotations\.csv and annotations\.parquet\. Remove one"):
         validate_dataset(tmp_path / "data", FAIL)
 
 
@@ -176,14 +194,13 @@ def test_one_identity_is_too_few(data: Path) -> None:
     for path in (data / "train").iterdir():
         if not path.name.startswith("0002"):
             path.unlink()
-    (data / "annotations_test.csv").unlink()
-    write_annotations(data / "annotations_train.csv", {2: {}})
+    _without_tests(data)
+    write_annotations(data, {2: {}})
     with pytest.raises(BrunaError, match="Expected: there are at least 2 training identities"):
         validate_dataset(data, QUARANTINE)
 
 
 def test_quarantine_must_leave_two_identities(data: Path) -> None:
-    (data / "annotations_test.csv").unlink()
     for path in (data / "train").iterdir():
         if not path.name.startswith("0002"):
             path.write_bytes(b"")
@@ -195,12 +212,14 @@ def test_quarantine_must_leave_two_identities(data: Path) -> None:
 def test_part_of_the_course_data_is_valid(tmp_path: Path) -> None:
     with zipfile.ZipFile(Path(os.environ["BRUNA_REAL_DATA"]) / "market1501-course.zip") as archive:
         names = [name for name in archive.namelist() if name.endswith(".jpg") and name.split("/")[-1] < "0150"]
-        archive.extractall(tmp_path, [*names, "annotations_train.csv"])
+        archive.extractall(tmp_path, names)
+        coded = course_annotations(archive.read("annotations_train.csv"), "annotations_train.csv")
     identities = {int(Path(name).name[:4]) for name in names}
-    file = tmp_path / "annotations_train.csv"
-    header, *rows = file.read_text().splitlines()
-    file.write_text("\n".join([header, *(r for r in rows if int(r.split(",")[0]) in identities)]) + "\n")
+    known = coded.keys.isin(identities)
+    write_annotations(tmp_path, {})
+    kept = Annotations("identity", coded.keys[known], coded.codes[known], coded.attributes)
+    (tmp_path / "annotations.csv").write_bytes(annotations_csv(kept))
     result = validate_dataset(tmp_path, FAIL)
     assert result.summary["subsets"]["train"]["images"] == len(names) > 500
-    assert result.summary["subsets"]["train"]["identities"] == len(identities) == result.summary["annotated_train"]
+    assert result.summary["subsets"]["train"]["identities"] == len(identities) == result.summary["annotated"]
     assert result.quarantined == {}

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bruna.dataset.attributes import TASK_NAMES
 from bruna.evaluation.retrieval import retrieve
 from bruna.evaluation.warnings import discarded_warnings, retrieval_warnings
 from bruna.files import read_json
@@ -29,6 +28,7 @@ from bruna.tracking.execution import Execution
 from bruna.tracking.mlflow_run import stage_run
 from bruna.tracking.protocol import NullTracker
 from bruna.training.attribute_data import Measured
+from course_schema import TASK1_LOGITS, TASK_NAMES, TASKS
 from person_table import mask_pairs, person_table
 from tiny_records import PROJECT, SIZE, places, tiny
 
@@ -160,10 +160,12 @@ def test_a_task_1_that_learned_nothing_is_in_its_figures(
     params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     true = _codes(8)
+    model = torch.nn.Linear(1, 1)
+    model.tasks = TASKS
     train, validation = person_table((1, 2), 4, SIZE), person_table((7, 8), 4, SIZE)
     for predicted, warned in ((true, False), (np.zeros_like(true), True)):
-        seen = Measured(true, predicted, np.zeros((8, 35), np.float32))
-        result = SimpleNamespace(model=torch.nn.Linear(1, 1), history=[{"epoch": 1.0}], train=seen, validation=seen)
+        seen = Measured(TASKS, true, predicted, np.zeros((8, TASK1_LOGITS), np.float32))
+        result = SimpleNamespace(model=model, history=[{"epoch": 1.0}], train=seen, validation=seen)
         monkeypatch.setattr(train_attributes, "train_attributes", lambda *_, result=result, **__: result)
         monkeypatch.setattr(train_attributes, "_predictions", lambda table, _: table)
         to = places(tmp_path, "attributes", NullTracker())

@@ -16,10 +16,13 @@ from packaging.utils import canonicalize_name
 from PIL import Image
 
 import bruna
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.schema import as_json
 from bruna.inference.saving import save_models
 from bruna.models.attributes import AttributeNetwork
 from bruna.models.bruna import Bruna
 from bruna.models.unet import UNet
+from course_schema import CAMERA_CLASSES, TASKS
 
 ROOT = Path(__file__).parents[2]
 OF_THE_PIPELINE = {"dvc", "great_expectations", "matplotlib", "mlflow", "scipy", "sklearn"}
@@ -105,9 +108,12 @@ def save_untrained(artifacts):
     size = {"image_size": [64, 32]}
     save_models(artifacts / "unet", {"model": UNet(4, 3)}, {"trained": True, "width": 4, "depth": 3, **size})
     network = {"network": "simple_cnn", "last_stride": 2, "pool": "whole", "dropout": 0.0, "flip_test": True}
-    save_models(artifacts / "attributes", {"model": AttributeNetwork(**network)}, {**network, **size})
+    told = {"attributes": as_json(ATTRIBUTES), "camera_classes": list(CAMERA_CLASSES)}
+    model = AttributeNetwork(**network, tasks=TASKS)
+    save_models(artifacts / "attributes", {"model": model}, {**network, **told, **size})
     network = {"backbone": "mobilenet_v3_small", "features": 16, "mask": "channel", "bottleneck": 32, "dropout": 0.0}
-    save_models(artifacts / "bruna", {"bruna": Bruna(**network)}, {"network": network, **size})
+    told = {"network": network, "attributes": as_json(ATTRIBUTES), **size}
+    save_models(artifacts / "bruna", {"bruna": Bruna(**network, attributes=ATTRIBUTES)}, told)
 
 
 def test_the_installed_wheel_describes_an_image_as_the_checkout_does(elsewhere, tmp_path, monkeypatch):

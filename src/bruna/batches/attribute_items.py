@@ -1,5 +1,7 @@
 """What Task 1 draws (paper, section 3.1.2): persons, now and then one with a rare attribute, now and then junk."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -7,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bruna.batches.seeds import numpy_generator, step_generator
-from bruna.dataset.attributes import CAMERA_CLASSES, UNKNOWN
+from bruna.dataset.schema import UNKNOWN
 
 ZOOM = (0.1, 0.3)
 """Sides of a junk crop as a share of the image's: 1% to 9% of the area, so that it never shows a person."""
@@ -19,7 +21,7 @@ class AttributeSampler:
     """Draws the items of any epoch; the draws depend on the seed and the epoch alone.
 
     Args:
-        codes: N x 12 attribute codes, -1 where unknown.
+        codes: N x A attribute codes, -1 where unknown.
         identities: N identities.
         seed: of the draws.
         junk_share: probability that an item is a zoom into an image, labelled junk.
@@ -70,7 +72,7 @@ def weak_images(
     """Positions of the images that bear an attribute value which fewer than `below` identities bear.
 
     Args:
-        codes: N x 12 attribute codes; -1 is no value.
+        codes: N x A attribute codes; -1 is no value.
         identities: N identities.
         below: the number of identities from which on a value is common.
     """
@@ -121,21 +123,22 @@ def zoom(images: Tensor, draws: Tensor) -> Tensor:
     return zoomed.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def task1_targets(codes: Tensor, cameras: Tensor, junk: Tensor) -> Tensor:
-    """The 15 targets of Task 1.
+def task1_targets(codes: Tensor, cameras: Tensor, junk: Tensor, camera_classes: Sequence[int]) -> Tensor:
+    """The targets of Task 1.
 
     A junk item shows no person, so its attributes are unknown (-1, ignored by the losses), but it keeps the
     background and thereby the camera. The camera classes are unknown where the camera is (0).
 
     Args:
-        codes: B x 12, int64, attribute codes, -1 where unknown.
-        cameras: B, integer, 1 to 6; 0 where unknown.
+        codes: B x A, int64, attribute codes, -1 where unknown.
+        cameras: B, integer, from 1; 0 where unknown.
         junk: B, bool.
+        camera_classes: the cameras that are told from all others.
 
     Returns:
-        B x 15, int64: the 12 attributes, then `EXTRA_CLASSES`; -1 where a target is unknown.
+        B x T, int64, in the order of `bruna.dataset.schema.task1_tasks`; -1 where a target is unknown.
     """
     attributes = codes.to(torch.int64).masked_fill(junk[:, None], UNKNOWN)
-    views = [(cameras == camera).to(torch.int64) for camera in CAMERA_CLASSES]
-    camera_targets = torch.stack(views, dim=1).masked_fill((cameras == 0)[:, None], UNKNOWN)
+    views = cameras[:, None] == torch.tensor(list(camera_classes), dtype=cameras.dtype, device=cameras.device)
+    camera_targets = views.to(torch.int64).masked_fill((cameras == 0)[:, None], UNKNOWN)
     return torch.cat([attributes, camera_targets, junk.to(torch.int64)[:, None]], dim=1)

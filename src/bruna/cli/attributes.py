@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bruna.cli.shared import ARTIFACTS, PARAMS, check_outputs, model_folders
-from bruna.dataset.attributes import ATTRIBUTES
 from bruna.dataset.filenames import name_problem, printable
 from bruna.errors import BrunaError, counted
 
@@ -22,16 +21,6 @@ if TYPE_CHECKING:
     from bruna.inference.describer import Describer
     from bruna.inference.settings import Settings
 
-PROBABILITY_COLUMNS: tuple[str, ...] = (
-    "id",
-    *(
-        f"{attribute.name}_{value}"
-        for attribute in ATTRIBUTES
-        for value in (attribute.values[1:] if attribute.binary else attribute.values)
-    ),
-    "junk",
-)
-"""Header of the probability file: of a binary attribute the probability of its second value."""
 _SHOWN = 20
 """Rejected images in the closing table; the list on stderr and the file have them all."""
 
@@ -77,11 +66,11 @@ def attributes(
 ) -> None:
     """Predict the attributes of people in images of any size.
 
-    The CSV has the columns of the course: id (the file name), age 1 to 4, and
-    1 or 2 in every other one: no or yes, or what docs/reference/data-set.md says. Images that
-    cannot be read, or that show no person (Task 1's junk class), are left out
-    and listed with the reason. Which network predicts, and what counts as junk,
-    is as the stage evaluate has recorded it beside the models.
+    The CSV has a row an image: id (the file name), and the most probable value
+    of every attribute. Images that cannot be read, or that show no person
+    (Task 1's junk class), are left out and listed with the reason. Which network
+    predicts, and what counts as junk, is as the stage evaluate has recorded it
+    beside the models.
 
     \b
       bruna attributes crops/ -o attributes.csv
@@ -94,7 +83,6 @@ def attributes(
 
     runtime = read_runtime(PARAMS)
     limit_instructions(runtime.instructions)
-    from bruna.evaluation.submission import CLASSIFICATION_COLUMNS, classification_rows
     from bruna.inference.images import files_by_id
     from bruna.inference.settings import recorded_settings
 
@@ -130,15 +118,15 @@ def attributes(
     if rejected is not None:
         _write_csv(rejected, ("path", "reason"), left_out)
     if probabilities is not None and len(found):
-        _write_csv(probabilities, PROBABILITY_COLUMNS, _probability_rows(found))
+        _write_csv(probabilities, *_probability_rows(found))
     if not kept.any():
         raise BrunaError(
             f"none of {counted(len(files), 'images')} could be predicted, so {output} was not written. The reasons "
             "stand above; --keep-junk predicts what Task 1 takes for junk."
         )
     names = [name for name, fine in zip(found.names, kept, strict=True) if fine]
-    codes = found.attribute_codes()[kept]
-    _write_csv(output, CLASSIFICATION_COLUMNS, classification_rows(names, codes.tolist()))
+    predicted = [values[kept] for values in found.attributes.values()]
+    _write_csv(output, ("id", *found.attributes), zip(names, *predicted, strict=True))
     _show(len(names), left_out)
     typer.echo(f"Written to {', '.join(printable(path) for path in outputs.values() if path is not None)}")
 
@@ -160,13 +148,15 @@ def _load(folder: Path, device: "torch.device", settings: "Settings", neighbors:
         ) from None
 
 
-def _probability_rows(found: "Described") -> list[list[str]]:
-    """Rows under `PROBABILITY_COLUMNS`, four decimals, of all images that could be read."""
-    values = found.attribute_probabilities().tolist()
-    return [
-        [name, *(f"{value:.4f}" for value in [*row, junk])]
-        for name, row, junk in zip(found.names, values, found.junk.tolist(), strict=True)
+def _probability_rows(found: "Described") -> tuple[list[str], list[list[str]]]:
+    """Header and rows of all images that could be read; of a binary attribute the probability of its second value."""
+    header = [
+        f"{attribute.name}_{value}"
+        for attribute in found.schema
+        for value in (attribute.values[1:] if attribute.binary else attribute.values)
     ]
+    rows = zip(found.names, found.attribute_probabilities().tolist(), found.junk.tolist(), strict=True)
+    return ["id", *header, "junk"], [[name, *(f"{value:.4f}" for value in [*row, junk])] for name, row, junk in rows]
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -26,6 +26,9 @@ def evaluate(
 ) -> None:
     """Measure the trained models on a data set folder that the pipeline has not seen.
 
+    The images in query/ are searched for in gallery/; without both, each image
+    in train/ is searched for among the others.
+
     \b
       bruna import other.zip --to /tmp/other
       bruna evaluate /tmp/other --json other.json --html other.html
@@ -37,7 +40,7 @@ def evaluate(
     if not folder.is_dir():
         raise BrunaError(f"{folder} is not a folder. `bruna import ARCHIVE --to {folder}` makes one of an archive.")
     data = [folder / name for name in (*LABELLED, *UNLABELLED_SUBSETS, "masks")]
-    inputs = [PARAMS, *data, *folder.glob("annotations_*.csv"), *model_folders(models)]
+    inputs = [PARAMS, *data, *folder.glob("annotations.*"), folder / "dataset.yaml", *model_folders(models)]
     check_outputs({"--json": json_file, "--html": page}, inputs)
     from bruna.params import read_params
     from bruna.runtime import limit_instructions, prepare_torch
@@ -69,12 +72,16 @@ def evaluate(
 
 def _rows(figures: Mapping[str, Any]) -> list[tuple[str, int | float, str]]:
     """What one looks at first: the headline metrics, of this folder."""
-    found = headline_metrics("evaluate", {"validation": {**figures["retrieval"], **figures}})
-    queries = figures["retrieval"]["market1501"]["queries"]
+    retrieval = figures.get("retrieval", {})
+    found = headline_metrics("evaluate", {"validation": {**retrieval, **figures}})
     meanings = {name: HEADLINES[name].meaning.removesuffix(", validation") for name in found}
     return [
-        ("images", figures["images"], "labelled images in the folder's train/"),
+        ("images", figures["images"], "images in query/ and gallery/, or else in train/"),
         ("identities", figures["identities"], HEADLINES["identities"].meaning),
-        ("queries", queries, "images with a right one on another camera; others are in no mean"),
+        *(
+            [("queries", of["queries"], "images with a right one on another camera; others are in no mean")]
+            if (of := retrieval.get("market1501"))
+            else []
+        ),
         *((name, value, meanings[name]) for name, value in found.items()),
     ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bruna.cli.shared import DATA, say_next_after_data
+from bruna.cli.shared import DATA, PARAMS, say_next_after_data
 from bruna.errors import counted
 
 
@@ -26,18 +26,23 @@ def import_(
             "--replace", help="Let the sources' files replace the folder's; with --merge, only those of the same name."
         ),
     ] = False,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Turn off in params.yaml what the data set has not; comments are kept.")
+    ] = False,
 ) -> None:
     """Bring a data set into the layout of the pipeline.
 
     Recognised, in archives and folders: the course edition of Market-1501, its
     unlabelled part, the official release with market_attribute.mat, person
-    masks, and a folder that this command wrote. Several sources become one data
-    set. The folder is replaced as a whole, when the new one is complete and valid.
+    masks, a folder that this command wrote, and a folder of images for each
+    person. Several sources become one data set. The folder is replaced as a
+    whole, when the new one is complete and valid.
 
     \b
       bruna import market1501-course.zip --masks person-masks.zip
       bruna import Market-1501-v15.09.15.zip market_attribute.mat --replace
       bruna import person-masks.zip --merge
+      bruna import people/ --replace --adapt
     """
     from bruna.dataset.annotations import SHOWN
     from bruna.dataset.filenames import printable
@@ -63,4 +68,29 @@ def import_(
             "goes on without them where validate.on_bad_image is quarantine:\n" + "\n".join([*damaged, *more]),
             err=True,
         )
+    _tell_lacks(to, write=adapt)
     say_next_after_data(to)
+
+
+def _tell_lacks(data: Path, *, write: bool) -> None:
+    """Tell what the data set lacks, and the settings that do not go with it, or change them."""
+    from bruna.dataset.dataset_file import read_dataset_file
+    from bruna.dataset.facts import find_files
+    from bruna.params import read_groups
+    from bruna.pipeline.misfits import LACKS, adapt, lacks, misfits
+    from bruna.progress import table
+
+    dataset = read_dataset_file(data)
+    files = find_files(data, identities=dataset.identities)
+    if lacking := lacks(files, dataset):
+        table("What the data set lacks", ("lacking", "then"), [(name, LACKS[name]) for name in lacking])
+    if write:
+        changes = [(change.key, str(change.old), str(change.new)) for change in adapt(PARAMS, data)]
+        table(f"{PARAMS}: changed" if changes else f"{PARAMS} goes with it", ("setting", "old", "new"), changes)
+    elif PARAMS.exists() and data.resolve() == DATA.resolve():
+        groups, _ = read_groups(PARAMS)
+        if found := [str(each) for each in misfits(data, files, dataset, groups)]:
+            listed = "\n".join(f"  {each}" for each in found)
+            typer.echo(
+                f"Settings that do not go with it:\n{listed}\nThe same command with --adapt writes this into {PARAMS}."
+            )

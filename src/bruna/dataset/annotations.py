@@ -1,8 +1,4 @@
-"""Read `annotations_*.csv`: one row an identity, in the course coding, into attribute codes.
-
-Coding in the file: `age` 1..4, every other column 1 or 2; code = value - 1. A colour is the one column of its
-half that is 2; none is the derived colour "multicolor"; two are an error.
-"""
+"""`annotations.csv` (or .parquet): a row an identity or an image, a column an attribute, cells its values' names."""
 
 import csv
 import io
@@ -11,90 +7,133 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bruna.dataset.attributes import ANNOTATION_COLUMNS, ATTRIBUTES, UNKNOWN
+from bruna.dataset.dataset_file import DatasetFile
+from bruna.dataset.schema import UNKNOWN, Task, Tasks
 from bruna.errors import BrunaError, counted
 from bruna.files import read_regular
 
-HALVES: dict[str, tuple[str, ...]] = {a.name: a.columns for a in ATTRIBUTES if len(a.columns) > 1}
-"""The colour columns of each half, by attribute."""
+ANNOTATIONS = ("annotations.csv", "annotations.parquet")
+Key = Literal["identity", "path"]
+"""The column that says what a row is about."""
 SHOWN = 10
 """How many findings of a kind a message lists before it gives the count."""
-_LARGEST = 32 << 20
-"""Bytes of an annotation file; half a million rows have as many."""
-_LONGEST = 100
-"""Characters of a cell; the longest name of a column has 10."""
+_LARGEST = 256 << 20
+"""Bytes of an annotation file; a million images with forty attributes have as many."""
+_LONGEST = 1000
+"""Characters of a cell; paths have as many at most."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """The attributes of N people.
+    """The attributes of N identities or images.
 
     Attributes:
-        identities: N, int64, ascending, unique.
-        codes: N x 12, int64, columns in the order of `ATTRIBUTES`; code i means `values[i]`.
+        key: what `keys` are.
+        keys: N, unique: numbers of identities, or paths of images.
+        codes: N x A, int64, -1 where not annotated.
+        attributes: the A attributes.
     """
 
-    identities: npt.NDArray[np.int64]
+    key: Key
+    keys: pd.Index
     codes: npt.NDArray[np.int64]
+    attributes: Tasks
 
-    def of(self, identities: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Look up M identities: M x 12 codes, -1 throughout the row of one that is not annotated."""
-        wanted = np.asarray(identities, dtype=np.int64)
-        codes = np.full((len(wanted), len(ATTRIBUTES)), UNKNOWN, dtype=np.int64)
-        if len(self.identities) == 0:
-            return codes
-        place = np.searchsorted(self.identities, wanted).clip(max=len(self.identities) - 1)
-        known = self.identities[place] == wanted
-        codes[known] = self.codes[place[known]]
+    def of(self, rows: pd.DataFrame) -> npt.NDArray[np.int64]:
+        """Look up M images: M x A codes, -1 throughout the row of one that is not annotated.
+
+        Args:
+            rows: columns `identity` and `path`.
+        """
+        codes = np.full((len(rows), len(self.attributes)), UNKNOWN, dtype=np.int64)
+        place = self.keys.get_indexer(pd.Index(rows[self.key].to_numpy()))
+        codes[place >= 0] = self.codes[place[place >= 0]]
         return codes
 
 
-def allowed(column: str) -> tuple[str, ...]:
-    """The values a column of the file may hold, as text."""
-    return ("1", "2", "3", "4") if column == "age" else ("1", "2")
+def find_annotations(folder: Path) -> Path | None:
+    """The annotation file of a data set; None where it has none.
+
+    Raises:
+        BrunaError: there are two.
+    """
+    found = [folder / name for name in ANNOTATIONS if (folder / name).exists() or (folder / name).is_symlink()]
+    if len(found) > 1:
+        raise BrunaError(f"{folder} holds {' and '.join(path.name for path in found)}. Remove one of them.")
+    return found[0] if found else None
 
 
 def read_raw(path: Path) -> pd.DataFrame:
-    """Read the file as text, nothing judged but that it is a table.
-
-    Returns:
-        As `raw_table`.
+    """Read an annotation file as text, nothing judged but that it is a table; see `raw_table`.
 
     Raises:
-        BrunaError: the file is missing, cannot be read, or is not a table.
+        BrunaError: it cannot be read, or is not a table.
     """
     try:
         data = read_regular(path, _LARGEST)
-    except FileNotFoundError:
-        raise BrunaError(
-            f"{path} is missing. It holds the attributes of the identities, one row each; "
-            "`bruna import` brings it with the images, `bruna sample` renders a small data set that has it."
-        ) from None
     except OSError as error:
         raise BrunaError(f"{path} cannot be read: {error.strerror or error}.") from None
     return raw_table(data, str(path))
 
 
 def raw_table(data: bytes, name: str) -> pd.DataFrame:
-    """Take the bytes of an annotation file as a table of text.
+    """Take the bytes of a table of annotations as text.
 
     Args:
-        data: CSV in UTF-8, with or without a byte order mark, lines ending in LF, CR LF or CR.
+        data: parquet; or CSV in UTF-8, with or without a byte order mark, lines ending in LF, CR LF or CR.
         name: what messages call it.
 
     Returns:
-        The columns of the file as stripped text, with the line number (the header is line 1) as index; rows without
-        any text are left out.
+        The columns as stripped text (empty where a cell is), with the line number (the header is line 1) as index;
+        rows without any text are left out.
 
     Raises:
-        BrunaError: it is empty, not a CSV file, or a row has more or fewer cells than the header.
+        BrunaError: it is empty, neither parquet nor CSV, or a row has more or fewer cells than the header.
     """
+    header, body = _parquet(data, name) if data[:4] == b"PAR1" else _csv(data, name)
+    for line, cells in body:
+        if len(cells) != len(header):
+            raise BrunaError(
+                f"{name}, line {line} has {counted(len(cells), 'cells')} where the header has {len(header)}."
+            )
+    raw = pd.DataFrame([cells for _, cells in body], columns=header, dtype=object)
+    raw.index = pd.Index([line for line, _ in body], dtype=np.int64, name="line")
+    return raw
+
+
+def _parquet(data: bytes, name: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    try:
+        table = pd.read_parquet(io.BytesIO(data), dtype_backend="numpy_nullable")  # whole numbers stay whole
+        if any(table.index.names):
+            table = table.reset_index()
+        texts = [[_text(cell) for cell in table[column]] for column in table.columns]
+    except Exception as error:  # pyarrow raises whatever damage makes it stumble over
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise BrunaError(f"{name} cannot be read as parquet ({reason}). Write it again.") from None
+    return [str(column) for column in table.columns], [
+        (line, list(cells)) for line, cells in enumerate(zip(*texts, strict=True), start=2) if any(cells)
+    ]
+
+
+def _text(cell: Any) -> str:
+    if not pd.api.types.is_scalar(cell):
+        raise ValueError(f"a cell holds a {type(cell).__name__}, not a text or a number")
+    text = "" if pd.isna(cell) else str(cell).strip()
+    if len(text) > _LONGEST:
+        raise ValueError(f"a cell of more than {_LONGEST:,} characters")
+    if control := _CONTROL.search(text):
+        raise ValueError(f"a cell has the character {control[0]!r}")
+    return text
+
+
+def _csv(data: bytes, name: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     rows: list[tuple[int, list[str]]] = []
     try:
         text = data.decode("utf-8-sig")
@@ -111,24 +150,15 @@ def raw_table(data: bytes, name: str) -> pd.DataFrame:
         for row in reader:
             cells = [cell.strip() for cell in row]
             if any(len(cell) > _LONGEST for cell in cells):
-                raise csv.Error(f"a cell of more than {_LONGEST} characters")
+                raise csv.Error(f"a cell of more than {_LONGEST:,} characters")
             if any(cells):
                 rows.append((reader.line_num, cells))
     except csv.Error as error:
-        raise BrunaError(
-            f"{name}, line {reader.line_num} cannot be read as CSV: {error}. Expected is {_header_text()}."
-        ) from None
+        raise BrunaError(f"{name}, line {reader.line_num} cannot be read as CSV: {error}.") from None
     if not rows:
-        raise BrunaError(f"{name} is empty. Expected is {_header_text()}.")
+        raise BrunaError(f"{name} is empty. Its first line names the columns.")
     (_, header), *body = rows
-    for line, cells in body:
-        if len(cells) != len(header):
-            raise BrunaError(
-                f"{name}, line {line} has {counted(len(cells), 'cells')} where the header has {len(header)}."
-            )
-    raw = pd.DataFrame([cells for _, cells in body], columns=header, dtype=object)
-    raw.index = pd.Index([line for line, _ in body], dtype=np.int64, name="line")
-    return raw
+    return header, body
 
 
 def _line(before: bytes) -> int:
@@ -136,13 +166,20 @@ def _line(before: bytes) -> int:
     return len((before + b".").splitlines())
 
 
-def header_problems(raw: pd.DataFrame) -> list[str]:
+def columns_of(raw: pd.DataFrame, attributes: Sequence[Task]) -> tuple[str, ...]:
+    """The columns that a table of annotations should have: its key, and the attributes."""
+    key: Key = "path" if "path" in raw.columns and "identity" not in raw.columns else "identity"
+    return (key, *(attribute.name for attribute in attributes))
+
+
+def header_problems(raw: pd.DataFrame, expected: Sequence[str]) -> list[str]:
     """Which columns are missing, unknown or there twice; empty if the header is right (in any order)."""
     count = Counter(raw.columns)
+    known = set(expected)
     columns = {
-        "missing columns": [c for c in ANNOTATION_COLUMNS if c not in count],
-        "unknown columns": [c or "(no name)" for c in count if c not in ANNOTATION_COLUMNS],
-        "columns that occur twice": [c for c in ANNOTATION_COLUMNS if count[c] > 1],
+        "missing columns": [c for c in expected if c not in count],
+        "unknown columns": [c or "(no name)" for c in count if c not in known],
+        "columns that occur twice": [c for c in expected if count[c] > 1],
     }
     return [
         f"{kind}: {', '.join(names[:SHOWN])}" + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
@@ -151,92 +188,57 @@ def header_problems(raw: pd.DataFrame) -> list[str]:
     ]
 
 
-def color_problems(raw: pd.DataFrame, attribute: str) -> pd.Series:
-    """For each row, the colours of one half if there are two or more, as text, else None."""
-    columns = list(HALVES[attribute])
-    marked = raw[columns] == "2"
-    return pd.Series(
-        [f"{' and '.join(np.array(columns)[row])} are 2" if row.sum() > 1 else None for row in marked.to_numpy()],
-        index=raw.index,
-        dtype=object,
-    )
+def parse_annotations(raw: pd.DataFrame, attributes: Tasks) -> Annotations:
+    """Turn a table from `read_raw` that the validation has accepted into codes."""
+    key, *_ = columns_of(raw, attributes)
+    codes = np.empty((len(raw), len(attributes)), dtype=np.int64)
+    for i, attribute in enumerate(attributes):
+        codes[:, i] = pd.Index(attribute.values, dtype=object).get_indexer(pd.Index(raw[attribute.name]))
+    keys = raw[key].astype(np.int64) if key == "identity" else raw[key]
+    return Annotations("identity" if key == "identity" else "path", pd.Index(keys), codes, attributes)
 
 
-def row_problems(raw: pd.DataFrame) -> list[str]:
-    """Everything that is wrong in the rows of a file with a right header, with line numbers and values."""
-    ids = raw["id"].to_dict()
-    problems = [
-        f"line {line}: id is {value!r}, not a number from 1" for line, value in ids.items() if not valid_id(value)
-    ]
-    first: dict[str, object] = {}
-    for line, value in ids.items():
-        if value in first:
-            problems.append(f"line {line}: id {value} stands in line {first[value]} already")
-        first.setdefault(value, line)
-    for column in ANNOTATION_COLUMNS[1:]:
-        wrong = raw[column][~raw[column].isin(allowed(column))]
-        problems += [
-            f"line {line} (id {ids[line]}): {column} is {value!r}, not {' or '.join(allowed(column))}"
-            for line, value in wrong.items()
-        ]
-    for attribute in HALVES:
-        for line, text in color_problems(raw, attribute).dropna().items():
-            problems.append(f"line {line} (id {ids[line]}): {text}, at most one may be")
-    return problems
-
-
-def valid_id(text: str) -> bool:
-    """True for the text of an identity: 1 to 9 decimal digits without leading zeros, as in the names of images."""
-    return re.fullmatch("[1-9][0-9]{0,8}", text) is not None
-
-
-def parse_annotations(raw: pd.DataFrame) -> Annotations:
-    """Turn a table from `read_raw` without problems into codes, sorted by identity."""
-    values = raw[list(ANNOTATION_COLUMNS)].astype(np.int64).sort_values("id")
-    codes = [_codes(values, attribute.columns) for attribute in ATTRIBUTES]
-    return Annotations(values["id"].to_numpy(), np.stack(codes, axis=1))
-
-
-def _codes(values: pd.DataFrame, columns: Sequence[str]) -> npt.NDArray[np.int64]:
-    marked: npt.NDArray[np.int64] = values[list(columns)].to_numpy() - 1
-    if len(columns) == 1:
-        return marked[:, 0]
-    # The derived colour "multicolor" is the last value of each half.
-    return np.where(marked.any(axis=1), marked.argmax(axis=1), len(columns))
-
-
-def read_annotations(path: Path) -> Annotations:
-    """Read an annotation file.
+def read_annotations(folder: Path, dataset: DatasetFile) -> Annotations:
+    """Read the annotations of a data set that the validation has accepted; those of nobody where it has none.
 
     Raises:
-        BrunaError: the file is missing, its header is not `ANNOTATION_COLUMNS`, or rows hold wrong values; the
-            first of each kind are listed with line number and value.
+        BrunaError: the file cannot be read, or has other columns than the schema.
     """
-    return accepted(read_raw(path), str(path))
+    file = find_annotations(folder)
+    nobody = Annotations(
+        "identity", pd.Index([], dtype=np.int64), np.empty((0, len(dataset.tasks)), np.int64), dataset.tasks
+    )
+    if file is None:
+        return nobody
+    raw = read_raw(file)
+    if problems := header_problems(raw, columns_of(raw, dataset.tasks)):
+        raise BrunaError(f"{file} has the wrong header: {'; '.join(problems)}.")
+    return parse_annotations(raw, dataset.tasks)
 
 
-def accepted(raw: pd.DataFrame, name: str) -> Annotations:
-    """Turn a table into codes if nothing is wrong in it.
+def joined(parts: Sequence[Annotations], name: str) -> Annotations:
+    """The parts of a data set's annotations as one.
 
     Args:
-        raw: from `raw_table`.
-        name: what messages call it.
+        parts: one or more, with the same key and attributes.
+        name: what messages call them.
 
     Raises:
-        BrunaError: as `read_annotations`.
+        BrunaError: two have a row for an identity.
     """
-    problems = header_problems(raw)
-    if problems:
-        raise BrunaError(f"{name} has the wrong header: {'; '.join(problems)}. Expected is {_header_text()}.")
-    problems = row_problems(raw)
-    if problems:
-        rest = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        lines = "\n".join(f"  {problem}" for problem in problems[:SHOWN])
-        raise BrunaError(
-            f"{name} has {counted(len(problems), 'wrong values')}:\n{lines}{rest}\nCorrect them in the file."
-        )
-    return parse_annotations(raw)
+    first, *others = parts
+    keys = first.keys.append([part.keys for part in others])
+    if len(twice := keys[keys.duplicated()]):
+        raise BrunaError(f"{name}: {first.key} {twice[0]} has two rows, in the annotations for training and for tests.")
+    return Annotations(first.key, keys, np.concatenate([part.codes for part in parts]), first.attributes)
 
 
-def _header_text() -> str:
-    return f"the header {','.join(ANNOTATION_COLUMNS)}"
+def annotations_csv(annotations: Annotations) -> bytes:
+    """The text of `annotations.csv`, rows in the order of their keys."""
+    columns = {
+        attribute.name: np.array([*attribute.values, ""], dtype=object)[annotations.codes[:, i]]
+        for i, attribute in enumerate(annotations.attributes)
+    }
+    table = pd.DataFrame({annotations.key: annotations.keys, **columns}).sort_values(annotations.key)
+    text: str = table.to_csv(index=False, lineterminator="\n")
+    return text.encode("utf-8")

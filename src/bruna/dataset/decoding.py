@@ -1,7 +1,7 @@
 """Image files to pixels, in one place: what validation accepts, trainings, descriptions and drawings decode alike.
 
 Formats are JPEG, PNG, WebP, BMP and TIFF, whatever the file is called; of several frames or pages the first counts.
-Transparency is dropped: the colour beneath it counts. EXIF orientation is ignored.
+Transparency is dropped: the colour beneath it counts. EXIF orientation is obeyed.
 """
 
 import io
@@ -13,12 +13,10 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from bruna.files import read_regular
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-"""Endings, in any case, of what is taken for an image where a folder is searched."""
 MOST_PIXELS = 1 << 26
 """An image of 8,192 x 8,192; a file of a few kilobytes can claim to hold any number."""
 LONGEST_SIDE = (1 << 15) - 1
@@ -75,13 +73,13 @@ def open_mask(encoded: bytes) -> Image.Image:
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """Height and width of an image file, as its header tells them.
+    """Height and width of an image file, as its header tells them, EXIF orientation obeyed.
 
     Raises:
         OSError: as `read_file` says.
         ValueError: as `open_image` says.
     """
-    return _decoded(read_file(path), lambda image: (image.height, image.width))
+    return _decoded(read_file(path), lambda image: image.size if _lies(image) else (image.height, image.width))
 
 
 def in_8_bits(image: Image.Image, mode: Literal["RGB", "L"]) -> Image.Image:
@@ -97,6 +95,7 @@ def in_8_bits(image: Image.Image, mode: Literal["RGB", "L"]) -> Image.Image:
     _refuse_unknown_white(image)
     grey = image.mode.startswith("I")
     cut = not grey and ";16" in str(getattr(image, "tile", ""))  # the coding of its pixels; gone when they are loaded
+    image = _upright(image)
     if grey:  # 16 bits: I;16, I;16B and others, and I where a caller's image has 32
         pixels = np.asarray(image).astype(np.int64)
         if pixels.min() < 0 or pixels.max() >= 1 << 16:
@@ -111,6 +110,28 @@ def in_8_bits(image: Image.Image, mode: Literal["RGB", "L"]) -> Image.Image:
     if cut and np.asarray(image).max() < _DARKEST_WHITE >> 8:
         raise ValueError(_FEWER_BITS)
     return image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """An image as its EXIF data turn it."""
+    # Before anything asks for the EXIF data: Pillow loads a PNG for them, and a second try takes damaged pixels.
+    image.load()
+    return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's: 1 upright, 5 to 8 lying on a side; 1 where the data are damaged, which says nothing of the pixels."""
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # whatever the damage makes Pillow stumble over
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def _lies(image: Image.Image) -> bool:
+    """Whether height and width of an opened image are still exchanged."""
+    # Of a TIFF Pillow turns the size itself.
+    return not isinstance(image, TiffImagePlugin.TiffImageFile) and 5 <= _orientation(image) <= 8
 
 
 def reason(error: Exception) -> str:
@@ -158,6 +179,7 @@ def _mask(image: Image.Image) -> Image.Image:
     _refuse_unknown_white(image)
     if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
         raise ValueError(f"it has several channels ({image.mode}), a mask has one")
+    image = _upright(image)
     pixels: npt.NDArray[np.generic] = np.asarray(image)
     values = [int(value) for value in np.unique(pixels)]
     if values not in _MASK_VALUES:

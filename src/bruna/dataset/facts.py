@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bruna.dataset.dataset_file import BRING
 from bruna.dataset.decoding import read_size
 from bruna.dataset.filenames import (
+    FREE,
     LABELLED,
     MASK_PAIR,
     SUBSETS,
@@ -36,7 +38,7 @@ MANIFEST_TYPES = {
     "mask_path": "object",
     "subset": "object",
     "identity": "int32",
-    "camera": "int8",
+    "camera": "int16",
     "width": "int16",
     "height": "int16",
     "md5": "object",
@@ -46,29 +48,34 @@ MANIFEST_TYPES = {
 """Columns and types of the manifest."""
 
 
-def find_files(folder: Path) -> pd.DataFrame:
+def find_files(folder: Path, *, identities: bool = True) -> pd.DataFrame:
     """List the images of every subset, sorted by path.
+
+    Args:
+        folder: the data set.
+        identities: False where nobody knows who is who: names in train/ are free, and identities unlabelled.
 
     Returns:
         `path`, `mask_path` (null but for mask pairs), `subset`, `identity`, `camera`, `name_problem`,
         `pair_problem`. A mask without an image has its own path in `path` and `mask_path`.
 
     Raises:
-        BrunaError: the folder or its `train/` is missing or empty.
+        BrunaError: the folder is missing, or has neither images in train/ nor in both query/ and gallery/.
     """
     folder = Path(folder)
-    advice = "`bruna import` brings a data set from its archives; `bruna sample` renders a small one."
     if not folder.is_dir():
-        raise BrunaError(f"There is no data set: {folder} is missing. {advice}")
+        raise BrunaError(f"There is no data set: {folder} is missing. {BRING}")
     rows: list[tuple[object, ...]] = []
     for subset in (*LABELLED, *UNLABELLED_SUBSETS):
         for name, problem in _names(folder / subset).items():
-            identity, camera, misnamed = name_facts(name, subset)
+            identity, camera, misnamed = name_facts(name, subset if identities or subset != "train" else FREE)
             rows.append((f"{subset}/{name}", None, subset, identity, camera, problem or misnamed, None))
-    if not any(row[2] == "train" for row in rows):
+    held = {row[2] for row in rows}
+    if "train" not in held and not {"query", "gallery"} <= held:
         found = ", ".join(_names(folder)) or "nothing"
-        raise BrunaError(f"{folder} has no training images in {folder / 'train'}. It holds: {found}. {advice}")
-    misspelled = spelling_problems(str(row[0]) for row in rows if row[2] in LABELLED and row[5] is None)
+        raise BrunaError(f"{folder} has no training images in {folder / 'train'}. It holds: {found}. {BRING}")
+    labelled = LABELLED if identities else LABELLED[1:]
+    misspelled = spelling_problems(str(row[0]) for row in rows if row[2] in labelled and row[5] is None)
     rows = [(*row[:5], row[5] or misspelled.get(str(row[0])), row[6]) for row in rows] + _pairs(folder)
     columns = [*IMAGE_COLUMNS, "name_problem", "pair_problem"]
     return pd.DataFrame(rows, columns=columns).sort_values("path", ignore_index=True)
@@ -147,8 +154,8 @@ def image_size(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def image_facts(folder: Path) -> pd.DataFrame:
-    """Everything about the files of a data set: `find_files`, decoded.
+def image_facts(folder: Path, *, identities: bool = True) -> pd.DataFrame:
+    """Everything about the files of a data set: `find_files`, with the same arguments, decoded.
 
     Returns:
         The columns of `find_files` and `width`, `height`, `md5`, `brightness`, `sharpness`, `size` (text,
@@ -156,7 +163,7 @@ def image_facts(folder: Path) -> pd.DataFrame:
         (a mask that does not decode, does not hold two values or is not of the image's size), and
         `people_problem`, `leak_problem` (the same content under two people, or in and outside of `train/`).
     """
-    table = find_files(folder)
+    table = find_files(folder, identities=identities)
     readable = table["name_problem"].isna()
     paths = table["path"][readable]
     # A mask without an image is listed once, as itself; there is nothing to compare it with.
@@ -211,34 +218,32 @@ def _shared(rows: pd.DataFrame, column: str) -> pd.Series:
     return pd.Series(problems, index=rows.index, dtype=object)
 
 
-def people_facts(images: pd.DataFrame, annotated: Sequence[str], subsets: Sequence[str]) -> pd.DataFrame:
-    """One row a person named by the images of some subsets.
+def people_facts(images: pd.DataFrame) -> pd.DataFrame:
+    """One row a training identity.
 
     Args:
         images: from `image_facts`.
-        annotated: the ids of the annotation file, as they stand there, repetitions included.
-        subsets: which images count.
 
     Returns:
-        `person` (text that says where to look), `identity`, `images`, `annotation_rows`, `test_problem` (an image
-        of the same identity in another labelled subset), by ascending identity.
+        `person` (text that says where to look), `identity`, `test_problem` (an image of the same identity in query/
+        or gallery/), by ascending identity.
     """
-    paths: dict[int, list[str]] = {}
-    elsewhere: dict[int, str] = {}
-    people = images[images["identity"] > 0]
-    for identity, subset, path in zip(people["identity"], people["subset"], people["path"], strict=True):
-        if subset in subsets:
-            paths.setdefault(int(identity), []).append(path)
-        else:
-            elsewhere.setdefault(int(identity), f"{path} has the same identity")
-    rows = Counter(annotated)
-
-    def person(identity: int, its: Sequence[str]) -> str:
-        return f"identity {identity} ({counted(len(its), 'images')}, such as {its[0]})"
-
+    people = images[images["identity"] > 0].astype({"identity": int})
+    train = people[people["subset"] == "train"].groupby("identity")["path"].agg(["size", "first"])
+    elsewhere = people[people["subset"] != "train"].drop_duplicates("identity").set_index("identity")["path"].to_dict()
     return pd.DataFrame(
-        [(person(i, its), i, len(its), rows[str(i)], elsewhere.get(i)) for i, its in sorted(paths.items())],
-        columns=["person", "identity", "images", "annotation_rows", "test_problem"],
+        {
+            "person": [
+                f"identity {identity} ({counted(size, 'images')}, such as {first})"
+                for identity, size, first in train.itertuples()
+            ],
+            "identity": train.index,
+            "test_problem": [
+                f"{elsewhere[identity]} has the same identity" if identity in elsewhere else None
+                for identity in train.index
+            ],
+        },
+        dtype=object,
     )
 
 

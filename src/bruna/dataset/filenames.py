@@ -1,7 +1,7 @@
 """What a file's name says: identity and camera of a labelled image, nothing of an unlabelled one.
 
-    PPPP_cC_NNNNNNNNN.jpg      the course edition: identity, camera, scrambled frame
-    PPPP_cCsS_NNNNNN_NN.jpg    the official Market-1501: identity, camera, sequence, frame, box
+    P_cC_REST.jpg      identity, camera (0: unknown), anything
+    P_cCsS_REST.jpg    the same with a sequence, as the official Market-1501 has it: 0002_c1s1_000451_03.jpg
 
 The identity is -1 for junk and 0000 for a distractor; both occur in `gallery/` only.
 """
@@ -16,16 +16,19 @@ from bruna.dataset.identities import DISTRACTOR, JUNK, UNLABELLED
 
 LABELLED: tuple[str, ...] = ("train", "query", "gallery")
 """Folders whose file names carry identity and camera."""
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+"""Endings, in any case, of what is taken for an image where a folder is searched."""
 UNLABELLED_SUBSETS: tuple[str, ...] = ("queries", "test")
 """Folders whose file names carry nothing."""
 MASK_PAIR = "mask_pair"
 """The subset of the pairs in `masks/`."""
+FREE = "free"
+"""Asks `name_facts` for nothing but the name of an image."""
 SUBSETS: tuple[str, ...] = (*LABELLED, *UNLABELLED_SUBSETS, MASK_PAIR)
 
 # ASCII: \d would take digits of every script.
-_COURSE = re.compile(r"(?P<identity>-1|\d{4,9})_c(?P<camera>\d{1,2})_\d+\.jpg", re.ASCII)
-_OFFICIAL = re.compile(r"(?P<identity>-1|\d{4,9})_c(?P<camera>\d{1,2})s\d+_\d+_\d+\.jpg", re.ASCII)
-_PATTERNS = "PPPP_cC_NNNNNNNNN.jpg or PPPP_cCsS_NNNNNN_NN.jpg (P identity, C camera)"
+_LABELLED = re.compile(r"(?P<identity>-1|\d{1,9})_c(?P<camera>\d{1,4})(?P<sequence>s\d+)?_.+", re.ASCII | re.DOTALL)
+_PATTERN = "IDENTITY_cCAMERA_ANYTHING, such as 0002_c1_000451.jpg (camera 0 where it is unknown)"
 
 
 class NameFacts(NamedTuple):
@@ -33,7 +36,7 @@ class NameFacts(NamedTuple):
 
     Attributes:
         identity: number of the person; 0 distractor, -1 junk, -2 unlabelled.
-        camera: from 1; 0 where unknown.
+        camera: 0 where unknown.
         problem: what is wrong with the name, None if nothing is.
     """
 
@@ -47,24 +50,34 @@ def name_facts(name: str, subset: str) -> NameFacts:
 
     Args:
         name: the name without folders.
-        subset: one of `SUBSETS`; a labelled one demands one of the two patterns.
+        subset: one of `SUBSETS`, or `FREE`; a labelled one demands the pattern.
 
     Returns:
         The facts; a name that cannot be used has a `problem`, identity -2 and camera 0.
     """
+    if not is_image_name(name):
+        return NameFacts(UNLABELLED, 0, f"the name has none of the endings of images: {', '.join(SUFFIXES)}")
     if subset not in LABELLED:
-        problem = None if name.endswith(".jpg") else "not a .jpg file"
-        return NameFacts(UNLABELLED, 0, problem)
-    match = _COURSE.fullmatch(name) or _OFFICIAL.fullmatch(name)
+        return NameFacts(UNLABELLED, 0)
+    match = _LABELLED.fullmatch(name)
     if match is None:
-        return NameFacts(UNLABELLED, 0, f"the name is not {_PATTERNS}")
+        return NameFacts(UNLABELLED, 0, f"the name is not {_PATTERN}")
     identity, camera = int(match["identity"]), int(match["camera"])
-    if camera == 0:
-        return NameFacts(UNLABELLED, 0, "camera 0; cameras count from 1")
     if identity in (DISTRACTOR, JUNK) and subset != "gallery":
         kind = "junk" if identity == JUNK else "a distractor"
         return NameFacts(UNLABELLED, 0, f"identity {match['identity']} means {kind}, which only gallery/ may hold")
     return NameFacts(identity, camera)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a name has one of the endings of images."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def has_sequence(name: str) -> bool:
+    """Whether the name of a labelled image has a sequence, as those of the official Market-1501 have."""
+    match = _LABELLED.fullmatch(name)
+    return match is not None and match["sequence"] is not None
 
 
 def spelling_problems(paths: Iterable[str]) -> dict[str, str]:
@@ -82,8 +95,8 @@ def spelling_problems(paths: Iterable[str]) -> dict[str, str]:
     written: dict[tuple[str, int, str], list[str]] = defaultdict(list)
     for path in sorted(paths):
         name = path.rpartition("/")[2]
-        match = _COURSE.fullmatch(name) or _OFFICIAL.fullmatch(name)
-        for what, text in match.groupdict().items() if match else ():
+        match = _LABELLED.fullmatch(name)
+        for what, text in (("identity", match["identity"]), ("camera", match["camera"])) if match else ():
             spellings[what, int(text)][text] += 1
             written[what, int(text), text].append(path)
     problems: dict[str, str] = {}

@@ -1,13 +1,14 @@
 """What an import must hold together: names, identities, annotations and mask pairs, told before anything is written."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bruna.dataset.annotations import accepted, raw_table
-from bruna.dataset.filenames import LABELLED, name_facts, name_problem
+from bruna.dataset.annotations import ANNOTATIONS, raw_table
+from bruna.dataset.dataset_file import DATASET
+from bruna.dataset.filenames import LABELLED, has_sequence, name_facts, name_problem
 from bruna.dataset.import_sources import Files, shown
 from bruna.errors import BrunaError, counted
 
-ANNOTATIONS = ("annotations_train.csv", "annotations_test.csv")
 MAT = "market_attribute.mat"
 
 _LONGEST_NAME = 255
@@ -28,10 +29,11 @@ def check_files(files: Files) -> None:
             f"the sources hold no training images (found: {found}). Give the archive or folder with train/ or "
             "bounding_box_train/ as well, or --merge to add to what the target folder holds."
         )
-    if ANNOTATIONS[0] not in files:
+    if DATASET not in files:
+        file = next(files[name] for name in ANNOTATIONS if name in files)
         raise BrunaError(
-            "the sources hold training images but no annotations: neither annotations_train.csv (course edition) "
-            f"nor {MAT} (official release, from github.com/vana77/Market-1501_Attribute). Give it as one more source."
+            f"{file.source} holds annotations and no {DATASET}, which names the attributes and their values. Give it "
+            "as well; docs/reference/data-set.md shows one."
         )
     names = [(folder, name) for folder in LABELLED for name in names_in(files, folder)]
     problems = [
@@ -46,13 +48,7 @@ def check_files(files: Files) -> None:
         raise BrunaError(
             f"{counted(len(problems), 'files')} cannot be used: {shown(problems)}.\nRename or remove what is named."
         )
-    official = [f"{folder}/{name}" for folder, name in names if is_official(name)]
-    course = [f"{folder}/{name}" for folder, name in names if not is_official(name)]
-    if course and official:
-        raise BrunaError(
-            f"{course[0]} is an image of the course edition, {official[0]} one of the official release. Their "
-            "identities are numbered differently: import one of the two."
-        )
+    _check_editions(files, [f"{folder}/{name}" for folder, name in names])
     images = {Path(name).stem for name in names_in(files, "masks/images")}
     masks = {Path(name).stem for name in names_in(files, "masks/masks")}
     if images != masks:
@@ -63,26 +59,26 @@ def check_files(files: Files) -> None:
         )
 
 
-def is_official(name: str) -> bool:
-    """Whether the name of a labelled image is of the official release: it has a sequence, `0002_c1s1_000451_03.jpg`."""
-    return "s" in name.removesuffix(".jpg")
-
-
-def annotated_identities(name: str, files: Files) -> set[int]:
-    """The identities of an annotation file, which must be right in itself."""
-    shown_as = f"{name} of {files[name].source}"
-    return set(accepted(raw_table(files[name].read(), shown_as), shown_as).identities.tolist())
-
-
-def check_annotated(files: Files, annotated: dict[str, set[int]]) -> None:
-    """Every training identity must have its row."""
-    missing = sorted({i for i, _ in labels(files, "train")} - annotated[ANNOTATIONS[0]])
-    if missing:
+def _check_editions(files: Files, names: Sequence[str]) -> None:
+    """Refuse to put two editions of Market-1501 together; a single source may use both patterns for its names."""
+    official = {files[name].source: name for name in names if has_sequence(Path(name).name)}
+    course = {files[name].source: name for name in names if not has_sequence(Path(name).name)}
+    if course and official and not course.keys() & official.keys():
+        one, other = next(iter(course.values())), next(iter(official.values()))
         raise BrunaError(
-            f"{counted(len(missing), 'training identities')} without a row in {ANNOTATIONS[0]} of "
-            f"{files[ANNOTATIONS[0]].source}: {shown([f'{identity:04d}' for identity in missing])}. Add the rows, or "
-            "leave the images out."
+            f"{one} is an image of the course edition, {other} one of the official release. Their identities are "
+            "numbered differently: import one of the two."
         )
+
+
+def annotated_identities(files: Files) -> set[int]:
+    """The identities that have a row in the annotations; none where those are of images."""
+    name = next((name for name in ANNOTATIONS if name in files), None)
+    if name is None:
+        return set()
+    raw = raw_table(files[name].read(), f"{name} of {files[name].source}")
+    found: Iterable[str] = raw["identity"] if "identity" in raw else ()  # noqa: SIM401 - a frame has no get of columns
+    return {int(identity) for identity in found if identity.isascii() and identity.isdigit()}
 
 
 def labels(files: Files, folder: str) -> set[tuple[int, int]]:

@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 import scipy.io
 
-from bruna.dataset.attributes import ANNOTATION_COLUMNS
+from bruna.dataset.course import ANNOTATION_COLUMNS
 from bruna.errors import BrunaError, counted
 
 _SECONDS = 60

@@ -2,9 +2,9 @@
 
 Recognised, at the top of a source or one folder down: the course edition (`train/`, `annotations_train.csv`), its
 unlabelled part (`test/`, `queries/`), the official Market-1501 release (`bounding_box_train/`, `query/`,
-`bounding_box_test/`, `market_attribute.mat`), person masks (`images/*.jpg` with `masks/*.png`) and a folder that
-has the layout already. Images and masks are copied byte for byte, and the data set is validated before it takes the
-place of another.
+`bounding_box_test/`, `market_attribute.mat`), person masks (`images/*.jpg` with `masks/*.png`), a folder that has the
+layout already, and a folder of images for each identity. Images and masks are copied byte for byte, and the data set
+is validated before it takes the place of another.
 """
 
 import os
@@ -17,18 +17,21 @@ from dataclasses import replace as with_changes
 from functools import partial
 from pathlib import Path
 
-from bruna.dataset.filenames import LABELLED, UNLABELLED_SUBSETS, printable
+from bruna.dataset.annotations import ANNOTATIONS, annotations_csv, joined
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.dataset_file import COURSE_ANNOTATIONS, DATASET, DatasetFile, dataset_text
+from bruna.dataset.filenames import LABELLED, UNLABELLED_SUBSETS, has_sequence, is_image_name, printable
+from bruna.dataset.identities import UNKNOWN_CAMERA
 from bruna.dataset.import_checks import (
-    ANNOTATIONS,
     MAT,
     annotated_identities,
-    check_annotated,
     check_files,
-    is_official,
     labels,
     names_in,
 )
+from bruna.dataset.import_course import course_annotations
 from bruna.dataset.import_market import annotations_of_mat
+from bruna.dataset.import_people import folder_per_identity
 from bruna.dataset.import_sources import CLUTTER, Files, Source, SourceFile, open_folder, open_source, shown
 from bruna.errors import BrunaError, counted
 from bruna.files import restore, whole_folder
@@ -38,6 +41,9 @@ from bruna.progress import track
 _PLACES = {folder: folder for folder in LABELLED} | {"bounding_box_train": "train", "bounding_box_test": "gallery"}
 """Folders of labelled images in a source, and their folder in the data set."""
 _FOLDERS = (*LABELLED, *UNLABELLED_SUBSETS, "masks")
+_TOP = (DATASET, *ANNOTATIONS, *COURSE_ANNOTATIONS)
+_UNNAMED = "own data"
+_TERMS = "research use only, not to be redistributed"
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,8 @@ class ImportSummary:
         target: the data set folder.
         images: number of images by folder (`train`, `query`, ...; `masks` counts pairs).
         identities: identities by labelled folder, junk and distractors not counted.
-        cameras: cameras by labelled folder.
-        annotated: identities that have a row, by annotation file.
+        cameras: cameras by labelled folder, unknown ones not counted.
+        annotated: identities that have a row in the annotations, by labelled folder.
         ignored: files of the sources that belong to no part of a data set, as `source/path`.
         damaged: images and mask pairs that the validation would set aside, each with the reason.
         unchanged: the folder held the same files before, and nothing was written.
@@ -66,17 +72,13 @@ class ImportSummary:
 
     def rows(self) -> list[tuple[str, int, int | None, int | None, int | None]]:
         """Rows for a closing table: folder, images, identities, cameras, annotated identities."""
-        annotated = {
-            "train": self.annotated.get(ANNOTATIONS[0]),
-            "gallery": self.annotated.get(ANNOTATIONS[1]),
-        }
         return [
             (
                 "masks (pairs)" if part == "masks" else part,
                 self.images[part],
                 self.identities.get(part),
                 self.cameras.get(part),
-                annotated.get(part),
+                self.annotated.get(part),
             )
             for part in _FOLDERS
             if part in self.images
@@ -94,7 +96,7 @@ def import_dataset(
     """Build the data set folder from the given sources; it appears whole or stays as it was.
 
     Args:
-        sources: zip archives, folders, or the single files `market_attribute.mat` and `annotations_train.csv`.
+        sources: zip archives, folders, or single files such as `market_attribute.mat` and `annotations.csv`.
         target: the data set folder to write.
         masks: one more source, of mask pairs.
         merge: keep what the target folder holds and add to it.
@@ -111,16 +113,22 @@ def import_dataset(
         ignored: list[str] = []
         files = _gather(sources, masks, ignored, stack)
         old = open_folder(target, everything=True).files if target.is_dir() else {}
-        files = (old if merge else {}) | files
-        lost = [name for name in old if name not in files]
-        changed = [name for name in old if name in files and _differ(old[name], files[name])]
+        converted: tuple[str, ...] = ()
+        if names_in(files, "train") and not {DATASET, *ANNOTATIONS} & {*files, *(old if merge else ())}:
+            _put(files, DATASET, dataset_text(DatasetFile(name=_UNNAMED)).encode(), Path(sources[0]))
+        if merge:
+            kept = dict(old)
+            _convert(kept)
+            files = kept | _with_old_annotations(files, kept)
+        if merge or any(Path(os.path.realpath(source)) == target for source in sources):
+            converted = COURSE_ANNOTATIONS
+        lost = [name for name in old if name not in files and name not in converted]
+        changed = [name for name in old if name in files and _loses(old[name], files[name], name)]
         if (lost or changed) and not replace:
             _refuse_loss(lost, changed, target, merge)
         check_files(files)
-        annotated = {name: annotated_identities(name, files) for name in ANNOTATIONS if name in files}
-        check_annotated(files, annotated)
-        summary = _summary(target, files, annotated, ignored)
-        if not lost and not changed and len(old) == len(files):
+        summary = _summary(target, files, annotated_identities(files), ignored)
+        if old.keys() == files.keys() and not any(_differ(old[name], files[name]) for name in old):
             return with_changes(summary, unchanged=True)
         with whole_folder(target) as folder:
             _check_space(folder, target, files)
@@ -147,7 +155,7 @@ def check_target(target: Path, sources: Sequence[Path] = ()) -> None:
         raise BrunaError(f"{target} is a file. Give a folder with --to.") from None
     except OSError as error:
         raise BrunaError(f"{target} cannot be read: {error.strerror or error}. Give a folder with --to.") from None
-    strange = sorted(found - {*_FOLDERS, *ANNOTATIONS})
+    strange = sorted(found - {*_FOLDERS, *_TOP})
     if strange:
         raise BrunaError(
             f"{target} holds {shown(strange)}, which is no part of a data set, and an import replaces the "
@@ -166,7 +174,7 @@ def _gather(sources: Sequence[Path], masks: Path | None, ignored: list[str], sta
         if not pairs:
             raise BrunaError(f"{masks} holds no mask pairs. Expected images/*.jpg with masks/*.png of equal stem.")
         _add(files, pairs)
-    _convert_mat(files)
+    _convert(files)
     return files
 
 
@@ -176,15 +184,15 @@ def _place(parts: tuple[str, ...]) -> str | None:
     suffix = suffix.lower()
     name = f"{stem}.{suffix}"
     match (*parts[:-1], suffix):
-        case ("csv" | "mat",) if name in (*ANNOTATIONS, MAT):
+        case (_,) if name in (*_TOP, MAT):
             return name
-        case (folder, "jpg" | "jpeg" | "png") if folder in _PLACES:
+        case (folder, _) if folder in _PLACES and is_image_name(name):
             return f"{_PLACES[folder]}/{name}"
-        case (folder, "jpg") if folder in UNLABELLED_SUBSETS:
+        case (folder, _) if folder in UNLABELLED_SUBSETS and is_image_name(name):
             return f"{folder}/{name}"
-        case ("masks", "images", "jpg") | ("images", "jpg"):
+        case ("masks", "images", _) | ("images", _) if is_image_name(name):
             return f"masks/images/{name}"
-        case ("masks", "masks", "png") | ("masks", "png"):
+        case ("masks", "masks", _) | ("masks", _) if is_image_name(name):
             return f"masks/masks/{name}"
     return None
 
@@ -215,11 +223,14 @@ def _placed(source: Source, ignored: list[str]) -> Files:
 def _recognise(source: Source, ignored: list[str]) -> Files:
     """Place the files of a source that the user gave, which must hold some part of a data set."""
     files = _placed(source, ignored)
+    if not files and (files := folder_per_identity(source.files)):
+        ignored.clear()
     if not files:
         raise BrunaError(
             f"{source.path} is no data set that is known here (it holds {shown(list(source.files), 3)}). Known are "
-            "train/ with annotations_train.csv; test/ with queries/; bounding_box_train/, query/, "
-            "bounding_box_test/ with market_attribute.mat; images/*.jpg with masks/*.png."
+            "train/ with annotations_train.csv or dataset.yaml; test/ with queries/; bounding_box_train/, query/, "
+            "bounding_box_test/ with market_attribute.mat; images/*.jpg with masks/*.png; a folder of images for each "
+            "identity."
         )
     return files
 
@@ -238,23 +249,61 @@ def _differ(one: SourceFile, other: SourceFile) -> bool:
     return one is not other and (one.size != other.size or one.read() != other.read())
 
 
-def _convert_mat(files: Files) -> None:
-    """Replace `market_attribute.mat` by the two annotation files."""
-    if MAT not in files:
+def _loses(old: SourceFile, new: SourceFile, name: str) -> bool:
+    """Whether a file of the folder would lose something: rows, where it is the annotations."""
+    if name == ANNOTATIONS[0]:
+        return not set(old.read().splitlines()) <= set(new.read().splitlines())
+    return _differ(old, new)
+
+
+def _convert(files: Files) -> None:
+    """Replace the course's annotation files, or `market_attribute.mat`, by annotations.csv and dataset.yaml."""
+    coded = {name: files.pop(name) for name in (*COURSE_ANNOTATIONS, MAT) if name in files}
+    if not coded:
         return
-    mat = files.pop(MAT)
-    present = [name for name in ANNOTATIONS if name in files]
-    if present:
+    present = [name for name in (*coded, *(name for name in _TOP if name in files)) if name != COURSE_ANNOTATIONS[1]]
+    if len(present) > 1:
+        one, other = present[0], present[1]
+        sources = {**files, **coded}
         raise BrunaError(
-            f"{mat.source} holds {MAT} and {files[present[0]].source} holds {present[0]}. Give one of them."
+            f"{sources[one].source} holds {one} and {sources[other].source} holds {other}. Give one of them."
         )
-    if not all(is_official(name) for name in names_in(files, "train")):
-        raise BrunaError(
-            f"{mat.source} holds {MAT}, but the training images are of the course edition, whose identities are "
-            "numbered differently. Leave it out and give annotations_train.csv."
-        )
-    for name, text in zip(ANNOTATIONS, annotations_of_mat(mat.read(), f"{mat.source} ({MAT})"), strict=True):
-        files[name] = SourceFile(mat.source, len(text), partial(bytes, text))
+    name, file = next(iter(coded.items()))
+    if name == MAT:
+        if not all(has_sequence(name) for name in names_in(files, "train")):
+            raise BrunaError(
+                f"{file.source} holds {MAT}, but the training images are of the course edition, whose identities are "
+                "numbered differently. Leave it out and give annotations_train.csv."
+            )
+        texts = annotations_of_mat(file.read(), f"{file.source} ({MAT})")
+        parts = [course_annotations(text, f"{file.source} ({MAT})") for text in texts]
+    else:
+        parts = [course_annotations(each.read(), f"{name} of {each.source}") for name, each in coded.items()]
+    dataset = DatasetFile(
+        name="Market-1501" if name == MAT else "Market-1501, course edition",
+        terms=_TERMS,
+        attributes={attribute.name: attribute.values for attribute in ATTRIBUTES},
+    )
+    found = joined(parts, str(file.source))
+    _put(files, ANNOTATIONS[0], annotations_csv(found), file.source)
+    _put(files, DATASET, dataset_text(dataset).encode(), file.source)
+
+
+def _put(files: Files, name: str, text: bytes, source: Path) -> None:
+    files[name] = SourceFile(source, len(text), partial(bytes, text))
+
+
+def _with_old_annotations(files: Files, old: Files) -> Files:
+    """Add to new annotations the rows that the folder has besides, where both have the same columns."""
+    name = ANNOTATIONS[0]
+    if name not in files or name not in old:
+        return files
+    new, kept = (each.read().decode("utf-8-sig").splitlines() for each in (files[name], old[name]))
+    if new[:1] != kept[:1]:
+        return files
+    keys = {line.partition(",")[0] for line in new}
+    text = "\n".join([*new, *(line for line in kept if line.partition(",")[0] not in keys), ""]).encode()
+    return files | {name: SourceFile(files[name].source, len(text), partial(bytes, text))}
 
 
 def _refuse_loss(lost: list[str], changed: list[str], target: Path, merge: bool) -> None:
@@ -298,15 +347,16 @@ def _validate(folder: Path, target: Path, files: Files) -> dict[str, str]:
         raise BrunaError(f"{message}\nNothing was imported; {target} is as it was.") from None
 
 
-def _summary(target: Path, files: Files, annotated: dict[str, set[int]], ignored: list[str]) -> ImportSummary:
+def _summary(target: Path, files: Files, annotated: set[int], ignored: list[str]) -> ImportSummary:
     images = {folder: len(names_in(files, folder)) for folder in _FOLDERS if folder != "masks"}
     images["masks"] = len(names_in(files, "masks/images"))
     pairs = {folder: labels(files, folder) for folder in LABELLED if images[folder]}
+    people = {folder: {identity for identity, _ in seen if identity > 0} for folder, seen in pairs.items()}
     return ImportSummary(
         target=target,
         images={folder: count for folder, count in images.items() if count},
-        identities={folder: len({i for i, _ in seen if i > 0}) for folder, seen in pairs.items()},
-        cameras={folder: len({camera for _, camera in seen}) for folder, seen in pairs.items()},
-        annotated={name: len(identities) for name, identities in annotated.items()},
+        identities={folder: len(identities) for folder, identities in people.items()},
+        cameras={folder: len({camera for _, camera in seen} - {UNKNOWN_CAMERA}) for folder, seen in pairs.items()},
+        annotated={folder: len(identities & annotated) for folder, identities in people.items()},
         ignored=sorted(ignored),
     )

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bruna.dataset.annotations import Annotations
-from bruna.dataset.attributes import ATTRIBUTES
 from bruna.dataset.decoding import read_file
 from bruna.dataset.filenames import LABELLED, MASK_PAIR, UNLABELLED_SUBSETS
 from bruna.dataset.tables import attribute_columns
@@ -22,19 +21,17 @@ from bruna.progress import track
 ROW_GROUP = 2048
 """Rows held in memory and written at a time: about 6 MB of Market-1501 images."""
 TEST_SUBSETS: tuple[str, ...] = (*LABELLED[1:], *UNLABELLED_SUBSETS)
-_NOBODY = Annotations(np.empty(0, dtype=np.int64), np.empty((0, len(ATTRIBUTES)), dtype=np.int64))
 
 
 def pack_tables(
     folder: Path,
     manifest: pd.DataFrame,
     annotations: Annotations,
-    train_identities: npt.NDArray[np.integer],
+    train: npt.NDArray[np.bool_],
     out: Path,
     *,
     mask_train_share: float,
     seed: int,
-    test_annotations: Annotations | None = None,
 ) -> dict[str, int]:
     """Write `train.parquet`, `validation.parquet`, `masks.parquet` and `test/*.parquet` under `out`.
 
@@ -45,13 +42,12 @@ def pack_tables(
     Args:
         folder: the data set.
         manifest: its accepted files.
-        annotations: of the training identities.
-        train_identities: the identities whose images go to `train.parquet`; those of all others go to
-            `validation.parquet`.
+        annotations: of its identities or images.
+        train: True for each labelled image of the manifest (its rows of the subset `train`) that goes to
+            `train.parquet`; the others go to `validation.parquet`.
         out: where to write.
         mask_train_share: share of the mask pairs that train the U-Net.
         seed: decides which pairs those are.
-        test_annotations: of the identities in query/ and gallery/, if the data set has them.
 
     Returns:
         Rows of each table: `train`, `validation`, `masks_train`, `masks_held_out`, `test_query` and so on.
@@ -59,10 +55,9 @@ def pack_tables(
     Raises:
         BrunaError: a file changed or vanished since it was validated, or the disk is full.
     """
-    train = manifest[manifest["subset"] == "train"]
-    inside = train["identity"].isin([int(i) for i in train_identities])
+    labelled = manifest[manifest["subset"] == "train"]
     rows: dict[str, int] = {}
-    for name, part in (("train", train[inside]), ("validation", train[~inside])):
+    for name, part in (("train", labelled[train]), ("validation", labelled[~train])):
         write_images(folder, part, annotations, out / f"{name}.parquet")
         rows[name] = len(part)
     pairs = manifest[manifest["subset"] == MASK_PAIR].sort_values("path")
@@ -73,7 +68,7 @@ def pack_tables(
         for subset in TEST_SUBSETS:
             part = manifest[manifest["subset"] == subset]
             if len(part):
-                write_images(folder, part, test_annotations or _NOBODY, test / f"{subset}.parquet")
+                write_images(folder, part, annotations, test / f"{subset}.parquet")
                 rows[f"test_{subset}"] = len(part)
     return rows
 
@@ -96,8 +91,8 @@ def write_images(folder: Path, rows: pd.DataFrame, annotations: Annotations, pat
                 "path": part["path"].astype(object).to_numpy(),
                 "image": pd.Series([_read(folder, p, m) for p, m in _with_md5(part)], dtype=object),
                 "identity": part["identity"].to_numpy(np.int32),
-                "camera": part["camera"].to_numpy(np.int8),
-                **attribute_columns(annotations.of(part["identity"].to_numpy())),
+                "camera": part["camera"].to_numpy(np.int16),
+                **attribute_columns(annotations.of(part), annotations.attributes),
             }
         )
 

@@ -6,10 +6,12 @@ in the validation set"). Values are taken from the rarest up, random within a va
 uneven is mended by exchanging people between the sides.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from bruna.dataset.attributes import ATTRIBUTES
+from bruna.dataset.schema import Task
 from bruna.errors import BrunaError
 
 Mask = npt.NDArray[np.bool_]
@@ -31,7 +33,12 @@ _TRIES = 20_000
 
 
 def split_identities(
-    codes: npt.NDArray[np.integer], *, train_share: float, seed: int, images: npt.NDArray[np.integer] | None = None
+    codes: npt.NDArray[np.integer],
+    attributes: Sequence[Task],
+    *,
+    train_share: float,
+    seed: int,
+    images: npt.NDArray[np.integer] | None = None,
 ) -> Mask:
     """Split N people into training and validation.
 
@@ -45,7 +52,8 @@ def split_identities(
       `train_share * bearers`, summed over all values and the images, smaller.
 
     Args:
-        codes: N x 12 attribute codes, columns in the order of `ATTRIBUTES`; -1 = not annotated.
+        codes: N x A attribute codes; -1 = not annotated.
+        attributes: the A attributes.
         train_share: wanted share of the people in training, between 0 and 1.
         seed: decides whatever the conditions leave open; equal input and seed give an equal split.
         images: N, images of each person; their share is balanced like that of a value.
@@ -56,14 +64,14 @@ def split_identities(
     Raises:
         BrunaError: there are fewer than two people.
     """
-    bearers = one_hot(codes)
+    bearers = one_hot(codes, attributes)
     people = len(bearers)
     if people < 2:
         raise BrunaError(
             f"the split needs at least 2 training identities, found {people}. "
             "`bruna import` or `bruna sample` brings a data set with more."
         )
-    target = min(max(round(train_share * people), 1), people - 1)
+    target = training_size(people, train_share)
     generator = np.random.default_rng(seed)
     weights = np.ones(people) if images is None else np.asarray(images, dtype=np.float64)
     weights = weights / weights.mean()
@@ -81,11 +89,15 @@ def split_identities(
     return best[1]
 
 
-def one_hot(codes: npt.NDArray[np.integer]) -> Mask:
-    """N x 41: who bears which value, values in the order of `ATTRIBUTES`; no value where the code is -1."""
-    return np.concatenate(
-        [codes[:, [i]] == np.arange(len(attribute.values)) for i, attribute in enumerate(ATTRIBUTES)], axis=1
-    )
+def training_size(people: int, train_share: float) -> int:
+    """How many of two or more people should train: both sides have somebody."""
+    return min(max(round(train_share * people), 1), people - 1)
+
+
+def one_hot(codes: npt.NDArray[np.integer], attributes: Sequence[Task]) -> Mask:
+    """N x V: who bears which value, those of the first attribute first; no value where the code is -1."""
+    values = [codes[:, [i]] == np.arange(len(attribute.values)) for i, attribute in enumerate(attributes)]
+    return np.concatenate([np.zeros((len(codes), 0), dtype=bool), *values], axis=1)
 
 
 def _rarest_first(bearers: Mask, share: float, generator: np.random.Generator) -> Mask:

@@ -1,8 +1,9 @@
 """Image tables: one parquet row an image, written whole, readable with plain pandas.
 
 Columns: `path` (POSIX, relative to the data set, unique: the key of an image), `image` (the encoded bytes
-as they lay on disk), `identity` (int32), `camera` (int8, 0 where unknown) and one categorical column an
-attribute (null where not annotated). In query and gallery tables identity 0 is a distractor and -1 is junk;
+as they lay on disk), `identity` (int32), `camera` (int16, 0 where unknown) and one categorical column an
+attribute (null where not annotated), whose categories are its values in the order of their codes: the tables carry
+the schema. In query and gallery tables identity 0 is a distractor and -1 is junk;
 in unlabelled tables identity is -2.
 """
 
@@ -13,28 +14,37 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bruna.dataset.attributes import ATTRIBUTES
+from bruna.dataset.schema import Task, Tasks
 from bruna.errors import BrunaError
 from bruna.files import whole_file
 
 
-def attribute_columns(codes: npt.NDArray[np.integer]) -> "dict[str, pd.Categorical[str]]":
-    """Turn N x 12 codes (-1 = unknown) into the twelve categorical columns of an image table."""
+def attribute_columns(
+    codes: npt.NDArray[np.integer], attributes: Sequence[Task], prefix: str = ""
+) -> "dict[str, pd.Categorical[str]]":
+    """Turn N x A codes (-1 = unknown) into A categorical columns, named as the attributes after a prefix."""
     return {
-        attribute.name: pd.Categorical.from_codes(codes[:, i].tolist(), categories=pd.Index(attribute.values))
-        for i, attribute in enumerate(ATTRIBUTES)
+        prefix + attribute.name: pd.Categorical.from_codes(codes[:, i].tolist(), categories=pd.Index(attribute.values))
+        for i, attribute in enumerate(attributes)
     }
 
 
-def attribute_codes(table: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """The N x 12 attribute codes of an image table, -1 where an attribute is not annotated."""
-    return np.stack(
-        [
-            pd.Categorical(table[attribute.name], categories=list(attribute.values)).codes.astype(np.int64)
-            for attribute in ATTRIBUTES
-        ],
-        axis=1,
+def attributes_of(table: pd.DataFrame, prefix: str = "") -> Tasks:
+    """The attributes of an image table: its categorical columns (those whose name starts with the prefix)."""
+    return tuple(
+        Task(str(name).removeprefix(prefix), tuple(kind.categories))
+        for name, kind in table.dtypes.items()
+        if isinstance(kind, pd.CategoricalDtype) and str(name).startswith(prefix)
     )
+
+
+def attribute_codes(table: pd.DataFrame, prefix: str = "") -> npt.NDArray[np.int64]:
+    """The N x A attribute codes of an image table, columns as in `attributes_of`, -1 where one is not annotated."""
+    columns = [prefix + attribute.name for attribute in attributes_of(table, prefix)]
+    codes = np.empty((len(table), len(columns)), dtype=np.int64)
+    for i, column in enumerate(columns):
+        codes[:, i] = table[column].cat.codes
+    return codes
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -3,6 +3,7 @@
 The only file that imports Great Expectations (five seconds and more): import it where it is used.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,21 +15,18 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.expectations.core import (  # type: ignore[attr-defined]
     ExpectColumnValuesToBeInSet,
     ExpectColumnValuesToBeNull,
-    ExpectColumnValuesToBeUnique,
-    ExpectColumnValuesToMatchRegex,
     ExpectTableRowCountToBeBetween,
 )
 from great_expectations.expectations.expectation import Expectation
 
-from bruna.dataset.annotations import HALVES, SHOWN, allowed, color_problems, header_problems, read_raw
-from bruna.dataset.attributes import ANNOTATION_COLUMNS
+from bruna.dataset.annotations import ANNOTATIONS, SHOWN, columns_of, find_annotations, header_problems, read_raw
+from bruna.dataset.dataset_file import DATASET, DatasetFile, read_dataset_file
 from bruna.dataset.facts import count_subsets, image_facts, manifest_of, people_facts
 from bruna.dataset.filenames import MASK_PAIR
 from bruna.errors import BrunaError, counted
 from bruna.files import whole_folder
 from bruna.params import Validate
 
-TRAIN_ANNOTATIONS, TEST_ANNOTATIONS = "annotations_train.csv", "annotations_test.csv"
 Suite = tuple[str, str, pd.DataFrame, list["Check"]]
 """Name, the column that says where a finding is, the table, the checks on it."""
 
@@ -68,19 +66,35 @@ class ValidationResult:
         summary: counts and checks, the figures of the stage; equal data gives an equal summary.
         problems: one line a finding that did not stop the pipeline.
         quarantined: path and reason of each file that was set aside, sorted by path.
+        constant: the attributes that have the same value wherever they are known, and that value.
     """
 
     manifest: pd.DataFrame
     summary: dict[str, Any]
     problems: list[str]
     quarantined: dict[str, str]
+    constant: dict[str, str]
+
+    def figures(self) -> dict[str, Any]:
+        """The summary, and `warnings` where there are some: sentences."""
+        warnings = [
+            f"{name} is {value} wherever it is known: a network can only learn to say so."
+            for name, value in self.constant.items()
+        ]
+        warnings += wide_warnings(self.manifest)
+        if self.problems:
+            warnings.append(
+                f"{counted(len(self.problems), 'damaged files')} set aside, used and measured nowhere "
+                "(validate.on_bad_image: quarantine)."
+            )
+        return {**self.summary, **({"warnings": warnings} if warnings else {})}
 
 
 def validate_dataset(folder: Path, params: Validate, *, docs: Path | None = None) -> ValidationResult:
     """Check a data set folder.
 
     Args:
-        folder: the data set: `train/`, `query/`, `gallery/`, `queries/`, `test/`, `masks/` and annotation files.
+        folder: the data set: `train/`, `query/`, `gallery/`, `queries/`, `test/`, `masks/`, dataset.yaml, annotations.
         params: expected image size, and what to do about single damaged images.
         docs: folder for Great Expectations' HTML pages, written anew whether the checks pass or not.
 
@@ -90,15 +104,15 @@ def validate_dataset(folder: Path, params: Validate, *, docs: Path | None = None
             has the wrong size, or is half of a bad mask pair) is set aside instead of failing.
     """
     folder = Path(folder)
-    images = image_facts(folder)
+    dataset = read_dataset_file(folder)
+    images = image_facts(folder, identities=dataset.identities)
+    raw = _raw_annotations(folder, dataset)
+    trains = dataset.identities and bool((images["subset"] == "train").any())
     suites: list[Suite] = [
         ("images", "path", images, _image_checks(params)),
-        *_annotation_suites(folder, TRAIN_ANNOTATIONS, images, ["train"]),
+        *([("people", "person", people_facts(images), _people_checks())] if trains else []),
+        *([] if raw is None else _annotation_suites(raw, dataset, images)),
     ]
-    test_rows = 0
-    if (folder / TEST_ANNOTATIONS).exists():
-        suites += _annotation_suites(folder, TEST_ANNOTATIONS, images, ["query", "gallery"])
-        test_rows = len(read_raw(folder / TEST_ANNOTATIONS))
     results = _run_suites(suites, docs)
     stops = [r for r in results if not r.passed and not (r.file and params.on_bad_image == "quarantine")]
     if stops:
@@ -110,15 +124,16 @@ def validate_dataset(folder: Path, params: Validate, *, docs: Path | None = None
     quarantined = dict(sorted(quarantined.items()))
     manifest = manifest_of(images[~images["path"].isin(list(quarantined))])
     people = manifest["identity"][manifest["subset"] == "train"].nunique()
-    if people < 2:
+    if people < 2 and trains:
         raise BrunaError(
             f"{folder}: {counted(people, 'training identities')} left without "
             f"{counted(len(quarantined), 'damaged files')}; at least 2 are needed. Replace the damaged files."
         )
     summary = {
+        "name": dataset.name,
+        "attributes": {name: list(values) for name, values in dataset.attributes.items()},
         "subsets": count_subsets(manifest),
-        "annotated_train": len(read_raw(folder / TRAIN_ANNOTATIONS)),
-        "annotated_test": test_rows,
+        "annotated": 0 if raw is None else len(raw),
         "checks_passed": sum(result.passed for result in results),
         "checks_failed": sum(not result.passed for result in results),
         "checks": [{"check": r.text, "passed": r.passed, "findings": len(r.findings)} for r in results],
@@ -126,7 +141,29 @@ def validate_dataset(folder: Path, params: Validate, *, docs: Path | None = None
         "same_content_twice": int(manifest["md5"][manifest["subset"] != MASK_PAIR].duplicated().sum()),
         "quarantined": [{"path": path, "reason": reason} for path, reason in quarantined.items()],
     }
-    return ValidationResult(manifest, summary, [f"{p}: {r}" for p, r in quarantined.items()], quarantined)
+    problems = [f"{path}: {reason}" for path, reason in quarantined.items()]
+    return ValidationResult(manifest, summary, problems, quarantined, _constant(raw, dataset))
+
+
+def wide_warnings(manifest: pd.DataFrame) -> list[str]:
+    """Say so where images are wider than high, which a crop of one standing person is not.
+
+    Args:
+        manifest: rows of the manifest.
+    """
+    persons = manifest[manifest["subset"] != MASK_PAIR]
+    wide = persons[persons["width"] > persons["height"]]
+    if wide.empty:
+        return []
+    return [
+        f"{len(wide):,} of {counted(len(persons), 'images')} are wider than high (such as {wide['path'].iloc[0]}): "
+        "whole frames? Every image should be the crop of one person (docs/how-to/crops.md)."
+    ]
+
+
+def _constant(raw: pd.DataFrame | None, dataset: DatasetFile) -> dict[str, str]:
+    values = {name: set(raw[name]) - {""} for name in dataset.attributes} if raw is not None else {}
+    return {name: next(iter(found)) for name, found in values.items() if len(found) == 1}
 
 
 def _null(text: str, column: str, *, file: bool = False) -> Check:
@@ -150,44 +187,80 @@ def _image_checks(params: Validate) -> list[Check]:
     return checks
 
 
-def _annotation_suites(folder: Path, name: str, images: pd.DataFrame, subsets: Sequence[str]) -> list[Suite]:
-    """The suites over an annotation file and over the people in it; a wrong header leaves nothing to check on."""
-    raw = read_raw(folder / name)
-    kind = name.removesuffix(".csv")
-    # A frame whose own columns are the header cannot be checked for a header: it becomes a column of problems.
-    header = pd.DataFrame({"file": [name], "header_problem": ["; ".join(header_problems(raw)) or None]}, dtype=object)
-    suites = [(f"{kind} header", "file", header, [_null(f"{name} has the 28 columns", "header_problem")])]
-    if header_problems(raw):
-        return suites
-    people = people_facts(images, list(raw["id"]), subsets)
-    rows = raw.assign(
-        row=[f"{name}, line {line} (id {identity})" for line, identity in raw["id"].items()],
-        images=[str(i) in set(people["identity"].astype(str)) for i in raw["id"]],
-        **{f"{half}_problem": color_problems(raw, half) for half in HALVES},
-    )
-    rows["images"] = rows["images"].map({True: None, False: f"no image in {' or '.join(subsets)}"}).astype(object)
-    checks = [
-        Check(
-            "every id is a number from 1, without leading zeros",
-            ExpectColumnValuesToMatchRegex(column="id", regex=r"^[1-9][0-9]{0,8}$"),
-        ),
-        Check("no id occurs twice", ExpectColumnValuesToBeUnique(column="id")),
-        _null("every annotated identity has images", "images"),
-        *(_null(f"at most one {half} is set", f"{half}_problem") for half in HALVES),
+def _people_checks() -> list[Check]:
+    enough = ExpectTableRowCountToBeBetween(min_value=2)
+    return [
+        Check("there are at least 2 training identities", enough),
+        _null("nobody is in train/ and in query/ or gallery/", "test_problem"),
     ]
-    for column in ANNOTATION_COLUMNS[1:]:
-        text = f"{column} is {' or '.join(allowed(column))}"
-        expectation = ExpectColumnValuesToBeInSet(column=column, value_set=list(allowed(column)))
-        checks.append(Check(text, expectation))
-    suites.append((kind, "row", rows, checks))
-    once = ExpectColumnValuesToBeInSet(column="annotation_rows", value_set=[1])
-    person_checks = [Check(f"every identity has one row in {name}", once)]
-    if "train" in subsets:
-        enough = ExpectTableRowCountToBeBetween(min_value=2)
-        person_checks.append(Check("there are at least 2 training identities", enough))
-        person_checks.append(_null("nobody is in train/ and in query/ or gallery/", "test_problem"))
-    suites.append((f"{kind} people", "person", people, person_checks))
+
+
+def _raw_annotations(folder: Path, dataset: DatasetFile) -> pd.DataFrame | None:
+    """The annotations as text; None where there are none and dataset.yaml names no attributes."""
+    file = find_annotations(folder)
+    if file is not None:
+        return read_raw(file)
+    if dataset.attributes:
+        raise BrunaError(
+            f"{folder / ANNOTATIONS[0]} is missing. It holds the values of the "
+            f"{counted(len(dataset.attributes), 'attributes')} that {DATASET} names, a row an "
+            f"{dataset.attributes_of}; docs/reference/data-set.md shows it."
+        )
+    return None
+
+
+def _annotation_suites(raw: pd.DataFrame, dataset: DatasetFile, images: pd.DataFrame) -> list[Suite]:
+    """The suites over the annotations and over what they are of; a wrong header leaves nothing to check on."""
+    columns = columns_of(raw, dataset.tasks)
+    if not dataset.identities:
+        columns = ("path", *columns[1:])
+    problem = "; ".join(header_problems(raw, columns)) or None
+    # A frame whose own columns are the header cannot be checked for a header: it becomes a column of problems.
+    header = pd.DataFrame({"file": ["annotations"], "header_problem": [problem]}, dtype=object)
+    text = f"the annotations have a column {columns[0]}, and one for each attribute of {DATASET}"
+    suites = [("annotations header", "file", header, [_null(text, "header_problem")])]
+    if problem is not None:
+        return suites
+    key, *names = columns
+    where, wrong, twice = "(row)", "(key problem)", "(twice)"  # names that no attribute can have
+    rows = raw.copy()
+    rows[where] = [f"annotations, line {line} ({key} {value})" for line, value in raw[key].items()]
+    rows[wrong] = pd.Series(_key_problems(raw[key], key, images), raw.index, dtype=object)
+    second = raw[key].duplicated(keep="first")
+    rows[twice] = second.map({True: "it has a row already", False: None}).astype(object)
+    checks = [_null(f"every {key} is that of an image", wrong), _null(f"no {key} occurs twice", twice)]
+    for name in names:
+        values = dataset.attributes[name]
+        rows[name] = rows[name].where(rows[name] != "", None)  # unknown
+        text = f"{name} is {', '.join(values[:-1])} or {values[-1]}, or empty"
+        checks.append(Check(text, ExpectColumnValuesToBeInSet(column=name, value_set=list(values))))
+    suites.append(("annotations", where, rows, checks))
+    train = images[(images["subset"] == "train") & images["name_problem"].isna()]
+    annotated = set(raw[key])
+    wanted = train[key].astype(str).drop_duplicates()
+    missing = [None if one in annotated else "no row in the annotations" for one in wanted]
+    people = pd.DataFrame({key: wanted.tolist(), "row_problem": missing}, dtype=object)
+    what = "identity" if key == "identity" else "image"
+    suites.append(
+        ("annotated", key, people, [_null(f"every training {what} has a row in the annotations", "row_problem")])
+    )
     return suites
+
+
+def _key_problems(keys: pd.Series, key: str, images: pd.DataFrame) -> list[str | None]:
+    """What is wrong with the identity or the path of each row."""
+    labelled = images[images["identity"] > 0] if key == "identity" else images[images["subset"] != MASK_PAIR]
+    known = set(labelled[key].astype(str))
+    if key == "path":
+        return [None if path in known else "there is no such image" for path in keys]
+    return [
+        None
+        if identity in known
+        else "no image shows it"
+        if re.fullmatch("[1-9][0-9]{0,8}", identity)
+        else "it is no number from 1, without leading zeros"
+        for identity in keys
+    ]
 
 
 def _run_suites(suites: Sequence[Suite], docs: Path | None) -> list[CheckResult]:

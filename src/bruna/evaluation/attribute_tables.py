@@ -4,16 +4,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from bruna.dataset.attributes import EXTRA_CLASSES, table1_place
-from bruna.dataset.predictions import codes_of
+from bruna.dataset.predictions import read_predictions
+from bruna.dataset.schema import mean_title
 from bruna.metrics.attributes import METRICS, mean_metrics, task_metrics
 
 OVERALL = "Overall"
-
-
-def mean_title(count: int) -> str:
-    """The title of the row that is the mean of so many attributes."""
-    return f"Mean of the {count} attributes"
 
 
 def table1(sides: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -23,15 +18,15 @@ def table1(sides: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         sides: side of the split -> its predictions (see `bruna.dataset.predictions`), in column order.
 
     Returns:
-        A row a task, in the paper's order, then `Overall` (their mean) and the mean of the attributes; columns
+        A row a task, then `Overall` (their mean) and the mean of the attributes; columns
         `task`, then `train/accuracy`, `train/precision`, `train/balanced_accuracy`, `train/majority`, ... as shares
         0..1; NaN where a side has no annotation for a task.
     """
     columns: dict[str, list[str] | list[float]] = {}
     for side, frame in sides.items():
-        true, predicted, _ = codes_of(frame)
-        results = sorted(task_metrics(true, predicted), key=lambda result: table1_place(result.task))
-        attributes = [result for result in results if result.task.name not in EXTRA_CLASSES]
+        found = read_predictions(frame)
+        results = task_metrics(found.true, found.predicted, found.tasks)
+        attributes = [result for result in results if not result.task.added]
         columns["task"] = [*(result.task.title for result in results), OVERALL, mean_title(len(attributes))]
         overall, real = mean_metrics(results), mean_metrics(attributes)
         for metric in METRICS:

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
-from bruna.dataset.annotations import read_annotations
-from bruna.dataset.filenames import LABELLED
+from bruna.dataset.annotations import Annotations, read_annotations
+from bruna.dataset.dataset_file import read_dataset_file
 from bruna.dataset.packing import write_images
-from bruna.dataset.tables import read_table
-from bruna.dataset.validation import validate_dataset
+from bruna.dataset.schema import UNKNOWN, Tasks, differences
+from bruna.dataset.tables import attribute_codes, attribute_columns, attributes_of, read_table
+from bruna.dataset.validation import validate_dataset, wide_warnings
 from bruna.errors import counted
 from bruna.evaluation.attributes import all_figures
 from bruna.evaluation.labelled import describe_table
@@ -35,17 +37,20 @@ class MeasuredFolder:
 
     Attributes:
         figures: all of them, nested; see `evaluate_folder`.
-        retrieval: every image of the folder's `train/` ranked against all others.
-        table: their image table (`bruna.dataset.tables`).
+        retrieval: the gallery ranked for every query; None where nobody knows who is who.
+        query, gallery: the image tables (`bruna.dataset.tables`); the same object where every image is both.
     """
 
     figures: dict[str, Any]
-    retrieval: Retrieval
-    table: pd.DataFrame
+    retrieval: Retrieval | None
+    query: pd.DataFrame
+    gallery: pd.DataFrame
 
 
 def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch.device) -> MeasuredFolder:
-    """Rank every image of the folder's `train/` against all others, and predict its attributes.
+    """Search a folder's `gallery/` for the images of its `query/`, and predict the attributes of the gallery.
+
+    A folder that has not both is measured by its `train/`: each image is searched for among the others.
 
     Args:
         folder: a data set folder (docs/reference/data-set.md) whose identities are all new to the models.
@@ -55,49 +60,90 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
         device: where to compute.
 
     Returns:
-        The ranking, the image table, and these figures: `images`, `identities`, `images_trained_on` (how many of
+        The ranking, the image tables, and these figures: `images`, `identities`, `images_trained_on` (how many of
         the images the models have seen in training; 0 where `split` is missing);
         `retrieval.<course|market1501>.<map|rank1|rank5|rank10|minp|queries|left_out>`, with the junk filter as
         the parameters say and below `retrieval.unfiltered` without it; the same below
         `retrieval.variants.<features_only|no_flip|reranked>` with that one thing changed; and
-        `attributes_predicted.<name>.<accuracy|precision|balanced_accuracy|majority|chance>` for the twelve attributes
+        `attributes_predicted.<name>.<accuracy|precision|balanced_accuracy|majority|chance>` for the attributes
         as `evaluate.attributes_from` and `evaluate.attribute_neighbors` say, `attributes_task1` by Task 1's network
         alone, `attributes_bruna` by Bruna's attribute head alone, `attributes_both` by the mean of their
-        probabilities; `attribute_means.<which of these>.<accuracy|balanced_accuracy>` of all of them. Only where there
-        are some: `quarantined`, the damaged images of `train/` that are not measured (`path`, `reason`), as
-        `validate.on_bad_image` allows; and `warnings`, sentences: what was not measured, what was trained on, what is
-        below a baseline.
+        probabilities; `attribute_means.<which of these>.<accuracy|balanced_accuracy>` of all of them. What the models
+        or the folder lack is left out. Only where there are some: `quarantined`, the damaged images that are not
+        measured (`path`, `reason`), as `validate.on_bad_image` allows; and `warnings`, sentences: what was not
+        measured, what was trained on, what is below a baseline.
 
     Raises:
-        BrunaError: the folder does not pass the validation, a model is missing, or no query has a match.
+        BrunaError: the folder does not pass the validation, or a model is missing.
     """
     settings = params.evaluate
     people = load(models, device, settings=Settings.of(settings.model_dump()))
     found = validate_dataset(folder, params.validate_)
-    annotations = read_annotations(folder / "annotations_train.csv")
-    manifest = found.manifest
-    with tempfile.TemporaryDirectory() as scratch:
-        packed = Path(scratch) / "people.parquet"
-        write_images(folder, manifest[manifest["subset"] == LABELLED[0]], annotations, packed)
-        table = read_table(packed)
-    images = describe_table(people, table, None, folder.name)
-    ranked = retrieve(images, images, settings)
-    figures = {
-        "images": len(table),
-        "identities": int(table["identity"].nunique()),
-        "images_trained_on": _trained_on(table, models / "split" / "train.parquet"),
-        "retrieval": ranked.summary(),
-        **all_figures(images, settings),
+    dataset = read_dataset_file(folder)
+    subsets = set(found.manifest["subset"])
+    names = ("query", "gallery") if {"query", "gallery"} <= subsets else ("train", "train")
+    annotations = read_annotations(folder, dataset)
+    tables = {name: _table(folder, found.manifest, name, annotations) for name in dict.fromkeys(names)}
+    tables, unlike = _of_schema(tables, people.schema, folder.name)
+    query, gallery = (tables[name] for name in names)
+    every = pd.concat(tables.values())
+    figures: dict[str, Any] = {
+        "images": len(every),
+        "identities": int(every["identity"][every["identity"] > 0].nunique()),
+        "images_trained_on": _trained_on(every, models / "split" / "train.parquet"),
     }
-    if left_out := {path: why for path, why in found.quarantined.items() if path.startswith(f"{LABELLED[0]}/")}:
+    left_out = {path: why for path, why in found.quarantined.items() if path.partition("/")[0] in names}
+    if left_out:
         figures["quarantined"] = [{"path": path, "reason": why} for path, why in left_out.items()]
     warnings = [
-        *_left_out(left_out, len(table)),
-        *_known(figures["images_trained_on"], len(table)),
-        *retrieval_warnings(ranked, folder.name, settings),
-        *attribute_warnings(figures.get("attributes_predicted", {}).values(), f"attributes, {folder.name}"),
+        *_left_out(left_out, len(every)),
+        *_known(figures["images_trained_on"], len(every)),
+        *unlike,
+        *wide_warnings(found.manifest[found.manifest["subset"].isin(names)]),
     ]
-    return MeasuredFolder(figures | ({"warnings": warnings} if warnings else {}), ranked, table)
+    ranked = None
+    if people.bruna is not None and dataset.identities:
+        images = {name: describe_table(people, table, None, f"{folder.name} {name}") for name, table in tables.items()}
+        ranked = retrieve(images[names[0]], images[names[1]], settings)
+        figures |= {"retrieval": ranked.summary(), **all_figures(ranked.gallery.found, ranked.gallery.codes, settings)}
+        warnings += retrieval_warnings(ranked, folder.name, settings)
+    elif people.schema:
+        described = people.describe(
+            list(gallery["image"]), names=list(gallery["path"]), masks=False, progress=f"describe {folder.name}"
+        )
+        figures |= all_figures(described, attribute_codes(gallery), settings)
+    warnings += attribute_warnings(figures.get("attributes_predicted", {}).values(), f"attributes, {folder.name}")
+    return MeasuredFolder(figures | ({"warnings": warnings} if warnings else {}), ranked, query, gallery)
+
+
+def _table(folder: Path, manifest: pd.DataFrame, subset: str, annotations: Annotations) -> pd.DataFrame:
+    with tempfile.TemporaryDirectory() as scratch:
+        packed = Path(scratch) / f"{subset}.parquet"
+        write_images(folder, manifest[manifest["subset"] == subset], annotations, packed)
+        return read_table(packed)
+
+
+def _of_schema(
+    tables: Mapping[str, pd.DataFrame], schema: Tasks, name: str
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The tables with the attributes that the models tell, unknown where the folder has others; and what to say."""
+    first = next(iter(tables.values()))
+    attributes = attributes_of(first)
+    if not (differ := differences(attributes, schema)):
+        return dict(tables), []
+    others = [attribute.name for attribute in attributes]
+    unknown = {
+        part: table.drop(columns=others).assign(
+            **attribute_columns(np.full((len(table), len(schema)), UNKNOWN), schema)
+        )
+        for part, table in tables.items()
+    }
+    if not attributes:
+        return unknown, []
+    return unknown, [
+        f"{name} has other attributes than the models tell ({differ}: those of the folder, of the models): none is "
+        "measured."
+    ]
 
 
 def _left_out(reasons: Mapping[str, str], measured: int) -> list[str]:

@@ -7,7 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from bruna.dataset.tables import attribute_codes
+from bruna.dataset.schema import differences
+from bruna.dataset.tables import attribute_codes, attributes_of
 from bruna.errors import BrunaError
 from bruna.inference.described import Described
 from bruna.inference.describer import Describer
@@ -22,7 +23,7 @@ class LabelledImages:
         found: what the networks make of them.
         gallery: their embeddings with identities and cameras.
         plain: the same without the mirror images; the same object where none were embedded.
-        codes: N x 12 true attribute codes, -1 where not annotated.
+        codes: N x A true attribute codes, -1 where not annotated.
     """
 
     found: Described
@@ -48,11 +49,30 @@ def describe_table(people: Describer, table: pd.DataFrame, segments: pd.DataFram
 
 
 def labelled(found: Described, table: pd.DataFrame) -> LabelledImages:
-    """Put the labels of a table beside what was found of its images."""
+    """Put the labels of a table beside what was found of its images.
+
+    Raises:
+        BrunaError: Bruna was not loaded, or the networks tell other attributes than the table has.
+    """
     if found.gallery is None or found.plain is None:
         raise BrunaError("this needs Bruna's network, which was not loaded")
+    codes = true_codes(found, table)
     identities, cameras = (torch.tensor(table[column].to_numpy(np.int64)) for column in ("identity", "camera"))
     gallery = replace(found.gallery, identities=identities, cameras=cameras)
     same = found.plain is found.gallery
     plain = gallery if same else replace(found.plain, identities=identities, cameras=cameras)
-    return LabelledImages(found, gallery, plain, attribute_codes(table))
+    return LabelledImages(found, gallery, plain, codes)
+
+
+def true_codes(found: Described, table: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """The N x A attribute codes of a table, -1 where not annotated.
+
+    Raises:
+        BrunaError: the networks tell other attributes than the table has.
+    """
+    if differ := differences(attributes_of(table), found.schema):
+        raise BrunaError(
+            f"the models were trained on other attributes than the data set has: {differ} (data set, then models). "
+            "Train them on it with `dvc repro`."
+        )
+    return attribute_codes(table)

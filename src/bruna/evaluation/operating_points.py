@@ -10,12 +10,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bruna.dataset.attributes import ATTRIBUTES, LOGITS, table1_place
-from bruna.dataset.predictions import codes_of
+from bruna.dataset.predictions import read_predictions
 from bruna.dataset.priors import log_priors
-from bruna.evaluation.attribute_tables import mean_title
+from bruna.dataset.schema import attributes_among, mean_title
 from bruna.metrics.attributes import mean_metrics, task_metrics
-from bruna.models.attribute_logits import attribute_predictions
+from bruna.models.attribute_logits import predictions
 
 _STEPS = 10
 
@@ -39,27 +38,29 @@ def operating_points(sides: Mapping[str, pd.DataFrame], logit_adjustment: float)
         logit_adjustment: tau that the network was trained with.
 
     Returns:
-        A row an attribute and shift, in the order of Table 1, and one for the mean of the attributes: `task`, `shift`,
+        A row an attribute and shift, and one for the mean of the attributes: `task`, `shift`,
         then `<side>/accuracy` and `<side>/balanced_accuracy`, 0..1; NaN where nothing is annotated.
     """
     images = sides["train"][~sides["train"]["junk"]]
-    priors = torch.tensor(log_priors(codes_of(images)[0][:, : len(ATTRIBUTES)]), dtype=torch.float32)
+    trained = read_predictions(images)
+    attributes = attributes_among(trained.tasks)
+    priors = torch.tensor(log_priors(trained.true[:, : len(attributes)], attributes), dtype=torch.float32)
     columns = {side: _points(frame, priors, shifts(logit_adjustment), side) for side, frame in sides.items()}
     return pd.concat(columns.values(), axis="columns").reset_index()
 
 
 def _points(frame: pd.DataFrame, priors: Tensor, tried: list[float], side: str) -> pd.DataFrame:
     """One side's columns; the rows are indexed by task and shift."""
-    true, _, logits = codes_of(frame)
-    known, values = true[:, : len(ATTRIBUTES)], torch.from_numpy(logits)[:, :LOGITS]
-    scored = [task_metrics(known, attribute_predictions(values - t * priors).numpy(), ATTRIBUTES) for t in tried]
-    order = sorted(range(len(ATTRIBUTES)), key=lambda i: table1_place(ATTRIBUTES[i]))
+    found = read_predictions(frame)
+    attributes = attributes_among(found.tasks)
+    known, values = found.true[:, : len(attributes)], torch.from_numpy(found.logits)[:, : len(priors)]
+    scored = [task_metrics(known, predictions(values - t * priors, attributes).numpy(), attributes) for t in tried]
     rows = []
-    for i in order:
+    for i, attribute in enumerate(attributes):
         results = [(t, s[i]) for t, s in zip(tried, scored, strict=True)]
-        rows += [(ATTRIBUTES[i].title, t, result.accuracy, result.balanced_accuracy) for t, result in results]
+        rows += [(attribute.title, t, result.accuracy, result.balanced_accuracy) for t, result in results]
     for t, of_all in zip(tried, scored, strict=True):
         mean = mean_metrics(of_all)
-        rows.append((mean_title(len(ATTRIBUTES)), t, mean["accuracy"], mean["balanced_accuracy"]))
+        rows.append((mean_title(len(attributes)), t, mean["accuracy"], mean["balanced_accuracy"]))
     columns = ["task", "shift", f"{side}/accuracy", f"{side}/balanced_accuracy"]
     return pd.DataFrame(rows, columns=columns).set_index(["task", "shift"])

@@ -14,7 +14,7 @@ from bruna.evaluation.labelled import LabelledImages
 from bruna.params import Evaluate
 from bruna.retrieval.distances import Distance, Euclidean, ProductDistance
 from bruna.retrieval.gallery import Gallery
-from bruna.retrieval.protocols import COURSE, FIGURES, MARKET1501
+from bruna.retrieval.protocols import COURSE, FIGURES, MARKET1501, RetrievalProtocol
 from bruna.retrieval.ranking import Nearest, evaluate_protocols, top_k
 from bruna.retrieval.reranking import rerank
 from bruna.retrieval.results import RetrievalResults
@@ -40,7 +40,7 @@ class Retrieval:
         unfiltered: without the junk filter.
         variants: one thing changed from `results`: `features_only`, the distance without its attribute factor;
             `no_flip`, without mirror images (where they are in use); `reranked` (where it is asked for).
-        nearest: the first `RANKED` images of each query under the Market-1501 protocol.
+        nearest: the first `RANKED` images of each query under the `shown_protocol`.
         kept: booleans over the gallery, False where the junk filter left an image out.
     """
 
@@ -67,12 +67,22 @@ class Retrieval:
 
 
 def _summaries(found: Ranked) -> dict[str, dict[str, float]]:
-    return {name: dict(result.summary()) for name, result in found.items()}
+    """The figures by the name of the protocol; the counts alone of one under which no query has a match."""
+    return {
+        name: dict(result.summary()) if bool(result.scored.any()) else {"queries": 0, "left_out": result.left_out}
+        for name, result in found.items()
+    }
 
 
 def figures_of(found: Ranked) -> dict[str, dict[str, float]]:
     """`FIGURES` by the name of the protocol: what is told of a baseline."""
-    return {name: {key: float(values[key]) for key in FIGURES} for name, values in _summaries(found).items()}
+    summaries = _summaries(found)
+    return {name: {key: float(of[key]) for key in FIGURES if key in of} for name, of in summaries.items()}
+
+
+def shown_protocol(found: Ranked) -> RetrievalProtocol:
+    """The protocol of the rank lists: Market-1501's, or the course's where no query has a match under that."""
+    return MARKET1501 if bool(found[MARKET1501.name].scored.any()) else COURSE
 
 
 def _contents(identities: Tensor) -> dict[str, int]:
@@ -103,7 +113,7 @@ def retrieve(query: LabelledImages, gallery: LabelledImages, params: Evaluate) -
             *sets, distance, self_index=itself, k1=params.rerank_k1, k2=params.rerank_k2, share=params.rerank_lambda
         )
         variants["reranked"] = ranked(again.query, again.gallery, again)
-    nearest = top_k(*sets, distance, MARKET1501, min(RANKED, len(kept)), kept=kept, self_index=itself)
+    nearest = top_k(*sets, distance, shown_protocol(results), min(RANKED, len(kept)), kept=kept, self_index=itself)
     unfiltered = results if bool(kept.all()) else ranked(*sets, distance, None)
     return Retrieval(query, gallery, results, unfiltered, variants, nearest, kept)
 
@@ -134,17 +144,21 @@ def per_query(retrieval: Retrieval) -> pd.DataFrame:
     for name, result in retrieval.results.items():
         table[f"{name}_ap"] = result.average_precisions.numpy()
         table[f"{name}_first_hit"] = result.first_hits.numpy()
-    return table.sort_values([f"{MARKET1501.name}_ap", "path"], ignore_index=True)
+    return table.sort_values([f"{shown_protocol(retrieval.results).name}_ap", "path"], ignore_index=True)
 
 
 def cmc_table(retrieval: Retrieval) -> pd.DataFrame:
-    """Columns rank (1 to 20, or to the size of the gallery) and, for each protocol, the share of queries matched."""
+    """Columns rank (1 to 20, or to the size of the gallery) and, for each protocol, the share of queries matched.
+
+    A protocol under which no query has a match has none.
+    """
     depths = list(range(1, min(_CMC_DEPTH, len(retrieval.kept)) + 1))
-    return pd.DataFrame({"rank": depths, **{name: result.cmc(depths) for name, result in retrieval.results.items()}})
+    scored = {name: result for name, result in retrieval.results.items() if bool(result.scored.any())}
+    return pd.DataFrame({"rank": depths, **{name: result.cmc(depths) for name, result in scored.items()}})
 
 
 def ranked_table(retrieval: Retrieval) -> pd.DataFrame:
-    """The nearest gallery images of every query under the Market-1501 protocol, junk left out.
+    """The nearest gallery images of every query under the `shown_protocol`, junk left out.
 
     Returns:
         Columns query, query_camera, rank (from 1), path, camera, distance, match (whether both show one identity); the

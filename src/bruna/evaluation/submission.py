@@ -1,15 +1,18 @@
 """The course's two deliverables as text: `reid_test.txt` and `classification_test.csv`."""
 
+import csv
+import io
 from collections.abc import Iterable, Sequence
 
-from bruna.dataset.attributes import ATTRIBUTES, Attribute
+from bruna.dataset.course import ATTRIBUTES, COLUMNS
+from bruna.dataset.schema import Task
 from bruna.errors import BrunaError
 
 
-def _columns(attribute: Attribute) -> tuple[str, ...]:
+def _columns(attribute: Task) -> tuple[str, ...]:
     """One column for age and the binary attributes, one a colour, multicolor included, for the colours."""
     if not attribute.name.endswith("color"):
-        return attribute.columns
+        return COLUMNS[attribute.name]
     prefix = attribute.name.removesuffix("color")
     return tuple(prefix + value for value in attribute.values)
 
@@ -71,10 +74,31 @@ def _values(name: str, codes: Sequence[int]) -> list[int]:
     return values
 
 
-def classification_csv(names: Sequence[str], codes: Iterable[Sequence[int]]) -> str:
-    """The whole of `classification_test.csv`, header first, with a final newline; see `classification_rows`."""
-    rows = [CLASSIFICATION_COLUMNS, *classification_rows(names, codes)]
-    return "".join(",".join(map(str, row)) + "\n" for row in rows)
+def classification_csv(names: Sequence[str], codes: Iterable[Sequence[int]], attributes: Sequence[Task]) -> str:
+    """The whole of `classification_test.csv`, header first, with a final newline.
+
+    In the course's coding (see `classification_rows`) where the attributes are the course's; else a column an
+    attribute, which holds its values (nothing where a code is -1).
+
+    Args:
+        names: image file name of each image.
+        codes: A predicted codes of each image.
+        attributes: the A attributes.
+    """
+    rows: list[Sequence[str | int]]
+    if tuple(attributes) == ATTRIBUTES:
+        rows = [CLASSIFICATION_COLUMNS, *classification_rows(names, codes)]
+    else:
+        values = [
+            [(*attribute.values, "")[code] for attribute, code in zip(attributes, row, strict=True)] for row in codes
+        ]
+        rows = [
+            ("id", *(attribute.name for attribute in attributes)),
+            *((name, *row) for name, row in zip(names, values, strict=True)),
+        ]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def reid_text(queries: Sequence[str], gallery: Sequence[str], ranking: Iterable[Sequence[int]]) -> str:

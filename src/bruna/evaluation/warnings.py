@@ -24,6 +24,11 @@ def retrieval_warnings(
         baselines: what it has to beat beside a ranking at random -> mAP.
     """
     result = found.results[MARKET1501.name]
+    if not bool(result.scored.any()):
+        return [
+            f"{what}: no query has a match on another camera, which the {MARKET1501.title} asks for; only the course "
+            "protocol is measured. (The camera stands in the names of images: _c1, _c2; _c0 is unknown.)"
+        ]
     below = {"a ranking at random": result.random_mean_average_precision, **(baselines or {})}
     return [
         *_junk_warnings(found, what, params),

@@ -8,7 +8,19 @@ import torch
 from torch import Tensor
 
 from bruna.batches.store import ImageStore
-from bruna.inference.loading import Dropout, ImageSize, Strict, Stride, load_weights, one_of, rebuilding
+from bruna.dataset.schema import Tasks, attributes_among, task1_tasks
+from bruna.inference.loading import (
+    CameraClasses,
+    Dropout,
+    ImageSize,
+    SavedTasks,
+    Strict,
+    Stride,
+    load_weights,
+    one_of,
+    rebuilding,
+    saved_tasks,
+)
 from bruna.inference.predicting import attribute_logits
 from bruna.models.attributes import AttributeNetwork
 from bruna.models.backbones import NETWORKS
@@ -21,6 +33,8 @@ class _Saved(Strict):
     dropout: Dropout
     flip_test: bool
     image_size: ImageSize
+    attributes: SavedTasks
+    camera_classes: CameraClasses
 
 
 @dataclass(frozen=True)
@@ -38,14 +52,28 @@ class AttributePredictor:
     device: torch.device
 
     @classmethod
-    def load(cls, folder: Path, device: torch.device) -> "AttributePredictor":
-        """Load `model.safetensors` and `settings.json`."""
+    def load(cls, folder: Path, device: torch.device) -> "AttributePredictor | None":
+        """Load `model.safetensors` and `settings.json`; None where the data set had no attributes to train on."""
         with rebuilding(folder) as settings:
+            if settings.get("trained") is False:
+                return None
             saved = _Saved.model_validate(settings)
-            network = AttributeNetwork(**saved.model_dump(exclude={"image_size"}))
+            network = AttributeNetwork(
+                saved.network,
+                task1_tasks(saved_tasks(saved.attributes), saved.camera_classes),
+                last_stride=saved.last_stride,
+                pool=saved.pool,
+                dropout=saved.dropout,
+                flip_test=saved.flip_test,
+            )
         load_weights(network, folder / "model.safetensors", device)
         return cls(network, saved.image_size, device)
 
+    @property
+    def attributes(self) -> Tasks:
+        """The attributes that it tells; their logits come first."""
+        return attributes_among(self.network.tasks)
+
     def logits(self, pixels: Tensor, batch_size: int) -> Tensor:
-        """N x 35 float32 logits, on the CPU, of N x 3 x H x W uint8 images of `size`, at least one."""
+        """N x L float32 logits, on the CPU, of N x 3 x H x W uint8 images of `size`, at least one."""
         return attribute_logits(self.network, ImageStore(pixels, self.device), batch_size)

@@ -12,9 +12,21 @@ from pydantic import Field
 
 from bruna.batches.persons import PersonStore
 from bruna.batches.store import ImageStore, resized
+from bruna.dataset.schema import Tasks
 from bruna.inference.embedding import embed
 from bruna.inference.images import Decoded
-from bruna.inference.loading import Dropout, ImageSize, Strict, Stride, Width, load_weights, one_of, rebuilding
+from bruna.inference.loading import (
+    Dropout,
+    ImageSize,
+    SavedTasks,
+    Strict,
+    Stride,
+    Width,
+    load_weights,
+    one_of,
+    rebuilding,
+    saved_tasks,
+)
 from bruna.inference.unet import Segments
 from bruna.models.backbones import BACKBONES
 from bruna.models.bruna import Bruna, Embedding
@@ -32,6 +44,7 @@ class _Network(Strict):
 
 class _Saved(Strict):
     network: _Network
+    attributes: SavedTasks
     image_size: ImageSize
 
 
@@ -52,13 +65,20 @@ class BrunaEmbedder:
     device: torch.device
 
     @classmethod
-    def load(cls, folder: Path, device: torch.device) -> "BrunaEmbedder":
-        """Load `bruna.safetensors` and `settings.json`."""
+    def load(cls, folder: Path, device: torch.device) -> "BrunaEmbedder | None":
+        """Load `bruna.safetensors` and `settings.json`; None where the data set had no identities to train on."""
         with rebuilding(folder) as settings:
+            if settings.get("trained") is False:
+                return None
             saved = _Saved.model_validate(settings)
-            network = Bruna(**saved.network.model_dump())
+            network = Bruna(**saved.network.model_dump(), attributes=saved_tasks(saved.attributes))
         load_weights(network, folder / "bruna.safetensors", device)
         return cls(network, saved.image_size, saved.network.features, device)
+
+    @property
+    def attributes(self) -> Tasks:
+        """The attributes that its head tells."""
+        return self.network.attributes
 
     @property
     def takes_masks(self) -> bool:

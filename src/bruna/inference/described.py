@@ -9,11 +9,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bruna.dataset.attributes import ATTRIBUTES, logit_slices
+from bruna.dataset.schema import Tasks, logit_slices
 from bruna.errors import BrunaError
 from bruna.inference.images import Rejected
 from bruna.inference.settings import AttributesFrom, Settings, checked_count
-from bruna.models.attribute_logits import attribute_predictions, attribute_probabilities, most_probable
+from bruna.models.attribute_logits import most_probable, predictions, probabilities
 from bruna.retrieval.distances import Euclidean
 from bruna.retrieval.gallery import Gallery
 from bruna.retrieval.protocols import COURSE
@@ -30,7 +30,8 @@ class Described:
     Attributes:
         names: N names, path or number of each image.
         settings: how the networks were used.
-        task1_logits: N x 35 logits of Task 1's network; None where it was not asked.
+        schema: the A attributes that the networks tell.
+        task1_logits: N x L logits of Task 1's network; None where it was not asked.
         gallery: features and attribute probabilities by Bruna, ready to be ranked; None where it was not asked.
         plain: the same without the mirror images; the same object where none were embedded.
         masks: N x H x W uint8 at the U-Net's size, the probability of the person times 255; None without a U-Net.
@@ -40,6 +41,7 @@ class Described:
 
     names: list[str]
     settings: Settings
+    schema: Tasks
     task1_logits: Tensor | None
     gallery: Gallery | None
     plain: Gallery | None
@@ -71,7 +73,7 @@ class Described:
         codes = self.attribute_codes()
         return {
             attribute.name: np.array(attribute.values, dtype=np.object_)[codes[:, i]]
-            for i, attribute in enumerate(ATTRIBUTES)
+            for i, attribute in enumerate(self.schema)
         }
 
     @property
@@ -79,20 +81,24 @@ class Described:
         """The probabilities of every attribute by its name: a row an image, a column a value; rows sum to 1."""
         found = self.attribute_probabilities().numpy()
         tables = {}
-        for attribute, where in zip(ATTRIBUTES, logit_slices().values(), strict=True):
+        for attribute, where in zip(self.schema, logit_slices(self.schema).values(), strict=True):
             part = found[:, where]
             values = np.hstack([1 - part, part]) if attribute.binary else part
             tables[attribute.name] = pd.DataFrame(values, index=self.names, columns=list(attribute.values))
         return tables
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row an image: `image` (its name), a column of text an attribute, `junk` (its probability)."""
-        return pd.DataFrame({"image": self.names, **self.attributes, "junk": self.junk})
+        """A row an image: `image` (its name), a column of text an attribute, `junk` (its probability).
+
+        Without Task 1's network there is no `junk`.
+        """
+        junk = {} if self.task1_logits is None else {"junk": self.junk}
+        return pd.DataFrame({"image": self.names, **self.attributes, **junk})
 
     def attribute_probabilities(
         self, attributes_from: AttributesFrom | None = None, neighbors: int | None = None
     ) -> Tensor:
-        """N x 32 probabilities of the attributes' values, laid out as `logit_slices` says.
+        """N x L probabilities of the attributes' values, laid out as `logit_slices` says.
 
         Args:
             attributes_from: the network that predicts; default: that of the settings.
@@ -112,7 +118,7 @@ class Described:
     def _probabilities(self, attributes_from: AttributesFrom, neighbors: int) -> Tensor:
         parts = []
         if attributes_from in ("task1", "both"):
-            parts.append(attribute_probabilities(_of_task1(self.task1_logits)))
+            parts.append(probabilities(_of_task1(self.task1_logits), self.schema))
         if attributes_from in ("bruna", "both"):
             by_bruna = _of_bruna(self.gallery).attributes
             assert by_bruna is not None  # a `Described` has them
@@ -123,11 +129,11 @@ class Described:
     def attribute_codes(
         self, attributes_from: AttributesFrom | None = None, neighbors: int | None = None
     ) -> npt.NDArray[np.int64]:
-        """N x 12 codes, the most probable value of each attribute; the arguments of `attribute_probabilities`."""
+        """N x A codes, the most probable value of each attribute; the arguments of `attribute_probabilities`."""
         attributes_from, neighbors = self._chosen(attributes_from, neighbors)
         if not needs_bruna(attributes_from, neighbors):
-            return attribute_predictions(_of_task1(self.task1_logits)).numpy()
-        return most_probable(self.attribute_probabilities(attributes_from, neighbors)).numpy()
+            return predictions(_of_task1(self.task1_logits), self.schema).numpy()
+        return most_probable(self.attribute_probabilities(attributes_from, neighbors), self.schema).numpy()
 
     def _chosen(self, attributes_from: AttributesFrom | None, neighbors: int | None) -> tuple[AttributesFrom, int]:
         attributes_from = self.settings.attributes_from if attributes_from is None else attributes_from

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bruna.dataset.attributes import LOGITS
+from bruna.dataset.schema import Tasks, differences, logit_count
 from bruna.errors import BrunaError
 from bruna.inference.attributes import AttributePredictor
 from bruna.inference.batching import block_starts
@@ -22,7 +22,6 @@ from bruna.inference.described import Described, mean_direction
 from bruna.inference.images import Decoded, Images, Rejected, Source, decode, sources
 from bruna.inference.settings import Settings, checked_count, recorded_settings
 from bruna.inference.unet import Segments, UNetSegmenter
-from bruna.models.attributes import TASK1_LOGITS
 from bruna.progress import track
 from bruna.retrieval.distances import ProductDistance
 from bruna.retrieval.gallery import Gallery
@@ -32,7 +31,7 @@ from bruna.runtime import find_device
 
 
 class _Embedded(NamedTuple):
-    """`features`: n x F; `attributes`: n x 32 probabilities."""
+    """`features`: n x F; `attributes`: n x L probabilities."""
 
     features: Tensor
     attributes: Tensor
@@ -53,8 +52,8 @@ class Describer:
 
     Attributes:
         unet: None where the data set had no mask pairs to train one.
-        attribute_network: Task 1's network; None where only features are wanted.
-        bruna: Task 2's network; None where only Task 1's predictions are wanted.
+        attribute_network: Task 1's network; None where only features are wanted, or the data set had no attributes.
+        bruna: Task 2's network; None where only Task 1's predictions are wanted, or nobody knew who is who.
         settings: how they are used.
     """
 
@@ -66,6 +65,12 @@ class Describer:
     def __repr__(self) -> str:
         networks = {"U-Net": self.unet, "Task 1": self.attribute_network, "Bruna": self.bruna}
         return f"Describer({', '.join(name for name, network in networks.items() if network)}; {self.settings})"
+
+    @property
+    def schema(self) -> Tasks:
+        """The attributes that the networks tell."""
+        network = self.attribute_network or self.bruna
+        return network.attributes if network is not None else ()
 
     def describe(
         self,
@@ -121,6 +126,7 @@ class Describer:
         return Described(
             names=described,
             settings=self.settings,
+            schema=self.schema,
             task1_logits=self._task1_logits(parts),
             gallery=self._gallery([part.mean for part in parts]) if self.settings.flip else plain,
             plain=plain,
@@ -192,7 +198,9 @@ class Describer:
         return _Part(task1, plain, mean, found.masks if masks and isinstance(found, Segments) else None)
 
     def _task1_logits(self, parts: Sequence[_Part]) -> Tensor | None:
-        return None if self.attribute_network is None else _joined([part.task1_logits for part in parts], TASK1_LOGITS)
+        if self.attribute_network is None:
+            return None
+        return _joined([part.task1_logits for part in parts], logit_count(self.attribute_network.network.tasks))
 
     def _masks(self, parts: Sequence[_Part]) -> npt.NDArray[np.uint8] | None:
         if self.unet is None:
@@ -206,7 +214,7 @@ class Describer:
         known = [part for part in parts if part is not None]
         return Gallery.unlabelled(
             _joined([part.features for part in known], self.bruna.features),
-            _joined([part.attributes for part in known], LOGITS),
+            _joined([part.attributes for part in known], logit_count(self.bruna.attributes)),
         )
 
 
@@ -227,7 +235,8 @@ def load(
         bruna: False loads Task 1's network alone.
 
     Raises:
-        BrunaError: the folder or a model is missing, damaged or of another version, or there is no such device.
+        BrunaError: the folder or a model is missing, damaged or of another version, the networks tell different
+            attributes, or there is no such device.
     """
     folder, chosen = Path(models), find_device(device, "device")
     if not folder.is_dir():
@@ -235,10 +244,18 @@ def load(
             f"{folder} is no folder (looked in {Path.cwd()}). Give the one that `dvc repro` leaves the models in: "
             "`artifacts` in the top folder of the project."
         )
+    unet = UNetSegmenter.load(folder / "unet", chosen) if bruna else None
+    attribute_network = AttributePredictor.load(folder / "attributes", chosen)
+    embedder = BrunaEmbedder.load(folder / "bruna", chosen) if bruna else None
+    if attribute_network and embedder and (differ := differences(attribute_network.attributes, embedder.attributes)):
+        raise BrunaError(
+            f"{folder / 'attributes'} and {folder / 'bruna'} tell different attributes: {differ}. "
+            "`dvc repro` trains both on the same data set."
+        )
     return Describer(
-        unet=UNetSegmenter.load(folder / "unet", chosen) if bruna else None,
-        attribute_network=AttributePredictor.load(folder / "attributes", chosen),
-        bruna=BrunaEmbedder.load(folder / "bruna", chosen) if bruna else None,
+        unet=unet,
+        attribute_network=attribute_network,
+        bruna=embedder,
         settings=recorded_settings(folder) if settings is None else settings,
     )
 

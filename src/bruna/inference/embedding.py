@@ -19,7 +19,7 @@ def embed(bruna: Bruna, store: PersonStore, batch_size: int, *, mirrored: bool =
         mirrored: embed the mirror images, masks mirrored with them. The bottleneck stays that of the image as it is.
 
     Returns:
-        N x F features and N x 32 logits, float32, on the CPU.
+        N x F features and N x L logits, float32, on the CPU.
     """
     bruna.eval()
     features, logits = [], []
@@ -32,4 +32,4 @@ def embed(bruna: Bruna, store: PersonStore, batch_size: int, *, mirrored: bool =
         features.append(found.features.cpu())
         logits.append(found.logits.cpu())
     found_features = torch.cat(features)
-    return Embedding(found_features, torch.cat(logits), found_features)
+    return Embedding(found_features, torch.cat(logits), found_features, bruna.attributes)

@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from bruna.batches.store import resized
-from bruna.dataset.decoding import SUFFIXES, in_8_bits, open_image, read_file, reason
-from bruna.dataset.filenames import name_problem, printable
+from bruna.dataset.decoding import in_8_bits, open_image, read_file, reason
+from bruna.dataset.filenames import SUFFIXES, name_problem, printable
 from bruna.errors import BrunaError
 from bruna.files import files_below
 

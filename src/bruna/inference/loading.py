@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from safetensors.torch import load
 from torch import nn
 
+from bruna.dataset.schema import Task, Tasks
 from bruna.errors import BrunaError
 from bruna.files import read_object
 from bruna.inference.saving import SETTINGS, VERSION
@@ -29,6 +30,38 @@ class Strict(BaseModel):
     """What a settings.json must hold, of these very types; other keys are passed over."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+
+def _all_different(found: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(found)) < len(found):
+        raise ValueError("one stands there twice")
+    return found
+
+
+class SavedTask(Strict):
+    """A task as `bruna.dataset.schema.as_json` writes it."""
+
+    name: Annotated[str, Field(min_length=1)]
+    values: Annotated[tuple[str, ...], Field(strict=False, min_length=2, max_length=1000)]
+
+
+CameraClasses = Annotated[tuple[Count, ...], Field(strict=False, max_length=1000), AfterValidator(_all_different)]
+SavedTasks = Annotated[tuple[SavedTask, ...], Field(strict=False, max_length=1000)]
+
+
+def saved_tasks(found: tuple[SavedTask, ...]) -> Tasks:
+    """The attributes that a settings.json names.
+
+    Raises:
+        ValueError: a name or a value stands there twice, or one is that of a class that Task 1 adds.
+    """
+    tasks = tuple(Task(task.name, task.values) for task in found)
+    for named in ([task.name for task in tasks], *(task.values for task in tasks)):
+        if twice := next((one for one in named if named.count(one) > 1), None):
+            raise ValueError(f"attributes: {twice!r} stands there twice")
+    if added := next((task.name for task in tasks if task.added), None):
+        raise ValueError(f"attributes: {added!r} is no attribute")
+    return tasks
 
 
 def one_of(names: Sequence[str]) -> AfterValidator:

@@ -12,7 +12,7 @@ from torch import nn
 from bruna.files import whole_folder, write_json
 
 SETTINGS = "settings.json"
-VERSION = 2
+VERSION = 3
 """Of the names of weights and settings, kept as `version` in settings.json; raise it when they change."""
 
 

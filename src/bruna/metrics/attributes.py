@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bruna.dataset.attributes import EXTRA_CLASSES, TASKS, UNKNOWN, Task
+from bruna.dataset.schema import UNKNOWN, Task
 
 Codes = npt.NDArray[np.integer]
 
@@ -53,13 +53,13 @@ class TaskMetrics:
         return 1 / int(self.confusion.any(axis=1).sum()) if self.count else _NAN
 
 
-def task_metrics(truth: Codes, predicted: Codes, tasks: Sequence[Task] = TASKS) -> tuple[TaskMetrics, ...]:
+def task_metrics(truth: Codes, predicted: Codes, tasks: Sequence[Task]) -> tuple[TaskMetrics, ...]:
     """Measure tasks by scikit-learn.
 
     Args:
         truth: N x T codes, a column a task, -1 = not annotated.
         predicted: N x T codes.
-        tasks: T tasks; `ATTRIBUTES` for the attributes alone.
+        tasks: T tasks.
 
     Returns:
         T results in the order of `tasks`.
@@ -67,7 +67,7 @@ def task_metrics(truth: Codes, predicted: Codes, tasks: Sequence[Task] = TASKS) 
     Raises:
         ValueError: a shape is not N x T, or the code of an annotated entry is none of the task's.
 
-    >>> hat = next(task for task in TASKS if task.name == "hat")
+    >>> hat = Task("hat", ("no", "yes"))
     >>> truth, predicted = np.array([[0], [0], [0], [1], [-1]]), np.array([[0], [0], [1], [1], [1]])
     >>> found = task_metrics(truth, predicted, [hat])[0]
     >>> found.confusion.tolist()
@@ -125,7 +125,7 @@ def scores(results: Sequence[TaskMetrics]) -> dict[str, float]:
         result.task.name: {metric: getattr(result, metric) for metric in METRICS} for result in results
     }
     groups["overall"] = mean_metrics(results)
-    groups["attributes"] = mean_metrics([r for r in results if r.task.name not in EXTRA_CLASSES])
+    groups["attributes"] = mean_metrics([r for r in results if not r.task.added])
     return {
         f"{group}/{metric}": value
         for group, values in groups.items()

@@ -1,39 +1,44 @@
-"""From attribute logits to probabilities and codes, the same for both tasks' networks."""
+"""From logits to probabilities and codes, the same for both tasks' networks."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from bruna.dataset.attributes import ATTRIBUTES, LOGITS, logit_slices
+from bruna.dataset.schema import Task, logit_slices
 
 
-def attribute_probabilities(logits: Tensor) -> Tensor:
-    """B x 32 (or more) logits to B x 32 probabilities: a sigmoid a binary attribute, a softmax the others."""
-    parts = []
-    for attribute, where in zip(ATTRIBUTES, logit_slices().values(), strict=True):
+def probabilities(logits: Tensor, tasks: Sequence[Task]) -> Tensor:
+    """Logits to probabilities: a sigmoid a binary task, a softmax the others.
+
+    Args:
+        logits: B x L (or more), as `logit_slices(tasks)` lays them out.
+        tasks: T tasks.
+
+    Returns:
+        B x L.
+    """
+    parts = [logits[:, :0]]
+    for task, where in zip(tasks, logit_slices(tasks).values(), strict=True):
         part = logits[:, where]
-        parts.append(part.sigmoid() if attribute.binary else part.softmax(dim=1))
+        parts.append(part.sigmoid() if task.binary else part.softmax(dim=1))
     return torch.cat(parts, dim=1)
 
 
-def attribute_predictions(logits: Tensor) -> Tensor:
-    """B x 32 (or more) logits to B x 12 codes: the most probable value of each attribute."""
-    return _codes(logits, 0.0)
+def predictions(logits: Tensor, tasks: Sequence[Task]) -> Tensor:
+    """B x L (or more) logits to B x T codes, int64: the most probable value of each task."""
+    return _codes(logits, tasks, 0.0)
 
 
-def most_probable(probabilities: Tensor) -> Tensor:
-    """B x 32 probabilities to B x 12 codes: the most probable value of each attribute."""
-    return _codes(probabilities, 0.5)
+def most_probable(found: Tensor, tasks: Sequence[Task]) -> Tensor:
+    """B x L `probabilities` to B x T codes, int64: the most probable value of each task."""
+    return _codes(found, tasks, 0.5)
 
 
-def _codes(values: Tensor, even: float) -> Tensor:
-    """B x 32 (or more) to B x 12 codes; a binary attribute is its second value where it is above `even`."""
-    codes = []
-    for attribute, where in zip(ATTRIBUTES, logit_slices().values(), strict=True):
+def _codes(values: Tensor, tasks: Sequence[Task], even: float) -> Tensor:
+    """A binary task is its second value where it is above `even`."""
+    codes = values.new_zeros(len(values), len(tasks), dtype=torch.int64)
+    for column, (task, where) in enumerate(zip(tasks, logit_slices(tasks).values(), strict=True)):
         part = values[:, where]
-        codes.append((part[:, 0] > even).long() if attribute.binary else part.argmax(dim=1))
-    return torch.stack(codes, dim=1)
-
-
-def task_predictions(logits: Tensor) -> Tensor:
-    """N x 35 logits of Task 1 to N x 15 codes: the twelve attributes, then camera4, camera6 and junk as 0 or 1."""
-    return torch.cat([attribute_predictions(logits), (logits[:, LOGITS:] > 0).long()], dim=1)
+        codes[:, column] = part[:, 0] > even if task.binary else part.argmax(dim=1)
+    return codes

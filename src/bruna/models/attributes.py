@@ -1,21 +1,23 @@
-"""Task 1's network: one image to the logits of twelve attributes, two cameras and junk (paper, section 3.1)."""
+"""Task 1's network: one image to the logits of attributes, of cameras and of junk (paper, section 3.1)."""
+
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bruna.dataset.attributes import EXTRA_CLASSES, LOGITS
+from bruna.dataset.schema import Task, logit_count
 from bruna.models.backbones import Backbone, first_convolution
 from bruna.models.normalize import Normalize
 
-TASK1_LOGITS = LOGITS + len(EXTRA_CLASSES)
 _POOLED = {"whole": 1, "halves": 2}
 
 
 class AttributeNetwork(nn.Module):
-    """A backbone, average pooling, dropout and one linear layer of 32 + 3 outputs.
+    """A backbone, average pooling, dropout and one linear layer.
 
     Args:
         network: a name in `bruna.models.backbones.NETWORKS`.
+        tasks: what it tells (`bruna.dataset.schema.task1_tasks`); their logits, L, are its output.
         last_stride: of the backbone, 2 or 1 (see `Backbone`).
         pool: `whole`, one average of the feature map; `halves`, the averages of its upper and its lower half joined,
             so that the head can tell what is worn above from what is worn below.
@@ -26,6 +28,7 @@ class AttributeNetwork(nn.Module):
     def __init__(
         self,
         network: str,
+        tasks: Sequence[Task],
         *,
         last_stride: int = 2,
         pool: str = "whole",
@@ -33,15 +36,16 @@ class AttributeNetwork(nn.Module):
         flip_test: bool = False,
     ) -> None:
         super().__init__()
+        self.tasks = tuple(tasks)
         self.flip_test = flip_test
         self.rows = _POOLED[pool]
         self.normalize = Normalize()
         self.backbone = Backbone(network, last_stride=last_stride)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(self.rows * self.backbone.out_channels, TASK1_LOGITS)
+        self.head = nn.Linear(self.rows * self.backbone.out_channels, logit_count(tasks))
 
     def forward(self, images: Tensor) -> Tensor:
-        """B x 3 x H x W images, float, 0 to 1, to B x 35 logits."""
+        """B x 3 x H x W images, float, 0 to 1, to B x L logits."""
         return self.classify(self.pooled(images))
 
     def pooled(self, images: Tensor) -> Tensor:
@@ -52,7 +56,7 @@ class AttributeNetwork(nn.Module):
         return F.adaptive_avg_pool2d(features, (self.rows, 1)).flatten(1)
 
     def classify(self, pooled: Tensor) -> Tensor:
-        """B x F features to B x 35 logits."""
+        """B x F features to B x L logits."""
         logits: Tensor = self.head(self.dropout(pooled))
         return logits
 

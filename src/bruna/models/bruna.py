@@ -1,13 +1,14 @@
 """Bruna (paper, section 3.2.1): an embedding of 1,600 features and the attributes predicted from it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bruna.dataset.attributes import LOGITS
-from bruna.models.attribute_logits import attribute_probabilities
+from bruna.dataset.schema import Task, Tasks, logit_count
+from bruna.models.attribute_logits import probabilities
 from bruna.models.backbones import IMAGE_CHANNELS, Backbone
 from bruna.models.normalize import Normalize
 
@@ -21,18 +22,20 @@ class Embedding:
 
     Attributes:
         features: B x F, `ft` of the paper: what images are ranked by.
-        logits: B x 32 attribute logits.
+        logits: B x L attribute logits.
         metric: B x F, what distances are learned on: `features`, but for a neck in training.
+        schema: the attributes that the logits tell.
     """
 
     features: Tensor
     logits: Tensor
     metric: Tensor
+    schema: Tasks
 
     @property
     def attributes(self) -> Tensor:
-        """B x 32 probabilities, `att` of the paper."""
-        return attribute_probabilities(self.logits)
+        """B x L probabilities, `att` of the paper."""
+        return probabilities(self.logits, self.schema)
 
 
 class Bruna(nn.Module):
@@ -41,6 +44,7 @@ class Bruna(nn.Module):
     Args:
         backbone: a name in `bruna.models.backbones.BACKBONES`.
         features: length of the embedding (paper: 1,600).
+        attributes: what the attribute head tells; without any there is no head.
         mask: what becomes of the person mask (section 3.2.4): `none`; `segmented`, it multiplies the image;
             `channel`, it is a fourth input channel.
         bottleneck: length of the U-Net's pooled bottleneck joined to the embedding, 0 for none.
@@ -54,6 +58,7 @@ class Bruna(nn.Module):
         self,
         backbone: str,
         features: int,
+        attributes: Sequence[Task],
         mask: str,
         bottleneck: int,
         dropout: float,
@@ -61,6 +66,7 @@ class Bruna(nn.Module):
         neck: str = "none",
     ) -> None:
         super().__init__()
+        self.attributes = tuple(attributes)
         self.mask = mask
         self.normalize = Normalize()
         self.backbone = Backbone(backbone, IMAGE_CHANNELS + (mask == "channel"), last_stride)
@@ -74,12 +80,14 @@ class Bruna(nn.Module):
             # No learned scale: every embedding has length sqrt(features), which gives the margin its unit.
             nn.LayerNorm(features, eps=1e-8, elementwise_affine=False),
         )
-        self.attribute_head = nn.Sequential(
-            nn.Linear(features, 128),
-            nn.ReLU(),
-            nn.Dropout(0.4),
-            nn.Linear(128, LOGITS),
-        )
+        self.attribute_head = None
+        if attributes:
+            self.attribute_head = nn.Sequential(
+                nn.Linear(features, 128),
+                nn.ReLU(),
+                nn.Dropout(0.4),
+                nn.Linear(128, logit_count(attributes)),
+            )
         self.neck = None
         if neck == "batch_norm":
             self.neck = nn.BatchNorm1d(features)
@@ -110,7 +118,8 @@ class Bruna(nn.Module):
         if self.neck is not None and not self.training:
             # Of the length that the LayerNorm gives, so that distances keep their unit.
             features = F.normalize(features) * features.shape[1] ** 0.5
-        return Embedding(features, self.attribute_head(metric), metric)
+        logits = metric[:, :0] if self.attribute_head is None else self.attribute_head(metric)
+        return Embedding(features, logits, metric, self.attributes)
 
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The parameters of the layers after the backbone, and those of the pretrained parts (section 3.2.5)."""

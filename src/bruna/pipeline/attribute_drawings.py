@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from bruna.batches.attribute_items import measured_draws, zoom
-from bruna.dataset.attributes import ATTRIBUTES, TASKS
-from bruna.dataset.predictions import codes_of
+from bruna.dataset.predictions import read_predictions
 from bruna.metrics.attributes import task_metrics
 from bruna.pipeline.drawings import AUGMENTATION, augmentation
 from bruna.pipeline.records import Pixels, Records
@@ -20,11 +19,7 @@ from bruna.report.drawing import Drawing, Set
 from bruna.report.figures import attribute_bars, curves
 from bruna.report.operating_points import operating_chart
 
-_CURVES = {
-    "loss": "Loss",
-    "accuracy": f"Accuracy, mean of {len(ATTRIBUTES)}",
-    "balanced_accuracy": f"Balanced accuracy, mean of {len(ATTRIBUTES)}",
-}
+_CURVES = {"loss": "Loss", "accuracy": "Mean accuracy", "balanced_accuracy": "Mean balanced accuracy"}
 _SHEETS = "The most and the least confident predictions: where label mistakes and shortcuts show"
 _drawing = partial(Drawing, "train_attributes")
 
@@ -53,11 +48,16 @@ def predicted_drawing(found: Mapping[str, Any], name: Set, words: str) -> Drawin
 
 
 def task1_drawings(records: Records) -> list[Drawing]:
-    """How good the predictions of Task 1's network alone are, and which of them it is surest and least sure of."""
+    """How good the predictions of Task 1's network alone are, and which of them it is surest and least sure of.
+
+    None where the data set has no attributes to train it.
+    """
+    if not records.trained("attributes"):
+        return []
     results = {}
     for side in ("train", "validation"):
-        true, predicted, _ = codes_of(records.table(f"train_attributes/predictions_{side}"))
-        results[side] = task_metrics(true, predicted)
+        found = read_predictions(records.table(f"train_attributes/predictions_{side}"))
+        results[side] = task_metrics(found.true, found.predicted, found.tasks)
     epochs, settings = records.csv("train_attributes/epochs"), records.settings("attributes")
     return [
         _drawing(
@@ -99,8 +99,8 @@ def task1_drawings(records: Records) -> list[Drawing]:
 
 def _confident_drawings(records: Records) -> list[Drawing]:
     """A sheet a task: the validation images that the network is surest and least sure of, right and wrong."""
-    true, predicted, logits = codes_of(records.table("train_attributes/predictions_validation"))
-    sure = confidences(logits)
+    tasks, true, predicted, logits = read_predictions(records.table("train_attributes/predictions_validation"))
+    sure = confidences(logits, tasks)
     measured = MeasuredImages(records)
     return [
         _drawing(
@@ -111,7 +111,7 @@ def _confident_drawings(records: Records) -> list[Drawing]:
             partial(confidence_sheet, task, true[:, i], predicted[:, i], sure[:, i], image_of=measured.pixels),
             fold=_SHEETS,
         )
-        for i, task in enumerate(TASKS)
+        for i, task in enumerate(tasks)
     ]
 
 

@@ -11,14 +11,16 @@ from typing import Any
 import pandas as pd
 import psutil
 
-from bruna.dataset.facts import find_files, image_size
+from bruna.dataset.annotations import find_annotations
+from bruna.dataset.dataset_file import DATASET, read_dataset_file
+from bruna.dataset.facts import find_files
 from bruna.dataset.filenames import MASK_PAIR
+from bruna.dataset.splitting import training_size
 from bruna.errors import BrunaError, counted
 from bruna.params import Params, read_groups
+from bruna.pipeline.misfits import misfits
 from bruna.runtime import find_device
 
-_LOOKED_AT = 3
-"""Images of each folder whose size is read."""
 _SHOWN = 3
 """Names that a finding lists."""
 _PRETRAINED = (
@@ -45,26 +47,39 @@ def check(params: Path, data: Path | None) -> Params:
     findings = [f"{params.name}: {problem}" for problem in problems]
     findings += _about_machine(groups)
     if data is not None:
-        try:
-            files = find_files(data)
-        except BrunaError as error:
-            findings.append(str(error))
-        else:
-            for found in (
-                _about_names(files, groups),
-                _about_people(files, groups),
-                _about_tests(files),
-                _about_masks(files, groups),
-                _about_sizes(data, files, groups),
-                _about_memory(files, groups),
-            ):
-                findings += found
-            if not (data / "annotations_train.csv").exists():
-                findings.append(f"{data.name}/annotations_train.csv is missing: the attributes of every identity.")
+        findings += _about_data(data, groups)
     if findings:
         lines = "\n".join(f"  {finding}" for finding in findings)
         raise BrunaError(f"{counted(len(findings), 'findings')} would stop the pipeline:\n{lines}")
     return Params.model_validate(groups)
+
+
+def _about_data(data: Path, groups: Groups) -> list[str]:
+    """Everything that concerns the data set."""
+    try:
+        dataset = read_dataset_file(data)
+        files = find_files(data, identities=dataset.identities)
+        annotations = find_annotations(data)
+    except BrunaError as error:
+        return [str(error)]
+    findings = []
+    if dataset.attributes and annotations is None:
+        findings.append(
+            f"{DATASET} names {counted(len(dataset.attributes), 'attributes')}, and there is no annotations.csv with "
+            "their values."
+        )
+    if not dataset.attributes and not dataset.identities:
+        findings.append(f"{DATASET} names no attributes, and nobody knows who is who: there is nothing to learn.")
+    findings += map(str, misfits(data, files, dataset, groups))
+    for found in (
+        _about_names(files, groups),
+        _about_people(files, groups) if dataset.identities else (),
+        _about_tests(files),
+        _about_masks(files),
+        _about_memory(files, groups),
+    ):
+        findings += found
+    return findings
 
 
 def _about_machine(groups: Groups) -> Iterator[str]:
@@ -116,18 +131,13 @@ def _about_people(files: pd.DataFrame, groups: Groups) -> Iterator[str]:
         return
     if "split" in groups:
         share = groups["split"].train_share
-        trained_on = min(max(round(share * identities), 1), identities - 1)  # as the stage `split`
+        trained_on = training_size(identities, share)
         if trained_on < 2:
             how = "raise it" if identities > 2 else "bring more identities"
             yield (
                 f"split.train_share {share:g} leaves 1 of {identities} identities to train on, and a tuple of "
                 f"train_bruna needs another person as a negative: {how}."
             )
-    if train.groupby("identity")["camera"].nunique().max() < 2:
-        yield (
-            "no identity in train/ is seen by two cameras: under the Market-1501 protocol a query would have no match. "
-            "The camera stands in the file's name (_c1, _c2)."
-        )
     elsewhere = files[files["subset"].isin(["query", "gallery"]) & (files["identity"] > 0)]
     both = sorted(set(train["identity"]) & set(elsewhere["identity"]))
     if both:
@@ -142,46 +152,16 @@ def _about_tests(files: pd.DataFrame) -> Iterator[str]:
         if found.any() and not (files["subset"] == gallery).any():
             yield f"{queries}/ holds {counted(int(found.sum()), 'images')} to seek in {gallery}/, which holds none."
     sets = {name: files[(files["subset"] == name) & (files["identity"] > 0)] for name in ("query", "gallery")}
-    if all((files["subset"] == name).any() for name in sets):
-        pairs = sets["query"][["identity", "camera"]].merge(sets["gallery"][["identity", "camera"]], on="identity")
-        if not (pairs["camera_x"] != pairs["camera_y"]).any():
-            yield "no image in query/ has a match in gallery/: the same identity, seen by another camera."
+    both = all((files["subset"] == name).any() for name in sets)
+    if both and not set(sets["query"]["identity"]) & set(sets["gallery"]["identity"]):
+        yield "no image in query/ has a match in gallery/: an image of the same identity."
 
 
-def _about_masks(files: pd.DataFrame, groups: Groups) -> Iterator[str]:
-    """Mask pairs, where Bruna needs the U-Net that they train."""
+def _about_masks(files: pd.DataFrame) -> Iterator[str]:
+    """Mask pairs: none, or enough."""
     pairs = files[(files["subset"] == MASK_PAIR) & files["pair_problem"].isna() & files["name_problem"].isna()]
     if len(pairs) == 1:
         yield "masks/ holds 1 pair of image and mask; the U-Net needs 2 at least: to train on and to measure with."
-    if len(pairs) == 0 and "train_bruna" in groups:
-        asked = []
-        if groups["train_bruna"].mask != "none":
-            asked.append(f"train_bruna.mask is {groups['train_bruna'].mask} (set it to none)")
-        if groups["train_bruna"].bottleneck:
-            asked.append("train_bruna.bottleneck is true (set it to false)")
-        if asked:
-            yield (
-                f"{' and '.join(asked)}, and masks/ holds no pairs of image and mask to train a U-Net on. "
-                "`bruna import ... --masks` brings some."
-            )
-
-
-def _about_sizes(data: Path, files: pd.DataFrame, groups: Groups) -> Iterator[str]:
-    """The first images of each folder against `validate.image_size`."""
-    if "validate" not in groups or groups["validate"].image_size is None:
-        return
-    height, width = groups["validate"].image_size
-    people = files[(files["subset"] != MASK_PAIR) & files["name_problem"].isna()]
-    sizes = {path: image_size(data / path) for path in people.groupby("subset")["path"].head(_LOOKED_AT)}
-    known = {path: size for path, size in sizes.items() if size is not None}
-    other = {path: size for path, size in known.items() if size != (height, width)}
-    # With `quarantine` an image of another size is set aside; without any left there is nothing to train on.
-    if other and (groups["validate"].on_bad_image == "fail" or len(other) == len(known)):
-        path, size = next(iter(other.items()))
-        yield (
-            f"validate.image_size is {height} x {width} (height x width), and {path} is {size[0]} x {size[1]}. Set it "
-            f"to [{size[0]}, {size[1]}], or to null where sizes differ."
-        )
 
 
 def _about_memory(files: pd.DataFrame, groups: Groups) -> Iterator[str]:

@@ -35,7 +35,8 @@ def data_drawings(records: Records) -> list[Drawing]:
     labels = pd.concat([records.table(name).drop(columns="image") for name in tables])
     people = labels.merge(manifest[["path", "brightness", "sharpness"]], on="path", validate="one_to_one")
     drawing = partial(Drawing, "validate", "data", fold="The labelled images")
-    return [
+    others, colors = exploration.attributes_shown(people)
+    spread = [
         drawing(
             "attributes",
             "How often each attribute value occurs, over the identities and over their images.",
@@ -45,9 +46,12 @@ def data_drawings(records: Records) -> list[Drawing]:
         drawing(
             "colors",
             "How often each color of the clothes occurs.",
-            "Two bar charts: share of each color, upper and lower body.",
+            "Bar charts, one an attribute: share of each color.",
             partial(exploration.colors_figure, people),
         ),
+    ]
+    return [
+        *(each for each, there in zip(spread, (others, colors), strict=True) if there),
         drawing(
             "images",
             "How many images an identity and a camera have.",
@@ -77,9 +81,9 @@ def data_drawings(records: Records) -> list[Drawing]:
 
 def unet_drawings(records: Records) -> list[Drawing]:
     """The U-Net; none where the data set has no mask pairs to train one."""
-    settings = records.settings("unet")
-    if not settings["trained"]:
+    if not records.trained("unet"):
         return []
+    settings = records.settings("unet")
     epochs, pairs = records.csv("train_unet/epochs"), records.table("split/masks")
     seen = partial(augmentation, pairs[pairs["part"] == "train"], settings)
     drawing = partial(Drawing, "train_unet", "training")
@@ -115,7 +119,9 @@ def _overlays(records: Records) -> "Figure":
 
 
 def bruna_drawings(records: Records) -> list[Drawing]:
-    """Bruna and the adversary."""
+    """Bruna and the adversary; none where the data set has no identities to train them."""
+    if not records.trained("bruna"):
+        return []
     epochs, settings = records.csv("train_bruna/epochs"), records.settings("bruna")
     seen = partial(augmentation, records.table("split/train"), settings)
     drawing = partial(Drawing, "train_bruna", "training")

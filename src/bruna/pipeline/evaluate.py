@@ -8,7 +8,7 @@ from typing import Any
 from bruna.dataset.tables import read_table, write_table
 from bruna.evaluation.attribute_tables import table1
 from bruna.evaluation.attributes import all_figures
-from bruna.evaluation.labelled import LabelledImages, describe_table
+from bruna.evaluation.labelled import LabelledImages, describe_table, true_codes
 from bruna.evaluation.operating_points import operating_points
 from bruna.evaluation.retrieval import (
     Retrieval,
@@ -36,13 +36,15 @@ _SETS = {"validation": "validation identities", "test": "test set"}
 
 
 def evaluate_and_save(
-    people: Describer, untrained: BrunaEmbedder, params: Evaluate, *, artifacts: Path, tracker: Tracker
+    people: Describer, untrained: BrunaEmbedder | None, params: Evaluate, *, artifacts: Path, tracker: Tracker
 ) -> dict[str, Any]:
     """Measure the trained networks on everything the split left for it, and write all that the stage writes.
 
+    What the data set did not allow to train is measured nowhere.
+
     Args:
         people: the trained networks.
-        untrained: Bruna before its training, a baseline.
+        untrained: Bruna before its training, a baseline; None where it was not trained.
         params: the group `evaluate`.
         artifacts: the folder of all stages' outputs; this one's are `artifacts/evaluate`.
         tracker: the stage's run.
@@ -51,11 +53,14 @@ def evaluate_and_save(
         The stage's figures: `validation`, `test` (where there is a labelled test set), `baselines`; and `warnings`
         where one of them is no better than what needs no training.
     """
-    sets = _labelled_sets(people, params, artifacts)
+    sets = _labelled_sets(people, params, artifacts) if people.bruna else {}
     metrics: dict[str, Any] = {name: found.summary() for name, found in sets.items()}
-    metrics["baselines"] = _baselines(people, untrained, sets["validation"], params, artifacts)
     for name, found in sets.items():
-        metrics[name] |= all_figures(found.gallery, params)
+        metrics[name] |= all_figures(found.gallery.found, found.gallery.codes, params)
+    if untrained is not None:
+        metrics["baselines"] = _baselines(people, untrained, sets["validation"], params, artifacts)
+    if people.bruna is None:
+        metrics["validation"] = _attributes_alone(people, params, artifacts)
     with whole_folder(artifacts / "evaluate") as folder:
         write_json(params.model_dump(mode="json"), folder / "settings.json")
         for name, found in sets.items():
@@ -64,7 +69,8 @@ def evaluate_and_save(
             tracker.table(table, f"tables/queries_{name}.json")
             cmc_table(found).to_csv(folder / f"cmc_{name}.csv", index=False)
             write_table(ranked_table(found), folder / f"ranked_{name}.parquet")
-        _attribute_tables(artifacts, folder, tracker)
+        if people.attribute_network is not None:
+            _attribute_tables(artifacts, folder, tracker)
         warnings = [*_warnings(sets, metrics, params), *_submissions(people, params, artifacts, folder)]
     tracker.file(artifacts / "evaluate", "evaluate")
     return {**metrics, **({"warnings": warnings} if warnings else {})}
@@ -72,13 +78,17 @@ def evaluate_and_save(
 
 def _warnings(sets: Mapping[str, Retrieval], metrics: Mapping[str, Any], params: Evaluate) -> list[str]:
     """What the ranked sets and the predicted attributes do not beat."""
-    map_of = {name: figures[MARKET1501.name]["map"] for name, figures in metrics["baselines"].items()}
-    untrained = {"Bruna before its training": map_of["untrained"], "color histograms": map_of["histogram"]}
+    baselines = {"untrained": "Bruna before its training", "histogram": "color histograms"}
+    below = {
+        baselines[name]: figures[MARKET1501.name]["map"]
+        for name, figures in metrics.get("baselines", {}).items()
+        if "map" in figures[MARKET1501.name]
+    }
     sentences = []
-    for name, found in sets.items():
-        words = _SETS[name]
-        sentences += retrieval_warnings(found, words, params, untrained if name == "validation" else {})
-        attributes = metrics[name].get("attributes_predicted", {})
+    for name, words in _SETS.items():
+        if name in sets:
+            sentences += retrieval_warnings(sets[name], words, params, below if name == "validation" else {})
+        attributes = metrics.get(name, {}).get("attributes_predicted", {})
         sentences += attribute_warnings(attributes.values(), f"attributes as predicted, {words}")
     return sentences
 
@@ -97,6 +107,17 @@ def _labelled_sets(people: Describer, params: Evaluate, artifacts: Path) -> dict
         query, gallery = (_described(people, artifacts, f"test/{part}") for part in ("query", "gallery"))
         sets["test"] = retrieve(query, gallery, params)
     return sets
+
+
+def _attributes_alone(people: Describer, params: Evaluate, artifacts: Path) -> dict[str, Any]:
+    """The attributes of the validation images, where there is no Bruna to rank them by."""
+    if people.attribute_network is None:
+        return {}
+    table = read_table(artifacts / "split" / "validation.parquet")
+    found = people.describe(
+        list(table["image"]), names=list(table["path"]), masks=False, progress="describe validation"
+    )
+    return all_figures(found, true_codes(found, table), params)
 
 
 def _baselines(
@@ -126,11 +147,14 @@ def _attribute_tables(artifacts: Path, folder: Path, tracker: Tracker) -> None:
 
 
 def _submissions(people: Describer, params: Evaluate, artifacts: Path, folder: Path) -> list[str]:
-    """`classification_test.csv` and `reid_test.txt` for the course's unlabelled images, where there are any.
+    """`classification_test.csv` and `reid_test.txt` for the unlabelled images, where there are any.
 
     Returns:
         What is wrong with them, a sentence each.
     """
+
+    if people.bruna is None:
+        return []
 
     def described(part: str) -> LabelledImages | None:
         there = (artifacts / "split" / "test" / f"{part}.parquet").exists()
@@ -142,9 +166,10 @@ def _submissions(people: Describer, params: Evaluate, artifacts: Path, folder: P
     gallery = described("test")
     if gallery is None:
         return []
-    codes = gallery.found.attribute_codes(params.attributes_from, params.attribute_neighbors)
-    text = classification_csv(file_names(gallery), codes.tolist())
-    (folder / "classification_test.csv").write_text(text, encoding="utf-8")
+    if gallery.found.schema:
+        codes = gallery.found.attribute_codes(params.attributes_from, params.attribute_neighbors)
+        text = classification_csv(file_names(gallery), codes.tolist(), gallery.found.schema)
+        (folder / "classification_test.csv").write_text(text, encoding="utf-8")
     query = described("queries")
     if query is None:
         return []

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from bruna.errors import counted
 from bruna.evaluation.folder import MeasuredFolder
 from bruna.evaluation.retrieval import cmc_table, per_query, ranked_table
 from bruna.headlines import headline_metrics
@@ -37,12 +38,19 @@ def write_folder_page(path: Path, measured: MeasuredFolder, params: Params, *, n
     drawings = _drawings(measured, found, params, name)
     drawn = {drawing.file: png_bytes(drawing.draw()) for drawing in drawings}
     images, identities = measured.figures["images"], measured.figures["identities"]
+    searched = "each image searched for among the others"
+    if measured.query is not measured.gallery:
+        searched = f"{counted(len(measured.query), 'queries')} searched for among {len(measured.gallery):,}"
+    of = (
+        f"{images:,} images of {counted(identities, 'identities')}, {searched},"
+        if measured.retrieval
+        else f"{images:,} images"
+    )
     page = Page(
         f"{name}: persons found again, and their attributes",
-        f"{images:,} images of {identities:,} identities, each image searched for among the others, by the models in "
-        f"{models}.",
+        f"{of} by the models in {models}.",
         _tiles(found, name),
-        _sections(found, params, name, pictures(drawings, drawn.__getitem__)),
+        _sections(measured, found, params, name, pictures(drawings, drawn.__getitem__)),
         measured.figures.get("warnings", ()),
         footer="Made by bruna evaluate.",
     )
@@ -51,7 +59,10 @@ def write_folder_page(path: Path, measured: MeasuredFolder, params: Params, *, n
 
 def figures_of_set(figures: dict[str, Any]) -> dict[str, Any]:
     """The figures of a measured folder in the form in which `evaluate` keeps those of one set."""
-    return {**figures["retrieval"], **{key: value for key, value in figures.items() if key.startswith("attribute")}}
+    return {
+        **figures.get("retrieval", {}),
+        **{key: value for key, value in figures.items() if key.startswith("attribute")},
+    }
 
 
 def _tiles(found: dict[str, Any], name: str) -> list[TileGroup]:
@@ -60,11 +71,16 @@ def _tiles(found: dict[str, Any], name: str) -> list[TileGroup]:
     return [TileGroup(f"Folder {name}", group.tiles) for group in groups]
 
 
-def _sections(found: dict[str, Any], params: Params, name: str, shown: Pictures) -> list[Section]:
+def _sections(
+    measured: MeasuredFolder, found: dict[str, Any], params: Params, name: str, shown: Pictures
+) -> list[Section]:
     settings = params.evaluate.model_dump(mode="json")
-    caption = f"{name}, every image both query and gallery"
-    retrieval = retrieval_blocks(found, {}, caption, settings, finds_itself=True)
-    sections = [Section("Retrieval", [*retrieval, *shown.get("validation", [])])]
+    own = measured.query is measured.gallery
+    sections = []
+    if measured.retrieval is not None:
+        caption = f"{name}, {'every image both query and gallery' if own else 'query/ in gallery/'}"
+        retrieval = retrieval_blocks(found, {}, caption, settings, finds_itself=own)
+        sections.append(Section("Retrieval", [*retrieval, *shown.get("validation", [])]))
     if "attributes_predicted" in found:
         sections.append(
             Section("Attributes", [*attribute_blocks(found, name), *shown.get("validation attributes", [])])
@@ -73,11 +89,17 @@ def _sections(found: dict[str, Any], params: Params, name: str, shown: Pictures)
 
 
 def _drawings(measured: MeasuredFolder, found: dict[str, Any], params: Params, name: str) -> list[Drawing]:
-    table, retrieval = measured.table, measured.retrieval
-    image_of = Images(dict(zip(table["path"], table["image"], strict=True))).own_size
-    cameras = dict(zip(table["path"], table["camera"], strict=True))
-    ranked = RankedSet(per_query(retrieval), cmc_table(retrieval), ranked_table(retrieval), cameras, image_of, image_of)
-    drawings = retrieval_drawings(ranked, "validation", name, params.report)
+    drawings: list[Drawing] = []
+    if (retrieval := measured.retrieval) is not None:
+        query_of, image_of = (
+            Images(dict(zip(table["path"], table["image"], strict=True))).own_size
+            for table in (measured.query, measured.gallery)
+        )
+        cameras = dict(zip(measured.query["path"], measured.query["camera"], strict=True))
+        tables = per_query(retrieval), cmc_table(retrieval), ranked_table(retrieval)
+        drawings += retrieval_drawings(
+            RankedSet(*tables, cameras, query_of, image_of), "validation", name, params.report
+        )
     if "attributes_predicted" in found:
         drawings.append(predicted_drawing(found, "validation", name))
     return drawings

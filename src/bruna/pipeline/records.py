@@ -45,6 +45,10 @@ class Records:
         """The settings.json of a folder: `unet`, `attributes`, `bruna` or `evaluate`."""
         return dict(read_json(self.artifacts / model / "settings.json"))
 
+    def trained(self, model: str) -> bool:
+        """Whether the data set had what this model is trained on: `unet`, `attributes` or `bruna`."""
+        return self.settings(model).get("trained") is not False
+
     def figures(self, stage: str) -> dict[str, Any]:
         """All figures of a stage that has some."""
         return dict(read_json(self.artifacts / stage / FIGURES_FILE))

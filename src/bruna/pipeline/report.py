@@ -17,6 +17,7 @@ from bruna.report.drawing import Drawing, Set, pictures
 from bruna.report.page import render, with_origin, write_html
 from bruna.report.sections import Findings, report_page
 from bruna.report.style import save
+from bruna.retrieval.protocols import COURSE
 from bruna.tracking.protocol import Tracker
 
 PAGE = "report.html"
@@ -29,7 +30,7 @@ _INPUTS = {
 }
 """Stage that is shown -> an input of the stage `report` that it made, by which its run is found."""
 
-_WARNING = ("validate", "train_unet", "train_attributes", "train_bruna", "evaluate")
+_WARNING = ("validate", "split", "train_unet", "train_attributes", "train_bruna", "evaluate")
 """Stages whose figures the page has warnings from; the others have none."""
 _SETS: Mapping[Set, str] = {"validation": "validation identities", "test": "test set"}
 
@@ -65,11 +66,11 @@ def write_report(
 def all_drawings(records: Records, params: Params) -> list[Drawing]:
     """The pictures of this data set and these parameters, in the order of the page's sections."""
     measured = records.figures("evaluate")
-    sets = {name: words for name, words in _SETS.items() if name in measured}
     drawn: list[Drawing] = []
-    for name, words in sets.items():
-        drawn += retrieval_drawings(recorded_set(records, name), name, words, params.report)
-        if "attributes_predicted" in measured[name]:
+    for name, words in _SETS.items():
+        if COURSE.name in measured.get(name, {}):
+            drawn += retrieval_drawings(recorded_set(records, name), name, words, params.report)
+        if "attributes_predicted" in measured.get(name, {}):
             drawn.append(predicted_drawing(measured[name], name, words))
     return [
         *drawn,
@@ -85,11 +86,11 @@ def _findings(records: Records, metrics: Mapping[str, float], params: Params, in
         metrics=metrics,
         checked=records.figures("validate"),
         measured=records.figures("evaluate"),
-        table1=records.csv("evaluate/table1"),
-        points=records.csv("evaluate/operating_points"),
+        table1=records.csv("evaluate/table1") if records.trained("attributes") else None,
+        points=records.csv("evaluate/operating_points") if records.trained("attributes") else None,
         balance=records.csv("split/balance"),
-        epochs=records.csv("train_bruna/epochs"),
-        masks=records.settings("unet")["trained"],
+        epochs=records.csv("train_bruna/epochs") if records.trained("bruna") else None,
+        untrained=[model for model in ("unet", "attributes", "bruna") if not records.trained(model)],
         settings=params.model_dump(mode="json", by_alias=True, exclude={"runtime"}),
         inputs=inputs,
         warnings=[sentence for stage in _WARNING for sentence in records.figures(stage).get("warnings", ())],

@@ -26,7 +26,7 @@ class RankedSet:
     Attributes:
         queries: a row a query: average precisions.
         cmc: a row a rank.
-        ranked: a row a query and retrieved image, under the Market-1501 protocol.
+        ranked: a row a query and retrieved image, under the protocol of the rank lists.
         cameras: of the queries, by path.
         query_of, image_of: give the pixels of a query and of a gallery image, by path.
     """
@@ -62,7 +62,9 @@ def retrieval_drawings(found: RankedSet, name: Set, words: str, params: Report) 
         words: what the set is called in titles.
         params: the group `report`.
     """
-    protocols = {protocol.name: protocol.title for protocol in reversed(PROTOCOLS)}  # the one to compare by first
+    # The one to compare by first; none under which no query has a match.
+    protocols = {protocol.name: protocol.title for protocol in reversed(PROTOCOLS) if protocol.name in found.cmc}
+    first = next(iter(protocols))
     shares = {title: found.cmc[key].to_numpy() for key, title in protocols.items()}
     precisions = {title: found.queries[f"{key}_ap"].dropna().to_numpy() for key, title in protocols.items()}
     rank_1 = ", ".join(f"{title} {share[0]:.1%}" for title, share in shares.items())
@@ -84,23 +86,23 @@ def retrieval_drawings(found: RankedSet, name: Set, words: str, params: Report) 
     if params.rank_list_queries:
         lists = drawing(
             f"rank_lists_{name}",
-            "Rank lists (Figure 7 of the paper) under the Market-1501 protocol: queries spread evenly from the worst "
+            f"Rank lists (Figure 7 of the paper), {protocols[first]}: queries spread evenly from the worst "
             "average precision (AP) to the best, the nearest image first. Under each image: camera and distance.",
             f"Rows of a query and its {params.rank_list_length} nearest images; green frames show the same person, "
             "red ones another.",
-            partial(_rank_lists, found, f"Rank lists, {words}", params),
+            partial(_rank_lists, found, f"{first}_ap", f"Rank lists, {words}", params),
         )
         drawings.insert(0, lists)
     return drawings
 
 
-def _rank_lists(found: RankedSet, title: str, params: Report) -> "Figure":
+def _rank_lists(found: RankedSet, by: str, title: str, params: Report) -> "Figure":
     """Queries spread evenly from the worst to the best average precision, so that the picture flatters nobody."""
-    known = found.queries.dropna(subset="market1501_ap").sort_values(["market1501_ap", "path"])
+    known = found.queries.dropna(subset=by).sort_values([by, "path"])
     chosen = known.iloc[np.unique(np.linspace(0, len(known) - 1, params.rank_list_queries).round().astype(int))]
     shown = found.ranked[found.ranked["rank"] <= params.rank_list_length].sort_values("rank")
     rows = []
-    for path, precision in zip(chosen["path"], chosen["market1501_ap"], strict=True):
+    for path, precision in zip(chosen["path"], chosen[by], strict=True):
         near = shown[shown["query"] == path]  # nothing where the junk filter has left nothing
         images = zip(near["path"], near["distance"], near["match"], near["camera"], strict=True)
         hits = [Hit(found.image_of(hit), distance, match, camera) for hit, distance, match, camera in images]

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from bruna.dataset.annotations import read_annotations
-from bruna.dataset.balance import balance_table, split_summary
+from bruna.dataset.balance import balance_table, most_frequent, size_warnings, split_summary
+from bruna.dataset.dataset_file import read_dataset_file
 from bruna.dataset.packing import pack_tables
 from bruna.dataset.splitting import split_identities
 from bruna.params import Split
@@ -18,33 +19,41 @@ def split_dataset(
     """Split a validated data set and write its tables under `out`.
 
     Args:
-        folder: the data set, with `annotations_train.csv` and perhaps `annotations_test.csv`.
+        folder: the data set.
         manifest: its accepted files, from the validation.
         params: shares and seed.
         out: where `train.parquet`, `validation.parquet`, `masks.parquet` and `test/` go.
 
     Returns:
         The balance table (for balance.csv) and the summary (its figures); the summary has the
-        numbers of `balance.split_summary` and `rows`, the rows of each table.
+        numbers of `balance.split_summary`, `rows`, the rows of each table, and `warnings` where the sides have other
+        sizes than asked.
 
     Raises:
-        BrunaError: fewer than two identities, a file that changed since the validation, a full disk.
+        BrunaError: fewer than two identities (or images, where nobody knows who is who), a file that changed since
+            the validation, a full disk.
     """
-    annotations = read_annotations(folder / "annotations_train.csv")
-    labelled = manifest["identity"][manifest["subset"] == "train"].to_numpy()
-    identities, images = np.unique(labelled, return_counts=True)
-    codes = annotations.of(identities)
-    train = split_identities(codes, train_share=params.train_share, seed=params.seed, images=images)
-    test_file = folder / "annotations_test.csv"
+    dataset = read_dataset_file(folder)
+    annotations = read_annotations(folder, dataset)
+    attributes = annotations.attributes
+    labelled = manifest[manifest["subset"] == "train"]
+    # Where nobody knows who is who, every image is somebody else.
+    people = labelled["identity"].to_numpy() if dataset.identities else np.arange(len(labelled))
+    _, place, images = np.unique(people, return_inverse=True, return_counts=True)
+    codes = most_frequent(annotations.of(labelled), people, attributes)
+    train = split_identities(codes, attributes, train_share=params.train_share, seed=params.seed, images=images)
     rows = pack_tables(
         folder,
         manifest,
         annotations,
-        identities[train],
+        train[place],
         out,
         mask_train_share=params.mask_train_share,
         seed=params.seed,
-        test_annotations=read_annotations(test_file) if test_file.exists() else None,
     )
-    balance = balance_table(codes, train, images, train_share=params.train_share)
-    return balance, {**split_summary(balance, train, images), "rows": rows}
+    balance = balance_table(codes, attributes, train, images, train_share=params.train_share)
+    summary = split_summary(balance, train, images)
+    if not dataset.identities:
+        summary = {name: value for name, value in summary.items() if "identit" not in name}
+    forced = size_warnings(balance, train, params.train_share, "identities" if dataset.identities else "images")
+    return balance, {**summary, "rows": rows, **({"warnings": forced} if forced else {})}

@@ -8,9 +8,9 @@ import pandas as pd
 import torch
 
 from bruna.batches.attribute_items import MEASURED_JUNK_EVERY
-from bruna.dataset.attributes import ATTRIBUTES
 from bruna.dataset.predictions import prediction_frame
-from bruna.dataset.tables import write_table
+from bruna.dataset.schema import as_json, attributes_among
+from bruna.dataset.tables import attributes_of, write_table
 from bruna.files import whole_folder
 from bruna.inference.saving import save_models
 from bruna.metrics.attributes import scores, task_metrics
@@ -23,7 +23,7 @@ from bruna.training.attribute_data import Measured
 from bruna.training.attributes import train_attributes
 from bruna.training.checkpoint import Checkpoints
 
-_REBUILD = {"network", "last_stride", "pool", "dropout", "flip_test", "image_size"}
+_REBUILD = {"network", "last_stride", "pool", "dropout", "flip_test", "image_size", "camera_classes"}
 """The parameters that rebuild the network from its weights, and the size it sees."""
 
 
@@ -40,6 +40,8 @@ def train_and_save(
 ) -> dict[str, Any]:
     """Train Task 1; write the network, and the records that its tables and pictures are made from.
 
+    Without attributes there is nothing to train on: the settings then say so.
+
     Args:
         train, validation: image tables of the stage `split`.
         params: the group `train_attributes`.
@@ -54,10 +56,19 @@ def train_and_save(
         every task, of all tasks (`overall`) and of the real attributes (`attributes`); and `warnings` where it does not
         beat a constant prediction on the validation identities.
     """
+    if not attributes_of(train):
+        save_models(folder, {}, {"trained": False})
+        with whole_folder(records):
+            print("note: the data set has no attributes: Task 1 is not trained.")
+            return {"trained": False}
     result = train_attributes(
         train, validation, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device
     )
-    settings = {**params.model_dump(mode="json", include=_REBUILD), "params": params.model_dump(mode="json")}
+    settings = {
+        **params.model_dump(mode="json", include=_REBUILD),
+        "attributes": as_json(attributes_among(result.train.tasks)),
+        "params": params.model_dump(mode="json"),
+    }
     save_models(folder, {"model": result.model}, settings)
     tracker.file(folder, "model")
     sides = {"train": (train, result.train), "validation": (validation, result.validation)}
@@ -65,10 +76,10 @@ def train_and_save(
         write_epochs(result.history, beside, tracker)
         for side, (table, found) in sides.items():
             write_table(_predictions(table, found), beside / f"predictions_{side}.parquet")
-    figures = {side: nested(scores(task_metrics(found.true, found.predicted))) for side, (_, found) in sides.items()}
-    true, predicted = (codes[:, : len(ATTRIBUTES)] for codes in (result.validation.true, result.validation.predicted))
-    unseen = task_metrics(true, predicted, ATTRIBUTES)
-    attributes = [{key: getattr(task, key) for key in CONSTANT} for task in unseen]
+    results = {side: task_metrics(found.true, found.predicted, found.tasks) for side, (_, found) in sides.items()}
+    figures = {side: nested(scores(found)) for side, found in results.items()}
+    unseen = [result for result in results["validation"] if not result.task.added]
+    attributes = [{key: getattr(result, key) for key in CONSTANT} for result in unseen]
     below = attribute_warnings(attributes, "Task 1, validation identities")
     return {**figures, **({"warnings": below} if below else {})}
 
@@ -77,4 +88,4 @@ def _predictions(table: pd.DataFrame, found: Measured) -> pd.DataFrame:
     paths = list(table["path"])
     zoomed = paths[::MEASURED_JUNK_EVERY]
     junk = np.arange(len(found.true)) >= len(paths)
-    return prediction_frame([*paths, *zoomed], junk, found.true, found.predicted, found.logits)
+    return prediction_frame([*paths, *zoomed], junk, found.true, found.predicted, found.logits, found.tasks)

@@ -34,6 +34,8 @@ def train_and_save(
 ) -> dict[str, Any]:
     """Train Bruna; write both networks, and the records that its pictures and baseline are made from.
 
+    Without identities there is nothing to train on: the settings then say so.
+
     Args:
         tables: train and validation image tables.
         segments: their masks and bottlenecks.
@@ -49,6 +51,12 @@ def train_and_save(
         training gained nothing.
     """
     train, validation = tables
+    if not (train["identity"] > 0).any():
+        save_models(folder, {}, {"trained": False})
+        with whole_folder(records) as beside:
+            save_models(beside / "untrained", {}, {"trained": False})
+        print("note: nobody knows who is who in this data set: Bruna is not trained.")
+        return {"trained": False}
     result = train_bruna(
         train, validation, segments, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device
     )

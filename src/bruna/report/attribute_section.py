@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bruna.dataset.attributes import ATTRIBUTES, table1_place
+from bruna.dataset.schema import mean_title, title
 from bruna.report.blocks import Block, Heading, Note, Table
 from bruna.report.drawing import Pictures, Set
 from bruna.report.page import Section
@@ -66,7 +66,7 @@ def attribute_blocks(found: Mapping[str, Any], words: str) -> list[Block]:
         words: what the set is called.
     """
     table = attribute_table(found["attributes_predicted"])
-    mean = {"task": f"Mean of the {len(ATTRIBUTES)} attributes", **table.drop(columns="task").mean().to_dict()}
+    mean = {"task": mean_title(len(table)), **table.drop(columns="task").mean().to_dict()}
     shown = pd.concat([table, pd.DataFrame([mean])])[["task", *_COLUMNS]].rename(columns={"task": "", **_COLUMNS})
     sources = [
         {"predictions": source, **{figure.replace("_", " "): means[figure] for figure in _FIGURES}}
@@ -74,7 +74,7 @@ def attribute_blocks(found: Mapping[str, Any], words: str) -> list[Block]:
         if (means := found["attribute_means"].get(key))
     ]
     percent = dict.fromkeys((*_COLUMNS.values(), "accuracy", "balanced accuracy"), "{:.1%}")
-    caption = f"Mean of the {len(ATTRIBUTES)} attributes by the source of the predictions, {words}"
+    caption = f"{mean_title(len(table))} by the source of the predictions, {words}"
     return [
         Table(shown, f"Attributes as they are predicted, {words}", percent, [str(mean["task"])]),
         Table(pd.DataFrame(sources), caption, percent, [_SOURCES["attributes_predicted"]]),
@@ -82,17 +82,13 @@ def attribute_blocks(found: Mapping[str, Any], words: str) -> list[Block]:
 
 
 def attribute_table(figures: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
-    """A row an annotated attribute in the order of Table 1; columns `task` (its title) and the figures.
+    """A row an annotated attribute; columns `task` (its title) and the figures.
 
     Args:
         figures: `<attribute>.<figure>`, such as `attributes_predicted`.
     """
-    known = [a for a in sorted(ATTRIBUTES, key=table1_place) if _annotated(figures.get(a.name))]
-    return pd.DataFrame([{"task": a.title, **figures[a.name]} for a in known])
-
-
-def _annotated(figures: Mapping[str, float] | None) -> bool:
-    return figures is not None and not math.isnan(figures.get("accuracy", math.nan))
+    known = {name: each for name, each in figures.items() if not math.isnan(each.get("accuracy", math.nan))}
+    return pd.DataFrame([{"task": title(name), **each} for name, each in known.items()])
 
 
 def _words(table: pd.DataFrame) -> pd.DataFrame:

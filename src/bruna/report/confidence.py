@@ -1,12 +1,12 @@
 """The most and least confident right and wrong predictions of an attribute (paper, section 4)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from bruna.dataset.attributes import TASKS, Task, logit_slices
+from bruna.dataset.schema import Task, logit_slices
 from bruna.metrics.attributes import Codes
 from bruna.report.sheets import Pixels, Sheet, TileSize
 from bruna.report.style import MUTED
@@ -19,14 +19,14 @@ _TILE = 168
 """Height of an image, pixels: a sheet fits on a screen."""
 
 
-def confidences(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """N x 35 logits of Task 1 to N x 15 probabilities, those of each task's predicted value.
+def confidences(logits: npt.NDArray[np.floating], tasks: Sequence[Task]) -> npt.NDArray[np.float64]:
+    """N x L logits of Task 1 to N x T probabilities, those of each task's predicted value.
 
     Of a binary task sigmoid(|z|), else the softmax of the greatest logit: 1 / sum_k exp(z_k - max z).
     """
     values = logits.astype(np.float64)
     columns = []
-    for task, where in zip(TASKS, logit_slices(TASKS).values(), strict=True):
+    for task, where in zip(tasks, logit_slices(tasks).values(), strict=True):
         part = values[:, where]
         behind = -np.abs(part) if task.binary else part - part.max(axis=1, keepdims=True)
         columns.append(1 / (np.exp(behind).sum(axis=1) + task.binary))
@@ -69,7 +69,7 @@ def confidence_sheet(
     """Draw the sheet of one task.
 
     Args:
-        task: which of `TASKS`.
+        task: which.
         truth: N true codes, -1 = not annotated.
         predicted: N predicted codes.
         confidence: N probabilities of the predicted value, 0..1: a column of `confidences`.

@@ -7,7 +7,6 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bruna.dataset.attributes import table1_place
 from bruna.metrics.attributes import TaskMetrics
 from bruna.report.style import INK, MUTED, SEQUENTIAL, blank, new_figure
 
@@ -27,12 +26,11 @@ def confusion_grid(results: Sequence[TaskMetrics], title: str) -> Figure:
         title: e.g. "Confusion matrices, validation".
 
     Returns:
-        A figure with one axes a task, in the order of Table 1: the binary ones in rows of six, then those of more
+        A figure with one axes a task, the binary ones in rows of six, then those of more
         values (age, the two colours), which need the room. Blank cells are counts of zero.
     """
-    ordered = sorted(results, key=lambda result: table1_place(result.task))
-    small = [result for result in ordered if result.task.binary]
-    large = _lines(sorted((r for r in ordered if not r.task.binary), key=lambda result: len(result.task.values)))
+    small = [result for result in results if result.task.binary]
+    large = _lines(sorted((r for r in results if not r.task.binary), key=lambda result: len(result.task.values)))
     rows = -(-len(small) // _COLUMNS)
     height = 0.6 + rows * _SMALL_LINE + len(large) * _LARGE_LINE
     figure, axes = new_figure(width=_WIDTH, height=height, title=title)

@@ -101,6 +101,8 @@ def data_section(balance: pd.DataFrame, pictures: Pictures) -> Section:
         balance: of the stage `split`.
         pictures: of the page.
     """
+    if balance.empty:  # no attributes
+        return Section("Data", pictures.get("data", []))
     shares = {head: "{:.1f}%" for head in _BALANCE.values() if head.startswith("share")}
     people = {head: "{:.1f}" for head in _BALANCE.values() if head.endswith(("wanted", "off by"))}
     shown = balance[list(_BALANCE)].rename(columns=_BALANCE)

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
 
-from bruna.dataset.attributes import ATTRIBUTES, Attribute
-from bruna.dataset.tables import attribute_codes
+from bruna.dataset.schema import Task
+from bruna.dataset.tables import attribute_codes, attributes_of
 from bruna.report.sheets import Pixels, Sheet, TileSize
 from bruna.report.style import CLOTHES_COLORS, COLORS, MUTED, blank, new_figure
 
@@ -29,13 +29,13 @@ def attribute_shares(train: pd.DataFrame) -> pd.DataFrame:
         train: a row an image; columns identity and the attributes.
 
     Returns:
-        `attribute`, `value`, `people`, `images` (shares 0..1 of the annotated ones), in the order of `ATTRIBUTES`.
+        `attribute`, `value`, `people`, `images` (shares 0..1 of the annotated ones).
     """
     images = attribute_codes(train)
     people = attribute_codes(train.drop_duplicates("identity"))
     rows = [
         (attribute.name, value, _share(people[:, column], code), _share(images[:, column], code))
-        for column, attribute in enumerate(ATTRIBUTES)
+        for column, attribute in enumerate(attributes_of(train))
         for code, value in enumerate(attribute.values)
     ]
     return pd.DataFrame(rows, columns=["attribute", "value", "people", "images"])
@@ -45,14 +45,20 @@ def _share(codes: npt.NDArray[np.int64], code: int) -> float:
     return float((codes == code).sum() / max((codes >= 0).sum(), 1))
 
 
-def _is_color(attribute: Attribute) -> bool:
+def _is_color(attribute: Task) -> bool:
     return set(attribute.values) <= set(CLOTHES_COLORS)
+
+
+def attributes_shown(train: pd.DataFrame) -> tuple[list[Task], list[Task]]:
+    """The attributes of `attributes_figure` and those of `colors_figure`."""
+    attributes = attributes_of(train)
+    return [a for a in attributes if not _is_color(a)], [a for a in attributes if _is_color(a)]
 
 
 def attributes_figure(train: pd.DataFrame) -> Figure:
     """How the values of each attribute are spread, but for the colors; `train` as in `attribute_shares`."""
     title = f"Attributes of {train['identity'].nunique():,} identities in {len(train):,} images"
-    shown = [attribute for attribute in ATTRIBUTES if not _is_color(attribute)]
+    shown, _ = attributes_shown(train)
     rows = -(-len(shown) // _COLUMNS)
     figure, axes = new_figure(rows, _COLUMNS, width=12, height=0.3 + 1.8 * rows, title=title)
     return _fill(figure, axes, shown, attribute_shares(train))
@@ -60,12 +66,12 @@ def attributes_figure(train: pd.DataFrame) -> Figure:
 
 def colors_figure(train: pd.DataFrame) -> Figure:
     """How the colors of the clothes are spread; `train` as in `attribute_shares`."""
-    shown = [attribute for attribute in ATTRIBUTES if _is_color(attribute)]
+    _, shown = attributes_shown(train)
     figure, axes = new_figure(1, len(shown), width=4.5 * len(shown), height=4.4, title="Colors of the clothes")
     return _fill(figure, axes, shown, attribute_shares(train))
 
 
-def _fill(figure: Figure, axes: npt.NDArray[Any], attributes: Sequence[Attribute], shares: pd.DataFrame) -> Figure:
+def _fill(figure: Figure, axes: npt.NDArray[Any], attributes: Sequence[Task], shares: pd.DataFrame) -> Figure:
     for cell, attribute in zip(axes.flat, attributes, strict=False):
         _share_bars(cell, attribute, shares[shares["attribute"] == attribute.name])
     for cell in axes.flat[len(attributes) :]:
@@ -75,7 +81,7 @@ def _fill(figure: Figure, axes: npt.NDArray[Any], attributes: Sequence[Attribute
     return figure
 
 
-def _share_bars(axes: Axes, attribute: Attribute, shares: pd.DataFrame) -> None:
+def _share_bars(axes: Axes, attribute: Task, shares: pd.DataFrame) -> None:
     colored = _is_color(attribute)
     where = np.arange(len(shares))[::-1]
     people, images = shares["people"].to_numpy(), shares["images"].to_numpy()

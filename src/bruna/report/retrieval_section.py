@@ -1,5 +1,6 @@
 """The report page's section on retrieval: the figures beside what they have to beat, and the pictures of them."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,7 +89,7 @@ def retrieval_blocks(
 
 def _better_variants(found: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Block]:
     """A sentence for each variant whose mAP is clearly above that of the main row: why it is not the main row."""
-    main = found[MARKET1501.name]["map"]
+    main = found[MARKET1501.name].get("map", math.nan)  # nothing is above NaN
     notes: list[Block] = []
     for name, figures in {"unfiltered": found["unfiltered"], **found["variants"]}.items():
         gain = figures.get(MARKET1501.name, {}).get("map", 0.0) - main
@@ -127,6 +128,8 @@ def retrieval_table(found: Mapping[str, Any], baselines: Mapping[str, Any], capt
 
 
 def _queries(counts: Mapping[str, int]) -> str:
+    if not counts["queries"]:
+        return f"No query has a match on another camera: the {MARKET1501.title} measures nothing here."
     if not counts["left_out"]:
         return f"{counts['queries']:,} queries, each with a match in the gallery."
     return (

@@ -14,6 +14,12 @@ from bruna.report.page import Page, Section
 from bruna.report.retrieval_section import retrieval_section
 from bruna.report.tiles import tile_groups
 
+_UNTRAINED = {
+    "unet": "The data set has no mask pairs: there is no U-Net, and Bruna works without masks.",
+    "attributes": "The data set has no attributes: there is no Task 1, no attribute factor and no junk filter.",
+    "bruna": "Nobody knows who is who in this data set: Bruna is not trained, and nothing is ranked.",
+}
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -23,11 +29,11 @@ class Findings:
         metrics: the headline metrics by name.
         checked: figures of the stage `validate`.
         measured: figures of the stage `evaluate`.
-        table1: Table 1 of the paper; its last row is the mean of the attributes.
+        table1: Table 1 of the paper; its last row is the mean of the attributes. None without Task 1, like `points`.
         points: the operating points of Task 1.
         balance: how evenly the split shares the attribute values.
-        epochs: of the training of Bruna.
-        masks: whether the data set has mask pairs, so that there is a U-Net.
+        epochs: of the training of Bruna; None without.
+        untrained: the models that the data set has nothing to train on, of `unet`, `attributes`, `bruna`.
         settings: the groups of params.yaml.
         inputs: path -> MD5 of the data set and of every file that the page is made from.
         warnings: of all stages, a sentence each.
@@ -36,11 +42,11 @@ class Findings:
     metrics: Mapping[str, float]
     checked: Mapping[str, Any]
     measured: Mapping[str, Any]
-    table1: pd.DataFrame
-    points: pd.DataFrame
+    table1: pd.DataFrame | None
+    points: pd.DataFrame | None
     balance: pd.DataFrame
-    epochs: pd.DataFrame
-    masks: bool
+    epochs: pd.DataFrame | None
+    untrained: Sequence[str]
     settings: Mapping[str, Any]
     inputs: Mapping[str, str]
     warnings: Sequence[str] = ()
@@ -53,8 +59,16 @@ def report_page(findings: Findings, pictures: Pictures) -> Page:
         "Every figure is measured on identities that no network of this run was trained on, unless it says “train”.",
         tile_groups(findings.metrics, chance_notes(findings.measured)),
         [
-            retrieval_section(findings.measured, pictures, findings.settings["evaluate"]),
-            attribute_section(findings.measured, findings.table1, findings.points, pictures),
+            *(
+                []
+                if findings.epochs is None
+                else [retrieval_section(findings.measured, pictures, findings.settings["evaluate"])]
+            ),
+            *(
+                []
+                if findings.table1 is None or findings.points is None
+                else [attribute_section(findings.measured, findings.table1, findings.points, pictures)]
+            ),
             Section("Training", [*_training_notes(findings), *pictures.get("training", [])]),
             check_section(findings.checked),
             data_section(findings.balance, pictures),
@@ -82,8 +96,9 @@ def chance_notes(measured: Mapping[str, Any]) -> dict[str, str]:
 
 def _training_notes(findings: Findings) -> list[Block]:
     notes: list[Block] = []
-    if not findings.masks:
-        notes.append(Note("The data set has no mask pairs: there is no U-Net, and Bruna works without masks."))
+    notes += [Note(_UNTRAINED[model]) for model in findings.untrained]
+    if findings.epochs is None:
+        return notes
     margin = findings.epochs["train/margin"]
     if margin.iloc[-1] > margin.iloc[0]:
         notes.append(

@@ -56,6 +56,8 @@ class ProductDistance:
         """
         if query.attributes is None or gallery.attributes is None:
             raise ValueError("the product distance needs the attributes of both sides")
+        if not query.attributes.shape[1]:  # of a data set without: the factor would be the offset for all
+            return Euclidean().between(query, gallery)
         features = _squared(query.features, gallery.features)
         attributes = _squared(query.attributes, gallery.attributes)
 

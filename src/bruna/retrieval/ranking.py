@@ -7,6 +7,7 @@ and a sort of bare numbers is many times faster than an argsort. The matches' di
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bruna.dataset.identities import UNKNOWN_CAMERA, UNLABELLED
 from bruna.retrieval.distances import BlockDistances, Distance
 from bruna.retrieval.gallery import Gallery
 from bruna.retrieval.protocols import PROTOCOLS, RetrievalProtocol
@@ -40,11 +42,20 @@ def evaluate_protocols(
     kept: Tensor | None = None,
     self_index: Tensor | None = None,
 ) -> dict[str, RetrievalResults]:
-    """Results under every protocol by its name; see `evaluate_retrieval` for the arguments."""
-    return {
-        protocol.name: evaluate_retrieval(query, gallery, distance, protocol, kept=kept, self_index=self_index)
-        for protocol in PROTOCOLS
-    }
+    """Results under every protocol by its name; see `evaluate_retrieval` for the arguments.
+
+    Where no camera is known no query has a match on another camera, which the Market-1501 protocol asks for.
+    """
+    blind = not bool((gallery.cameras != UNKNOWN_CAMERA).any())
+    results = {}
+    for protocol in PROTOCOLS:
+        sets = [query, gallery]
+        if blind and protocol.drops_same_camera:
+            sets = [replace(each, identities=torch.full_like(each.identities, UNLABELLED)) for each in sets]
+        results[protocol.name] = evaluate_retrieval(
+            sets[0], sets[1], distance, protocol, kept=kept, self_index=self_index
+        )
+    return results
 
 
 def evaluate_retrieval(

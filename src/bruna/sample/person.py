@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bruna.dataset.attributes import ATTRIBUTES, MULTICOLOR
+from bruna.dataset.course import ATTRIBUTES, MULTICOLOR
 from bruna.sample.canvas import Rgb
 
 _SHADES: dict[str, tuple[Rgb, ...]] = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bruna.dataset.attributes import ANNOTATION_COLUMNS, ATTRIBUTES, MULTICOLOR, NAMES
+from bruna.dataset.course import ATTRIBUTES
 from bruna.errors import BrunaError
 
 CAMERAS = 6
@@ -47,7 +47,7 @@ def plan_attributes(count: int, rng: np.random.Generator) -> npt.NDArray[np.int6
         `count` x 12 attribute codes, int64, columns in the order of `ATTRIBUTES`.
     """
     codes = np.zeros((count, len(ATTRIBUTES)), dtype=np.int64)
-    gender = NAMES.index("gender")
+    gender = next(i for i, attribute in enumerate(ATTRIBUTES) if attribute.name == "gender")
     codes[:, gender] = rng.permutation(_spread(_quotas(count, _SHARES["gender"])))
     female = codes[:, gender] == 1
     for i, attribute in enumerate(ATTRIBUTES):
@@ -58,19 +58,6 @@ def plan_attributes(count: int, rng: np.random.Generator) -> npt.NDArray[np.int6
         order = np.argsort(rng.random(count) + pull * female, kind="stable")
         codes[order, i] = values
     return codes
-
-
-def annotation_row(identity: int, codes: Sequence[int] | npt.NDArray[np.int64]) -> dict[str, int]:
-    """A row of the annotation file for an identity with these twelve codes, keys in the file's order."""
-    row = {"id": identity}
-    for attribute, code in zip(ATTRIBUTES, codes, strict=True):
-        if len(attribute.columns) == 1:
-            row[attribute.columns[0]] = int(code) + 1
-            continue
-        colours = [value for value in attribute.values if value != MULTICOLOR]
-        for colour, column in zip(colours, attribute.columns, strict=True):
-            row[column] = 2 if attribute.values[int(code)] == colour else 1
-    return {column: row[column] for column in ANNOTATION_COLUMNS}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Writes the sample as a data set folder: train, query, gallery, unlabelled images, mask pairs."""
 
-import csv
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +7,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from bruna.dataset.attributes import ANNOTATION_COLUMNS
+from bruna.dataset.annotations import ANNOTATIONS, Annotations, annotations_csv
+from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.dataset_file import DATASET, DatasetFile, dataset_text
 from bruna.errors import BrunaError
 from bruna.files import whole_folder
 from bruna.sample.person import Person, draw_person
 from bruna.sample.plan import (
     CAMERAS,
     Shot,
-    annotation_row,
     plan_attributes,
     plan_shots,
     random_generator,
@@ -110,9 +111,11 @@ def render_sample(
     with whole_folder(folder) as beside:
         for job in steps:
             _draw(beside, world, job, seed)
-        _write_annotations(beside / "annotations_train.csv", train_ids, train_codes)
-        if test_identities:
-            _write_annotations(beside / "annotations_test.csv", test_ids, test_codes)
+        people = Annotations(
+            "identity", pd.Index([*train_ids, *test_ids]), np.concatenate([train_codes, test_codes]), ATTRIBUTES
+        )
+        (beside / ANNOTATIONS[0]).write_bytes(annotations_csv(people))
+        (beside / DATASET).write_text(dataset_text(_dataset(seed)), encoding="utf-8")
     return _summary(Path(folder), jobs, identities, test_identities)
 
 
@@ -218,12 +221,14 @@ def _draw(folder: Path, world: World, job: _Job, seed: int) -> None:
         mask.save(place, "PNG")
 
 
-def _write_annotations(path: Path, ids: npt.NDArray[np.int64], codes: npt.NDArray[np.int64]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ANNOTATION_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for identity, row in zip(ids, codes, strict=True):
-            writer.writerow(annotation_row(int(identity), row))
+def _dataset(seed: int) -> DatasetFile:
+    return DatasetFile(
+        name="Rendered people",
+        source=f"bruna sample --seed {seed}",
+        terms="free for any use",
+        attributes={attribute.name: attribute.values for attribute in ATTRIBUTES},
+        cameras="six cameras, each with its own place, height and light",
+    )
 
 
 def _summary(folder: Path, jobs: list[_Job], identities: int, test_identities: int) -> SampleSummary:

@@ -1,4 +1,4 @@
-"""Task 1 (paper, section 3.1): twelve attributes, two cameras and junk from one image."""
+"""Task 1 (paper, section 3.1): attributes, cameras and junk from one image."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from bruna.batches.attribute_items import AttributeSampler, task1_targets, zoom_junk
 from bruna.batches.augment import Augmenter
-from bruna.dataset.attributes import TASK_NAMES
 from bruna.dataset.priors import log_priors
+from bruna.dataset.schema import attributes_among
 from bruna.inference.predicting import attribute_logits
 from bruna.losses import adjusted_logits, attribute_losses
-from bruna.models.attribute_logits import task_predictions
+from bruna.models.attribute_logits import predictions
 from bruna.models.attributes import AttributeNetwork
 from bruna.params import TrainAttributes
 from bruna.runtime import mixed_precision
@@ -46,7 +46,7 @@ class AttributeResult:
 
 @dataclass(frozen=True)
 class _Batch:
-    """The items of a step: B x 3 x H x W images, B x 15 targets, B class numbers of the identities."""
+    """The items of a step: B x 3 x H x W images, B x T targets, B class numbers of the identities."""
 
     pixels: Tensor
     targets: Tensor
@@ -58,10 +58,11 @@ class _Recipe:
 
     def __init__(self, train: Part, validation: Part, params: TrainAttributes, device: torch.device) -> None:
         self.seed, self.epochs, self.params, self.device = params.seed, params.epochs, params, device
-        self.train, self.validation = train, validation
+        self.train, self.validation, self.tasks = train, validation, train.tasks
         torch.manual_seed(params.seed)
         model = AttributeNetwork(
             params.network,
+            self.tasks,
             last_stride=params.last_stride,
             pool=params.pool,
             dropout=params.dropout,
@@ -92,9 +93,10 @@ class _Recipe:
             weak_share=params.weak_share,
             weak_below=params.weak_below,
         )
-        self.log_priors = torch.tensor(log_priors(train.codes.numpy()), dtype=torch.float32, device=device)
-        self.task_weights = torch.full((len(TASK_NAMES),), 1 / len(TASK_NAMES), device=device)
-        self.confusion = no_counts(device)  # of the epoch's training images
+        priors = log_priors(train.codes.numpy(), attributes_among(self.tasks))
+        self.log_priors = torch.tensor(priors, dtype=torch.float32, device=device)
+        self.task_weights = torch.full((len(self.tasks),), 1 / len(self.tasks), device=device)
+        self.confusion = no_counts(self.tasks, device)  # of the epoch's training images
         self._drawn: tuple[int, npt.NDArray[np.int64], npt.NDArray[np.bool_]] | None = None
         self.advice = (
             f"Lower train_attributes.lr (it is {params.lr:g}) or raise warmup_epochs (it is {params.warmup_epochs:g}), "
@@ -134,7 +136,9 @@ class _Recipe:
         pixels, _ = self.augment(images, None, generator)
         return _Batch(
             pixels=pixels.contiguous(memory_format=torch.channels_last),
-            targets=task1_targets(self.train.codes[chosen], self.train.cameras[chosen], is_junk).to(self.device),
+            targets=task1_targets(
+                self.train.codes[chosen], self.train.cameras[chosen], is_junk, self.params.camera_classes
+            ).to(self.device),
             classes=self.classes[chosen].masked_fill(is_junk, NO_IDENTITY).to(self.device),
         )
 
@@ -147,9 +151,9 @@ class _Recipe:
         with mixed_precision(self.device):
             pooled = self.model.pooled(batch.pixels)
             logits, identities = self.model.classify(pooled).float(), self.identity_head(pooled)
-        losses = attribute_losses(self._adjusted(logits), batch.targets, self.params.label_smoothing)
+        losses = attribute_losses(self._adjusted(logits), batch.targets, self.tasks, self.params.label_smoothing)
         loss = (self.task_weights * losses).sum()
-        each = {f"loss/{task}": value for task, value in zip(TASK_NAMES, losses.detach(), strict=True)}
+        each = {f"loss/{task.name}": value for task, value in zip(self.tasks, losses.detach(), strict=True)}
         if self.params.identity_weight:
             identity = identity_loss(identities.float(), batch.classes, IDENTITY_SMOOTHING)
             loss = loss + self.params.identity_weight * identity
@@ -158,22 +162,23 @@ class _Recipe:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.ema.update()
-        self.confusion += counts(task_predictions(logits.detach()), batch.targets)
+        self.confusion += counts(predictions(logits.detach(), self.tasks), batch.targets, self.tasks)
         return {"loss": loss.detach(), **each}
 
     def _adjusted(self, logits: Tensor) -> Tensor:
         return adjusted_logits(logits, self.log_priors.to(logits.device), self.params.logit_adjustment)
 
     def end_epoch(self, epoch: int) -> dict[str, float]:
-        train = epoch_metrics("train", self.confusion)
-        weights = {f"train/task_weight/{task}": float(w) for task, w in zip(TASK_NAMES, self.task_weights, strict=True)}
+        tasks = self.tasks
+        train = epoch_metrics("train", self.confusion, tasks)
+        weights = {f"train/task_weight/{t.name}": float(w) for t, w in zip(tasks, self.task_weights, strict=True)}
         found = balanced_accuracies(self.confusion)
         self.task_weights = next_task_weights(self.task_weights, found, self.params.task_weights)
         self.confusion.zero_()
         logits = attribute_logits(self.averaged, self.validation.store, 4 * self.params.batch_size)
         known = self.validation.targets
-        losses = attribute_losses(self._adjusted(logits), known)
-        validation = epoch_metrics("validation", counts(task_predictions(logits), known))
+        losses = attribute_losses(self._adjusted(logits), known, tasks)
+        validation = epoch_metrics("validation", counts(predictions(logits, tasks), known, tasks), tasks)
         return {"validation/loss": float(losses.mean()), **train, **validation, **weights}
 
     def state_dict(self) -> dict[str, Any]:
@@ -211,8 +216,7 @@ def train_attributes(
     Raises:
         BrunaError: the training diverges.
     """
-    size = params.image_size
-    parts = load_part(train, size, device), load_part(validation, size, device)
+    parts = load_part(train, params, device), load_part(validation, params, device)
     recipe = _Recipe(*parts, params, device)
     history = run(recipe, checkpoints=checkpoints, tracker=tracker, unit="images", per_step=params.batch_size)
     return AttributeResult(

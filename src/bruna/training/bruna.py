@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bruna.batches.augment import Augmenter
 from bruna.batches.seeds import numpy_generator, step_generator
 from bruna.batches.tuples import ANCHORS, TUPLE, TupleBatch, TupleSampler, in_batch_negatives, own_negatives
+from bruna.dataset.schema import as_json
 from bruna.losses import attribute_losses, batch_hard_loss
 from bruna.models.adversary import Adversary
 from bruna.models.bruna import Bruna
@@ -83,7 +84,7 @@ class _Recipe:
             "last_stride": params.last_stride,
             "neck": params.neck,
         }
-        bruna = Bruna(**self.network)
+        bruna = Bruna(**self.network, attributes=train.attributes)
         load_pretrained(bruna.backbone, params.backbone, params.pretrained)
         adversary = Adversary(unit=params.adversary_loss == "unit_regression")
         load_pretrained(adversary.backbone, "mobilenet_v3_small", params.adversary_pretrained)
@@ -174,13 +175,10 @@ class _Recipe:
             mining=self.params.mining,
         )
         adversarial = adversary_loss(self.adversary, prediction, tuples, metric, self.params.adversary_loss)
-        losses = {
-            "triplet_loss": (self.params.triplet_weight, tuples.triplet),
-            "classification_loss": (
-                self.params.attribute_weight,
-                attribute_losses(found.logits.float(), self.train.codes[rows]).mean(),
-            ),
-        }
+        losses = {"triplet_loss": (self.params.triplet_weight, tuples.triplet)}
+        if self.train.attributes:
+            of_attributes = attribute_losses(found.logits.float(), self.train.codes[rows], self.train.attributes)
+            losses["classification_loss"] = self.params.attribute_weight, of_attributes.mean()
         if self.params.identity_weight:
             identity = identity_loss(identity_logits.float(), self.classes[rows], self.params.identity_smoothing)
             losses["identity_loss"] = self.params.identity_weight, identity
@@ -294,6 +292,7 @@ def train_bruna(
         hard_negatives=mine_hard_negatives(recipe.bruna, recipe.adversary, persons, tuples[some]),
         settings={
             "network": recipe.network,
+            "attributes": as_json(persons.attributes),
             "image_size": list(params.image_size),
             "params": params.model_dump(mode="json"),
         },

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from bruna.batches.persons import PersonStore
-from bruna.dataset.tables import attribute_codes
+from bruna.dataset.schema import Tasks
+from bruna.dataset.tables import attribute_codes, attributes_of
 from bruna.inference.embedding import embed
 from bruna.models.bruna import Bruna
 from bruna.params import TrainBruna
@@ -24,12 +25,14 @@ class LabelledPersons:
 
     Attributes:
         store: N images, with the masks and bottlenecks that Bruna takes.
-        codes: N x 12 int64, on the store's device.
+        attributes: the A attributes.
+        codes: N x A int64, on the store's device.
         identities, cameras: N int64, on the CPU.
         paths: N, of the images.
     """
 
     store: PersonStore
+    attributes: Tasks
     codes: Tensor
     identities: Tensor
     cameras: Tensor
@@ -44,6 +47,7 @@ def load_persons(
     store = PersonStore.decode(table, segments, params.image_size, masks=masks, bottleneck=params.bottleneck)
     return LabelledPersons(
         store=store.to(device),
+        attributes=attributes_of(table),
         codes=torch.from_numpy(attribute_codes(table)).to(device),
         identities=torch.tensor(table["identity"].to_numpy(np.int64)),
         cameras=torch.tensor(table["camera"].to_numpy(np.int64)),

@@ -1,30 +1,33 @@
-"""What Task 1 gets right of an epoch: confusion matrices of its 15 tasks as tensors, added up batch by batch."""
+"""What Task 1 gets right of an epoch: confusion matrices of its tasks as tensors, added up batch by batch."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from bruna.dataset.attributes import ATTRIBUTES, TASK_NAMES
-
-_MOST_VALUES = max(len(attribute.values) for attribute in ATTRIBUTES)
+from bruna.dataset.schema import Task
 
 
-def no_counts(device: torch.device) -> Tensor:
-    """15 empty confusion matrices, T x V x V; V is the number of values of the task that has most."""
-    return torch.zeros(len(TASK_NAMES), _MOST_VALUES, _MOST_VALUES, dtype=torch.int64, device=device)
+def no_counts(tasks: Sequence[Task], device: torch.device) -> Tensor:
+    """Empty confusion matrices, T x V x V; V is the number of values of the task that has most."""
+    most = max(len(task.values) for task in tasks)
+    return torch.zeros(len(tasks), most, most, dtype=torch.int64, device=device)
 
 
-def counts(predicted: Tensor, targets: Tensor) -> Tensor:
-    """15 confusion matrices (true value, predicted value), T x V x V; a target of -1 counts nowhere.
+def counts(predicted: Tensor, targets: Tensor, tasks: Sequence[Task]) -> Tensor:
+    """Confusion matrices (true value, predicted value), T x V x V; a target of -1 counts nowhere.
 
     Args:
-        predicted: N x 15 codes.
-        targets: N x 15 codes, on the same device.
+        predicted: N x T codes.
+        targets: N x T codes, on the same device.
+        tasks: T tasks.
     """
-    size = _MOST_VALUES**2
-    task = torch.arange(len(TASK_NAMES), device=targets.device).expand_as(targets)
+    empty = no_counts(tasks, targets.device)
+    most = empty.shape[1]
+    task = torch.arange(len(tasks), device=targets.device).expand_as(targets)
     known = targets >= 0
-    flat = (task * size + targets * _MOST_VALUES + predicted)[known]
-    return torch.bincount(flat, minlength=len(TASK_NAMES) * size).view(len(TASK_NAMES), _MOST_VALUES, _MOST_VALUES)
+    flat = (task * most**2 + targets * most + predicted)[known]
+    return torch.bincount(flat, minlength=empty.numel()).view_as(empty)
 
 
 def accuracies(confusion: Tensor) -> Tensor:
@@ -40,17 +43,18 @@ def balanced_accuracies(confusion: Tensor) -> Tensor:
     return found.sum(dim=1) / (bearers > 0).sum(dim=1).clamp(min=1)
 
 
-def epoch_metrics(side: str, confusion: Tensor) -> dict[str, float]:
+def epoch_metrics(side: str, confusion: Tensor, tasks: Sequence[Task]) -> dict[str, float]:
     """Accuracy and balanced accuracy of a side of the split: means over the attributes, and those of each task.
 
     Returns:
         `<side>/accuracy`, `<side>/accuracy/<task>`, and the same for `balanced_accuracy`.
     """
     found = {"accuracy": accuracies(confusion), "balanced_accuracy": balanced_accuracies(confusion)}
-    means = {f"{side}/{name}": float(each[: len(ATTRIBUTES)].mean()) for name, each in found.items()}
-    tasks = {
-        f"{side}/{name}/{task}": float(value)
+    real = torch.tensor([not task.added for task in tasks], device=confusion.device)
+    means = {f"{side}/{name}": float(each[real].mean()) for name, each in found.items()}
+    of_each = {
+        f"{side}/{name}/{task.name}": float(value)
         for name, each in found.items()
-        for task, value in zip(TASK_NAMES, each, strict=True)
+        for task, value in zip(tasks, each, strict=True)
     }
-    return means | tasks
+    return means | of_each

@@ -1,4 +1,4 @@
-"""The weights of Task 1's 15 losses (paper, section 3.1.3)."""
+"""The weights of Task 1's losses (paper, section 3.1.3)."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ WORST_RAISED_BY = 1.1
 
 
 def next_task_weights(weights: Tensor, balanced_accuracy: Tensor, rule: str) -> Tensor:
-    """The 15 loss weights of the next epoch.
+    """The loss weights of the next epoch.
 
     `equal` keeps them; `raise_worst` multiplies the worst task's by 1.1 (paper, section 3.1.3).
     """
