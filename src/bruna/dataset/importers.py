@@ -298,12 +298,14 @@ def _with_old_annotations(files: Files, old: Files) -> Files:
     name = ANNOTATIONS[0]
     if name not in files or name not in old:
         return files
-    new, kept = (each.read().decode("utf-8-sig").splitlines() for each in (files[name], old[name]))
+    # What is no UTF-8 is for the validation to tell.
+    new, kept = (each.read().decode("utf-8-sig", "surrogateescape").splitlines() for each in (files[name], old[name]))
     if new[:1] != kept[:1]:
         return files
     keys = {line.partition(",")[0] for line in new}
-    text = "\n".join([*new, *(line for line in kept if line.partition(",")[0] not in keys), ""]).encode()
-    return files | {name: SourceFile(files[name].source, len(text), partial(bytes, text))}
+    text = "\n".join([*new, *(line for line in kept if line.partition(",")[0] not in keys), ""])
+    data = text.encode("utf-8", "surrogateescape")
+    return files | {name: SourceFile(files[name].source, len(data), partial(bytes, data))}
 
 
 def _refuse_loss(lost: list[str], changed: list[str], target: Path, merge: bool) -> None:
