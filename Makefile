@@ -81,9 +81,10 @@ bench: env  ## the benchmarks, each against a named peer; their tables go to doc
 	@for script in $(filter-out benchmarks/measure.py,$(wildcard benchmarks/*.py)); do \
 	    echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
-soak: env  ## an hour or two of kills, of four workers at once, of bad days and of damaged input: nothing may be lost
+soak: env  ## an hour or two of kills, four workers at once, bad days, and data that lack something or are damaged
 	$(BIN)/python tests/soak/kill_and_resume.py
 	$(BIN)/python tests/soak/kill_import.py
 	$(BIN)/python tests/soak/four_workers.py
 	$(BIN)/python tests/soak/bad_days.py
+	$(BIN)/python tests/soak/lacks.py
 	$(BIN)/python tests/unit/test_fuzz.py 120

@@ -2,7 +2,6 @@
 
 import harness  # isort: split
 
-from bruna.dataset.tables import read_table, write_table
 from bruna.files import write_json
 from bruna.inference.unet import UNetSegmenter, segment_table
 
@@ -12,12 +11,7 @@ def run(stage: harness.Stage) -> None:
     split, segment = stage.artifacts / "split", stage.artifacts / "segment"
     (segment / "test").mkdir(parents=True, exist_ok=True)
     tables = [split / "train.parquet", split / "validation.parquet", *sorted((split / "test").glob("*.parquet"))]
-    images = 0
-    for path in tables:
-        table = read_table(path)
-        found = segment_table(table, unet, stage.params.batch_size, path.stem)
-        write_table(found, segment / path.relative_to(split))
-        images += len(found)
+    images = sum(segment_table(p, segment / p.relative_to(split), unet, stage.params.batch_size) for p in tables)
     figures = {"images": images, "segmented": images if unet else 0}
     write_json(figures, stage.figures_file)
     stage.finish(figures)

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from bruna.tracking.store import EXPERIMENT
+from bruna.tracking.store import EXPERIMENT, connect, lock
 
 SOURCE = Path(__file__).resolve().parents[1]
 STAGES = ["validate", "split", "train_unet", "segment", "train_attributes", "train_bruna", "evaluate", "report"]
@@ -24,7 +24,13 @@ TINY: Mapping[str, Mapping[str, Any]] = {
     "runtime": {"device": "cpu", "threads": 1},
     "split": {"train_share": 0.6, "mask_train_share": 0.7},
     "train_unet": {"image_size": [64, 32], "width": 4, "depth": 3, "epochs": 2, "batch_size": 8},
-    "train_attributes": {"image_size": [64, 32], "epochs": 1, "batch_size": 16, "weak_below": 4},
+    "train_attributes": {
+        "image_size": [64, 32],
+        "network": "mobilenet_v3_small",
+        "epochs": 1,
+        "batch_size": 16,
+        "weak_below": 4,
+    },
     "train_bruna": {
         "image_size": [64, 32],
         "features": 32,
@@ -59,6 +65,16 @@ class Project:
         self.run("git", "init", "--quiet", "--initial-branch", "main")
         self.run("git", "config", "user.name", "Test")
         self.run("git", "config", "user.email", "test@localhost")
+
+    @classmethod
+    def of_copied(cls, folder: Path, copy: Path) -> "Project":
+        """A copy of a whole project, with its data, its cache, its commits and its MLflow runs."""
+        shutil.copytree(folder, copy, symlinks=True)
+        with lock(copy):
+            connect(copy)  # corrects in the store where the files of the runs are, as every stage does
+        project = cls.__new__(cls)
+        project.folder = copy
+        return project
 
     def commit(self) -> None:
         self.run("git", "add", "--all")
@@ -98,6 +114,18 @@ class Project:
             if "mlflow.parentRunId" in run.data.tags:
                 found[run.data.tags["mlflow.parentRunId"]].append(run)
         return found
+
+
+def stages_of(runs: list[Any]) -> dict[str, Any]:
+    """Runs in MLflow by their stage."""
+    return {run.data.tags["dvc.stage"]: run for run in runs}
+
+
+def written_by(stage: str) -> list[str]:
+    """The paths that a stage writes, as dvc.yaml names them."""
+    listed = yaml.safe_load((SOURCE / "dvc.yaml").read_text())["stages"][stage]
+    entries = [entry for key in ("outs", "metrics") for entry in listed.get(key, [])]
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
 
 
 def add_knob(folder: Path, group: str) -> None:

@@ -12,20 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bruna.errors import BrunaError
+    from bruna.index.asking import Index, open_index
     from bruna.inference.described import Described
     from bruna.inference.describer import Describer, load
     from bruna.inference.settings import Settings
 
     __version__: str
 
-__all__ = ["BrunaError", "Described", "Describer", "Settings", "__version__", "load"]
+__all__ = ["BrunaError", "Described", "Describer", "Index", "Settings", "__version__", "load", "open_index"]
 
 _MODULES = {
     "BrunaError": "bruna.errors",
     "Described": "bruna.inference.described",
     "Describer": "bruna.inference.describer",
+    "Index": "bruna.index.asking",
     "Settings": "bruna.inference.settings",
     "load": "bruna.inference.describer",
+    "open_index": "bruna.index.asking",
 }
 
 

@@ -11,7 +11,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from fnmatch import fnmatch
+from fnmatch import translate
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from bruna.errors import BrunaError
 
 IGNORED = ("__pycache__", "*.pyc", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db", "*.part", "*.old")
 """Names that .dvcignore leaves out of folders."""
+_IGNORED = re.compile("|".join(map(translate, IGNORED)))
 _UNFINISHED, _REPLACED = ".part", ".old"
 _TEMPORARY = re.compile(
     r"\.(?P<name>.+)\.(?P<pid>[1-9]\d{0,6})@(?P<machine>[0-9a-f]{6})\.(part|old)", re.ASCII | re.DOTALL
@@ -32,6 +33,8 @@ _ELSEWHERE = {_UNFINISHED: 24 * 3600.0, _REPLACED: 60.0}
 see whether it lives. What is moved aside stands alone for the time between two renames."""
 _LARGEST_JSON = 1 << 28
 """Bytes of a JSON file at most."""
+_READ = 1 << 18
+"""Bytes that are hashed at a time."""
 _CLOCKS = 60.0
 """Seconds by which a file's time and the start of the process that made it may seem to lie apart."""
 
@@ -279,13 +282,31 @@ def fingerprint(path: Path) -> str:
     """
     path = Path(path)
     if not path.is_dir():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    members = {member.relative_to(path).as_posix(): member for member in path.rglob("*") if member.is_file()}
-    listed = [
-        {"md5": fingerprint(member), "relpath": name}
-        for name, member in sorted(members.items())
-        if not any(fnmatch(part, pattern) for part in name.split("/") for pattern in IGNORED)
-    ]
+        return _md5(path)
+    listed = [{"md5": _md5(file), "relpath": name} for name, file in sorted(_counted_in(path))]
     digest = hashlib.md5(json.dumps(listed, sort_keys=True).encode(), usedforsecurity=False)
     return f"{digest.hexdigest()}.dir"
+
+
+def _counted_in(folder: Path) -> Iterator[tuple[str, str]]:
+    """The files below a folder that DVC counts: POSIX names within it, and paths."""
+    within = [""]
+    while within:
+        here = within.pop()
+        # Plain text, and one pattern for all: pathlib takes as long for 100,000 files as their MD5 do.
+        with os.scandir(f"{folder}/{here}") as entries:
+            for entry in entries:
+                if _IGNORED.match(entry.name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    within.append(f"{here}{entry.name}/")
+                elif entry.is_file():
+                    yield here + entry.name, entry.path
+
+
+def _md5(path: str | Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - of 100,000 files
+        while block := file.read(_READ):
+            digest.update(block)
+    return digest.hexdigest()

@@ -65,7 +65,10 @@ HEADLINES: Mapping[str, Headline] = {
     "rank1": Headline("evaluate", "validation/market1501/rank1", "Rank-1", "nearest image is a match, validation"),
     "minp": Headline("evaluate", "validation/market1501/minp", "mINP", "how soon the last match comes, validation"),
     "course_map": Headline(
-        "evaluate", "validation/course/map", "Course mAP", "mAP by the course's protocol, validation"
+        "evaluate",
+        "validation/course/map",
+        "Course mAP",
+        "mAP by the course's protocol, validation",
     ),
     "attribute_accuracy": Headline(
         "evaluate",

@@ -23,6 +23,7 @@ _AVX2_AT_MOST = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "MKL_CBWR": "COMPATIBLE",  # else MKL chooses how it multiplies matrices by the make too
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # what NumPy does not know it passes over
 }
 """What torch, its two libraries and NumPy read when they are loaded."""
@@ -48,7 +49,7 @@ def limit_instructions(instructions: str) -> None:
     """Have x86-64 processors add numbers in the same order. Call it before NumPy and torch are imported.
 
     With AVX-512 sums are formed in wider strips than with AVX2: the last bits differ, and after thousands of steps
-    the weights.
+    the weights. MKL also multiplies matrices in another order on another make.
 
     Args:
         instructions: `avx2` leaves AVX-512 unused; `native` changes nothing. A variable of the environment that is

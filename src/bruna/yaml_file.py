@@ -39,12 +39,13 @@ def read_text(path: Path) -> str:
         raise BrunaError(f"{path} is not UTF-8 text ({error}). Save it as UTF-8.") from None
 
 
-def parse(text: str, source: Path) -> Any:
+def parse(text: str, source: Path, advice: str = "") -> Any:
     """What a text of YAML says, as plain values.
 
     Args:
         text: as `read_text` returns it.
         source: where it stands, for the message.
+        advice: a sentence that ends the message; by default how Git shows what was changed.
 
     Raises:
         BrunaError: it is not YAML, repeats a key, or has an alias.
@@ -55,7 +56,7 @@ def parse(text: str, source: Path) -> Any:
         repr(value)  # of a hexadecimal number of thousands of digits there is none, and no message could show it
         return value
 
-    return _read(load, text, source)
+    return _read(load, text, source, advice)
 
 
 def parse_nodes(text: str, source: Path) -> Node | None:
@@ -89,7 +90,7 @@ def _yaml() -> YAML:
     return yaml
 
 
-def _read(read: Callable[[str], Any], text: str, source: Path) -> Any:
+def _read(read: Callable[[str], Any], text: str, source: Path, advice: str = "") -> Any:
     try:
         return read(text)
     except RecursionError:
@@ -102,4 +103,6 @@ def _read(read: Callable[[str], Any], text: str, source: Path) -> Any:
         reason = " ".join(str(error).split())
     except Exception as error:  # what the library's readers of numbers, dates and texts stumble over
         reason = f"a value cannot be read ({error})"
-    raise BrunaError(f"{source} is not valid YAML: {reason}. `git diff {source}` shows what was changed.")
+    raise BrunaError(
+        f"{source} is not valid YAML: {reason}. {advice or f'`git diff {source}` shows what was changed.'}"
+    )

@@ -20,7 +20,7 @@ from PIL import Image
 from bruna.dataset.annotations import annotations_csv
 from bruna.dataset.course import ANNOTATION_COLUMNS, ATTRIBUTES
 from bruna.dataset.dataset_file import DatasetFile, dataset_text
-from bruna.dataset.import_course import course_annotations
+from bruna.dataset.formats.course import course_annotations
 from damage import Damage, bruna
 
 Members = dict[str, bytes]
@@ -217,7 +217,7 @@ _ARCHIVES = [
             (LOCAL, 22, struct.pack("<L", 10)),
         ),
     ),
-    _holding("an archive of something else", "is no data set that is known here", {"cats/tom/1.jpg": b"1"}),
+    _holding("an archive of something else", "is no data set that is known here", {"cats/tom/1.gif": b"1"}),
     _holding(
         "annotations without a schema",
         "holds annotations and no dataset.yaml",
@@ -234,7 +234,7 @@ _ARCHIVES = [
         "7: no row in the annotations",
         GOOD | {"annotations_train.csv": annotations(2)},
     ),
-    _holding("half a mask pair", "no mask for [2]", GOOD | MASKS | {"images/2.jpg": b"1"}),
+    _holding("half a mask pair", "masks/images/2: no masks/masks/2.png", GOOD | MASKS | {"images/2.jpg": b"1"}),
     _holding(
         "a row without images",
         "annotations, line 4 (identity 9): no image shows it",
@@ -267,7 +267,7 @@ def _in_two(people: Path) -> None:
 
 _NO_FILE = "cannot be read: it is a pipe, a device or a socket, not a file"
 _FOLDERS = [
-    _folder("a path that does not exist", "does not exist. Give a zip archive or a folder", shutil.rmtree),
+    _folder("a path that does not exist", "does not exist. Give a zip or tar archive, a folder", shutil.rmtree),
     _folder("an empty folder", "is empty: it holds no files", lambda p: (shutil.rmtree(p), p.mkdir())),
     _folder("a pipe for an archive", "is a pipe, a device or a socket", lambda p: (shutil.rmtree(p), os.mkfifo(p))),
     _folder("a device for an archive", "is a pipe, a device or a socket", lambda p: None, "bruna import /dev/zero"),
@@ -359,8 +359,8 @@ def _attributes(kind: str, says: str, make: Callable[[], bytes], work: str | Non
         if work is None:
             return bruna(folder, command)
         with (
-            mock.patch("bruna.dataset.import_market._COMMAND", [sys.executable, "-c", f"import os, time; {work}"]),
-            mock.patch("bruna.dataset.import_market._SECONDS", 1 if "sleep" in work else 60),
+            mock.patch("bruna.dataset.formats.mat._COMMAND", [sys.executable, "-c", f"import os, time; {work}"]),
+            mock.patch("bruna.dataset.formats.mat._SECONDS", 1 if "sleep" in work else 60),
         ):
             return bruna(folder, command)
 

@@ -1,14 +1,10 @@
-"""The whole pipeline, as a user runs it, on a tiny rendered data set in a copy of the working tree."""
+"""The whole pipeline after its first run: what it wrote, also to MLflow, what is stale, and what the models do."""
 
 import ast
-import csv
 import itertools
 import json
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +16,11 @@ from bruna.files import fingerprint, read_json
 from bruna.headlines import HEADLINES, headline_metrics
 from bruna.nested import flatten, numbers
 from bruna.sample import render_sample
-from project_copy import STAGES, TINY, Project, add_knob
+from project_copy import STAGES, Project, add_knob, stages_of
 
 pytestmark = pytest.mark.pipeline
 MEASURING = [stage for stage in STAGES if stage != "report"]
 TRAININGS = {"train_unet", "train_attributes", "train_bruna"}
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project in which `dvc repro` has run once; the folder's name has a space."""
-    project = Project(tmp_path_factory.mktemp("pipeline") / "a project", TINY)
-    render_sample(project.folder / "data", identities=30, images_per_identity=4, test_identities=6, mask_pairs=24)
-    project.run("dvc", "add", "--quiet", "data")
-    project.run("dvc", "repro")
-    project.commit()
-    return project
 
 
 def test_everything_is_there_and_nothing_is_stale(project: Project) -> None:
@@ -53,15 +38,11 @@ def test_everything_is_there_and_nothing_is_stale(project: Project) -> None:
     assert made == {*STAGES, "unet", "attributes", "bruna"}
 
 
-def _stages(runs: list[Any]) -> dict[str, Any]:
-    return {run.data.tags["dvc.stage"]: run for run in runs}
-
-
 def test_one_parent_with_a_finished_child_a_stage(project: Project) -> None:
     parent, *children = next(iter(project.parents().values()))
     assert parent.info.run_name.startswith("repro ") and parent.info.status == "FINISHED"
     assert len(children) == len(STAGES)
-    runs = _stages(children)
+    runs = stages_of(children)
     for stage in STAGES:
         assert runs[stage].info.status == "FINISHED"
         assert runs[stage].info.run_name == f"{stage} · {parent.info.run_name}"
@@ -91,7 +72,7 @@ def test_a_parent_has_all_settings_the_headline_metrics_and_the_data_set(project
 
 def test_a_picture_is_in_the_run_of_the_report_and_in_that_of_its_stage(project: Project) -> None:
     _, *children = next(iter(project.parents().values()))
-    pictures = {stage: _pictures(project, run.info.run_id, "figures") for stage, run in _stages(children).items()}
+    pictures = {stage: _pictures(project, run.info.run_id, "figures") for stage, run in stages_of(children).items()}
     shown = [path for stage in MEASURING for path in pictures[stage]]
     drawn = [path.name for path in (project.folder / "artifacts" / "report").rglob("*.png")]
     assert all(pictures[stage] for stage in (*TRAININGS, "validate", "evaluate", "report"))
@@ -117,7 +98,7 @@ def test_no_stage_uses_instructions_that_other_processors_lack(project: Project)
 
 def test_children_have_all_figures(project: Project) -> None:
     _, *children = next(iter(project.parents().values()))
-    for stage, run in _stages(children).items():
+    for stage, run in stages_of(children).items():
         if stage in MEASURING:
             figures = numbers(read_json(project.folder / "artifacts" / stage / "figures.json"))
             logged = {name: run.data.metrics[name] for name in figures}
@@ -207,89 +188,3 @@ def test_other_people_are_measured_and_known_images_are_counted(project: Project
         assert 0 < found["retrieval"]["market1501"]["map"] <= 1
         assert found["images_trained_on"] == (trained_on if name == "own" else 0)
     assert warned == {"others": False, "own": True}
-
-
-def test_a_killed_training_goes_on_to_the_same_weights(project: Project) -> None:
-    folder = project.folder / "artifacts" / "bruna"
-    expected = fingerprint(folder)
-    shutil.rmtree(folder)
-    command = [sys.executable, "stages/train_bruna.py"]
-    process = subprocess.Popen(command, cwd=project.folder, env=project.environment(), stderr=subprocess.PIPE)
-    kept = project.folder / ".checkpoints" / "train_bruna"
-    deadline = time.monotonic() + 120
-    while not list(kept.glob("*/*.pt")) and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert list(kept.glob("*/*.pt")) and not folder.exists()
-    project.run(*command)
-    assert fingerprint(folder) == expected
-    assert not list(kept.glob("*/*.pt"))  # a training that has ended well needs none
-    *_, killed, _resumed = project.parents().values()
-    assert {run.info.status for run in killed} == {"KILLED"}
-    assert "up to date" in project.run("dvc", "status")
-
-
-def test_an_experiment_runs_what_it_changes(project: Project) -> None:
-    before = list(project.parents())
-    baseline_commit = project.run("git", "rev-parse", "HEAD").strip()
-    project.run("dvc", "exp", "run", "--name", "short", "-S", "train_bruna.epochs=2")
-    rows = list(csv.DictReader(project.run("dvc", "exp", "show", "--csv").splitlines()))
-    row = next(row for row in rows if row["Experiment"] == "short")
-    baseline = next(row for row in rows if row["rev"] == "main")
-    assert (row["train_bruna.epochs"], baseline["train_bruna.epochs"]) == ("2", "3")
-    assert all(
-        float(row[name]) > 0 and float(baseline[name]) > 0 for name in HEADLINES
-    )  # DVC puts no file's name before
-    new = [runs for parent, runs in project.parents().items() if parent not in before]
-    assert len(new) == 1
-    parent, *children = new[0]
-    assert parent.info.run_name == "short" and parent.info.status == "FINISHED"
-    assert (parent.data.params["train_bruna.epochs"], parent.data.tags["dvc.exp"]) == ("2", "short")
-    assert parent.data.tags["mlflow.source.git.commit"] == parent.data.tags["dvc.baseline"] == baseline_commit
-    assert sorted(_stages(children)) == ["evaluate", "report", "train_bruna"]
-    # The stages that DVC did not run again are on the parent too, with their headline metrics.
-    assert {name for name in STAGES if f"bruna.stage.{name}" in parent.data.tags} == set(STAGES)
-    measured = {name: value for stage in MEASURING for name, value in project.metrics(stage).items()}
-    assert parent.data.metrics == pytest.approx(measured)
-
-
-def test_a_mistake_in_the_parameters_is_named(project: Project) -> None:
-    printed = project.run("dvc", "exp", "run", "-S", "train_unet.lr=banana", fails=True)
-    assert "train_unet.lr" in printed and "banana" in printed and "Nothing is lost" in printed
-    assert "Traceback" not in printed
-    project.run("git", "checkout", "--quiet", "--", ".")
-    project.run("dvc", "checkout", "--quiet")
-
-
-def test_a_queued_experiment_uses_its_own_code_and_this_store(project: Project) -> None:
-    before = list(project.parents())
-    project.run("dvc", "exp", "run", "--queue", "--name", "queued", "-S", "evaluate.attribute_offset=0.5")
-    file = project.folder / "src" / "bruna" / "evaluation" / "retrieval.py"
-    text = file.read_text()
-    file.write_text("raise RuntimeError('the code as it was queued must run, not this')\n")
-    try:
-        project.run("dvc", "exp", "run", "--run-all")
-    finally:
-        file.write_text(text)
-    new = [runs for parent, runs in project.parents().items() if parent not in before]
-    assert [(runs[0].info.run_name, runs[0].info.status) for runs in new] == [("queued", "FINISHED")]
-    assert new[0][1].info.artifact_uri.startswith((project.folder / "mlartifacts").as_uri())
-
-
-@pytest.mark.parametrize("stage", ["validate", "train_bruna"])
-def test_help_says_what_a_stage_does(project: Project, stage: str) -> None:
-    printed = project.run(sys.executable, f"stages/{stage}.py", "--help")
-    assert "params.yaml" in printed and "dvc.yaml" in printed and len(printed) > 200
-
-
-def test_a_data_set_with_nothing_but_labelled_training_images(tmp_path: Path) -> None:
-    """No test set and no masks: what Bruna needs of both is switched off, the pipeline is the same."""
-    no_masks = {**TINY["train_bruna"], "epochs": 1, "mask": "none", "bottleneck": False}
-    project = Project(tmp_path, {**TINY, "train_bruna": no_masks})
-    render_sample(tmp_path / "data", identities=12, images_per_identity=4, test_identities=0, mask_pairs=0)
-    project.run("dvc", "add", "--quiet", "data")
-    project.run("dvc", "repro")
-    assert "up to date" in project.run("dvc", "status")
-    assert "map" in project.metrics("evaluate") and "test_map" not in project.metrics("evaluate")
-    assert project.metrics("train_unet") == {} and project.metrics("segment") == {"segmented_images": 0}

@@ -123,6 +123,23 @@ def test_the_text_says_what_was_written(
     assert annotations_csv(found) == text
 
 
+def test_a_column_may_group_images(tmp_path: Path) -> None:
+    dataset = DatasetFile(name="site", identities=False, group="person", attributes=DATASET.attributes)
+    file = tmp_path / "annotations.csv"
+    file.write_text("path,person,helmet,vest\ntrain/b.jpg,,no,\ntrain/a.jpg,anna,yes,\ntrain/c.jpg,anna,,\n")
+    found = read_annotations(tmp_path, dataset)
+    a, b, c, not_annotated = found.groups_of(ROWS).tolist()
+    assert a == c and len({a, b, not_annotated}) == 3
+    assert found.of(ROWS).tolist() == [[1, -1], [0, -1], [-1, -1], [-1, -1]]
+    text = annotations_csv(found)
+    assert text.splitlines()[:2] == [b"path,helmet,vest,person", b"train/a.jpg,yes,,anna"]
+    assert annotations_csv(parse_annotations(raw_table(text, "some.csv"), HELMETS, "person")) == text
+    file.write_text("path,helmet,vest\n")
+    with pytest.raises(BrunaError, match="missing columns: person"):
+        read_annotations(tmp_path, dataset)
+    assert len(set(read_annotations(tmp_path, DATASET).groups_of(ROWS))) == 4
+
+
 def test_the_text_by_hand() -> None:
     people = Annotations("identity", pd.Index([30, 7]), np.array([[1, 2], [-1, 0]]), HELMETS)
     assert annotations_csv(people) == b"identity,helmet,vest\n7,,none\n30,yes,neon yellow\n"

@@ -151,6 +151,16 @@ def test_two_identities_leave_one_to_train_on(data: Path, change: Change) -> Non
     assert "leaves 1 of 2 identities" in line and "bring more identities" in line
 
 
+def test_of_nobody_a_test_set_alone_trains_nothing(data: Path, change: Change) -> None:
+    """And a gallery is no place to seek somebody in, whatever its names say."""
+    _without("train")(data)
+    file = data / "dataset.yaml"
+    file.write_text(file.read_text() + "identities: false\n")
+    *settings, last = findings(change({}), data)
+    assert all(": set it to " in line for line in settings)
+    assert last == "train/ holds 0 images; at least 2 are needed: to train and to validate on."
+
+
 def test_images_that_no_memory_holds(data: Path, change: Change, monkeypatch: pytest.MonkeyPatch) -> None:
     images = len(list((data / "train").iterdir()))
     memory = SimpleNamespace(total=images * 3 * 256 * 128)

@@ -19,7 +19,7 @@ from bruna.cli.main import PIPELINE_MODULES
 ROOT = Path(__file__).parents[2]
 
 
-COMMANDS = ["sample", "import", "preset", "check", "summary", "ui", "evaluate", "attributes"]
+COMMANDS = ["sample", "import", "preset", "check", "summary", "ui", "evaluate", "attributes", "index", "search"]
 
 
 def test_help_names_every_command_in_the_order_of_use(bruna):
@@ -49,6 +49,8 @@ def test_mistakes_end_with_one_message_and_status_1(top_folder, bruna):
         (("evaluate", "presets", "--device", "gpu"), "--device: found 'gpu'"),
         (("attributes", "params.yaml", "--models", "nowhere"), "nowhere is no folder"),
         (("attributes", "params.yaml", "--device", "cuda:99"), "--device: found 'cuda:99'"),
+        (("index", "nowhere"), "nowhere does not exist"),
+        (("search", "params.yaml"), "people.index does not exist"),
     ]:
         status, out, err = bruna(*arguments)
         assert (status, out) == (1, "")

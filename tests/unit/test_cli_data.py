@@ -14,7 +14,9 @@ from typing import get_type_hints
 import pytest
 
 from bruna.cli.main import app
+from bruna.cli.shared import check_outputs
 from bruna.dataset.course import ANNOTATION_COLUMNS
+from bruna.errors import BrunaError
 from bruna.files import _machine, write_json
 from tiny_dataset import write_image
 
@@ -141,6 +143,8 @@ OUTPUTS = {
     "--rejected": ("attributes", "photo.jpg"),
     "--json": ("evaluate", "other"),
     "--html": ("evaluate", "other"),
+    "--sheet": ("import", "other"),
+    "--csv": ("search", "photo.jpg"),
 }
 """Every option that names a file to write, and a command with it."""
 
@@ -153,8 +157,43 @@ def test_the_options_that_name_a_file_to_write_are_those_below():
         for name, hint in get_type_hints(command.callback).items()
         if "Path" in str(hint)
     }
-    folders_and_inputs = {"images", "sources", "folder", "models", "masks", "to"}
-    assert paths - folders_and_inputs == {"output", "probabilities", "rejected", "json_file", "page"}
+    folders_and_inputs = {"images", "sources", "folder", "models", "masks", "to", "photos", "index", "gallery"}
+    outputs = {"output", "probabilities", "rejected", "json_file", "page", "sheet", "csv_file"}
+    assert paths - folders_and_inputs == outputs
+
+
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_a_file_of_another_kind_is_not_written_over(tmp_path, option):
+    own = {
+        "--json": '{"images": 1}',
+        "--html": "\ufeff<!DOCTYPE html>\n<title>x</title>",
+        "--rejected": "path,reason\n",
+        "--sheet": "\x89PNG\r\n",
+        "--csv": "query,rank\n",
+    }
+    file = tmp_path / "there"
+    for text, kept in (
+        ("train_unet:\n  lr: 1\n", True),
+        ("identity,hat\n1,no\n", True),
+        ("# <!doctype html>, id,", True),
+        ("", False),
+        (own.get(option, "id,hat\n"), False),
+    ):
+        file.write_text(text, encoding="latin-1" if "PNG" in text else "utf-8")
+        if not kept:
+            check_outputs({option: file}, [])
+            continue
+        with pytest.raises(BrunaError, match=f"{option}: .*there is there and is no .*: it would be lost"):
+            check_outputs({option: file}, [])
+    check_outputs({option: tmp_path / "new"}, [])
+
+
+def test_what_a_command_has_written_it_writes_over(top_folder, bruna):
+    (top_folder / "dvc.yaml").write_text("stages: {}\n")
+    write_image(top_folder / "other" / "train" / "0002_c1_016620005.jpg", 2)
+    status, _, err = bruna("evaluate", "other", "--html", "dvc.yaml")
+    assert status == 1 and "--html: dvc.yaml is there and is no HTML page: it would be lost. Give another" in err
+    assert (top_folder / "dvc.yaml").read_text() == "stages: {}\n"
 
 
 @pytest.mark.parametrize("option", OUTPUTS)
@@ -166,15 +205,17 @@ def test_an_output_is_refused_before_the_work(top_folder, bruna, monkeypatch, op
 
     monkeypatch.setattr("bruna.inference.describer.load", work)
     monkeypatch.setattr("bruna.evaluation.folder.evaluate_folder", work)
+    monkeypatch.setattr("bruna.dataset.importers.import_dataset", work)
     write_image(top_folder / "photo.jpg", 1)
     write_image(top_folder / "other" / "train" / "0002_c1_016620005.jpg", 2)
     write_json({}, top_folder / "artifacts" / "bruna" / "settings.json")
     command = OUTPUTS[option]
-    read = top_folder / (command[1] if command[0] == "attributes" else "other/train/0002_c1_016620005.jpg")
+    read = top_folder / (command[1] if command[0] in ("attributes", "search") else "other/train/0002_c1_016620005.jpg")
     (top_folder / "hard.csv").hardlink_to(read)
     (top_folder / "soft.csv").symlink_to(read)
     os.mkfifo(top_folder / "pipe.csv")
-    another = next(each for each, its in OUTPUTS.items() if its == command and each != option)
+    another = next((each for each, its in OUTPUTS.items() if its == command and each != option), None)
+    reads_settings = command[0] != "import"
     before = {path: path.lstat() for path in top_folder.rglob("*")}
     for place, message in (
         (".", "is a folder"),
@@ -191,13 +232,18 @@ def test_an_output_is_refused_before_the_work(top_folder, bruna, monkeypatch, op
         (str(read), f"{option} would write over"),
         (f"other/../{read.relative_to(top_folder)}", "would write over"),
         ("hard.csv", f"{option} would write over {read.relative_to(top_folder)}"),
-        ("params.yaml", "would write over params.yaml"),
-        ("artifacts/bruna/settings.json", "would write over artifacts/bruna/settings.json"),
+        ("params.yaml", "would write over params.yaml" if reads_settings else "is no PNG image"),
+        (
+            "artifacts/bruna/settings.json",
+            "would write over artifacts/bruna/settings.json" if reads_settings else "is no PNG image",
+        ),
     ):
         status, out, err = bruna(*command, option, place)
         assert (status, out) == (1, ""), place
         assert message in err and "Traceback" not in err, place
     for one, two in (("new/a", "new/a"), ("new/a", "new/b/../a"), ("new/a", "new/a/b"), ("hard.csv", "hard.csv")):
+        if another is None:
+            break
         status, _, err = bruna(*command, option, one, another, two)
         assert status == 1 and ("are the same file" in err or "lies below" in err), (one, two)
     after = {path: path.lstat() for path in top_folder.rglob("*")}
@@ -216,6 +262,8 @@ def test_names_that_are_not_utf8_never_break_a_message(top_folder, bruna):
         ("sample", "--to", name, "holds a.txt"),
         ("evaluate", f"{name}2", "is not a folder"),
         ("attributes", name, "no image in"),
+        ("index", f"{name}2", "does not exist"),
+        ("search", "params.yaml", "--index", name, "is no index"),
         ("attributes", f"{name}2", "does not exist"),
         ("attributes", "params.yaml", "--models", name, "is missing"),
         ("attributes", "params.yaml", "-o", name, "is a folder"),

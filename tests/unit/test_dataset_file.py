@@ -47,10 +47,13 @@ datasets = st.builds(
     attributes=schemas,
     cameras=texts | st.just(""),
 )
+grouped = st.builds(
+    DatasetFile, name=texts, identities=st.just(False), group=names.map(lambda name: f"group of {name}")
+)
 
 
 @settings(max_examples=200, deadline=None)
-@given(datasets)
+@given(datasets | grouped)
 @example(DatasetFile(name="no"))
 @example(DatasetFile(name="a\u2028\x7f\ufeff\n\U0001f9e2", attributes={"null": ("no", "yes"), "größe": ("1", "1.0")}))
 def test_what_is_written_is_read(dataset: DatasetFile) -> None:
@@ -118,6 +121,13 @@ def test_it_is_written_as_one_would_by_hand() -> None:
             "name: x\nattributes: {hat: [a, b], Hat: [a, b]}",
             "hat and Hat differ in upper and lower case only",
         ),
+        ("name: x\ngroup: person", "group: images are split by their identities; it goes with identities: false only"),
+        ("name: x\nidentities: false\ngroup: p/q", "group: 'p/q' is no name"),
+        ("name: x\nidentities: false\ngroup: identity", "group: identity is the name of another column"),
+        (
+            "name: x\nidentities: false\ngroup: Hat\nattributes: {hat: [a, b]}",
+            "group: Hat is the name of another column",
+        ),
         ("name: x\nname: y", "is not valid YAML"),
         ("name: x\nattributes: {hat: [a, b", "is not valid YAML"),
     ],
@@ -127,6 +137,13 @@ def test_what_it_may_not_say(text: str, says: str) -> None:
         parse_dataset_file(text, FILE)
     assert says in str(error.value) and "data/dataset.yaml" in str(error.value)
     assert len(str(error.value)) < 1_000
+
+
+def test_git_does_not_know_what_was_changed_in_it() -> None:
+    with pytest.raises(BrunaError) as error:
+        parse_dataset_file("name: [", FILE)
+    assert "git" not in str(error.value)
+    assert str(error.value).endswith("docs/reference/data-set.md says what it holds.")
 
 
 def test_every_mistake_is_said_at_once() -> None:

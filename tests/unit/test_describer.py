@@ -24,7 +24,7 @@ from bruna.inference import batching
 from bruna.inference.described import Described
 from bruna.inference.describer import Describer, load
 from bruna.inference.settings import Settings
-from bruna.inference.unet import segment_table
+from bruna.inference.unet import segment_images
 from bruna.models.normalize import as_floats, mask_floats
 from bruna.retrieval.distances import ProductDistance
 from bruna.retrieval.protocols import COURSE
@@ -168,7 +168,7 @@ def test_the_networks_see_the_pixels_that_the_stages_see(people: Describer, crop
 def test_stored_segments_take_the_place_of_the_u_net(people: Describer, crops: Path) -> None:
     files = _files(crops)
     table = pd.DataFrame({"path": [path.name for path in files], "image": [path.read_bytes() for path in files]})
-    segments = segment_table(table, people.unet, SETTINGS.batch_size, "crops").sample(frac=1, random_state=0)
+    segments = segment_images(table, people.unet, SETTINGS.batch_size).sample(frac=1, random_state=0)
     without = replace(people, unet=None)
     images, names = list(table["image"]), list(table["path"])
     found = without.describe(images, names=names, _segments=segments)

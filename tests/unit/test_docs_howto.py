@@ -100,3 +100,23 @@ write_table(person_table([1, 2], 3), Path("artifacts/split/validation.parquet"))
     table = pd.read_parquet(patched / "artifacts" / "features" / "features.parquet")
     assert [len(row) for row in table["features"]] == [16] * 6
     assert json.loads((patched / "metrics" / "features.json").read_text()) == {"embedded_images": 6}
+
+
+@pytest.mark.parametrize("patched", ["new-format"], indirect=True)
+def test_a_new_format_is_imported(patched: Path) -> None:
+    program = """
+from pathlib import Path
+from bruna.dataset.importers import import_dataset
+from tiny_dataset import write_image
+
+top = Path("downloads/PRCC")
+for i, name in enumerate(("train/001/A_1.jpg", "train/002/C_1.jpg", "val/001/B_1.jpg", "test/A/053/1.jpg",
+                          "test/B/053/1.jpg", "test/C/053/1.jpg")):
+    write_image(top / "rgb" / name, i)
+write_image(top / "sketch" / "train" / "001" / "1.jpg", 9)
+found = import_dataset([Path("downloads")], Path("data"))
+print(sorted(path.name for path in Path("data").rglob("*.jpg")), found.ignored)
+"""
+    printed = python(patched, "-c", program).splitlines()[-1]
+    names = ["0001_c1_A_1.jpg", "0001_c2_B_1.jpg", "0002_c3_C_1.jpg", "0053_c1_1.jpg", "0053_c2_1.jpg", "0053_c3_1.jpg"]
+    assert printed == f"{names} ['downloads/PRCC/sketch/train/001/1.jpg']"

@@ -23,7 +23,7 @@ from bruna.inference.attributes import AttributePredictor
 from bruna.inference.bruna import BrunaEmbedder
 from bruna.inference.describer import load
 from bruna.inference.settings import Settings
-from bruna.inference.unet import UNetSegmenter, segment_table
+from bruna.inference.unet import UNetSegmenter, segment_images, segment_table
 from bruna.models.bruna import Embedding
 from bruna.params import Evaluate
 from bruna.pipeline.evaluate import evaluate_and_save
@@ -79,7 +79,7 @@ def _left_by_the_stages_before(folder: Path, schema: Tasks, camera_classes: tupl
     unet = UNetSegmenter.load(folder / "unet", CPU)
     for name, table in _tables(schema).items():
         write_table(table, folder / "split" / f"{name}.parquet")
-        write_table(segment_table(table, unet, 8, name), folder / "segment" / f"{name}.parquet")
+        segment_table(folder / "split" / f"{name}.parquet", folder / "segment" / f"{name}.parquet", unet, 8)
     for seed, side in enumerate(("train", "validation")):
         predicted = _predictions(40, seed, task1_tasks(schema, camera_classes))
         write_table(predicted, folder / "train_attributes" / f"predictions_{side}.parquet")
@@ -155,7 +155,7 @@ def test_a_table_of_another_schema_is_refused(artifacts: Path) -> None:
     table = person_table([1, 2], 2, attributes=(*ATTRIBUTES[:-1], Task("hat_color", ("red", "blue"))))
     says = r"other attributes than the data set has: downcolor \(none; black/.*\), hat_color \(red/blue; none\)"
     with pytest.raises(BrunaError, match=says):
-        describe_table(people, table, segment_table(table, unet, 8, "validation"), "validation")
+        describe_table(people, table, segment_images(table, unet, 8), "validation")
 
 
 def test_no_network_sees_an_image_twice(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from bruna.dataset.course import ATTRIBUTES
 from bruna.dataset.schema import Task
 from bruna.dataset.tables import write_table
-from bruna.files import read_json
+from bruna.files import read_json, write_json
 from conftest import Run
 from course_schema import NAMES
 from person_table import person_table
@@ -18,6 +18,7 @@ from tiny_dataset import write_annotations, write_dataset, write_image
 from tiny_models import save_tiny_models
 
 DAMAGED = "train/0002_c1_000020001.jpg"
+_VALUES = [(task.name, task.values) for task in ATTRIBUTES]
 
 
 def _set(name: str, value: str) -> None:
@@ -60,7 +61,7 @@ def test_a_folder_with_a_damaged_image_is_refused_or_measured_without_it_and_tha
     reason = figures["quarantined"][0]["reason"]
     said = figures["warnings"]
     assert said[0].startswith("7 of 8 images are measured") and f"{DAMAGED}: {reason}" in said[0]
-    assert said[1].startswith("the models were trained on 1 of 7 images")
+    assert said[1].startswith("the models were trained on 1 of 7 images, which show 1 of 4 identities")
     assert "left out 7 of 7 gallery images (100%)" in said[2] and "6 queries 6 have no right image left" in said[2]
     assert re.findall("^warning: (.*)", err, re.M) == said
     page = unescape(Path("o.html").read_text())
@@ -114,7 +115,7 @@ def test_what_is_damaged_elsewhere_is_no_concern(people: Path, bruna: Run) -> No
     figures = read_json(Path("o.json"))
     assert [file["path"] for file in figures["quarantined"]] == ["gallery/0000_c3s1_000451_00.jpg"]
     assert figures["images"] == 4 and figures["retrieval"]["market1501"]["queries"] == 2
-    left_out, wide, *_ = figures["warnings"]
+    left_out, _, wide, *_ = figures["warnings"]
     assert left_out.startswith("4 of 5 images are measured") and DAMAGED not in left_out
     assert wide.startswith("1 of 4 images are wider than high (such as query/0020_c104_1.png): whole frames?")
 
@@ -126,32 +127,104 @@ def test_without_cameras_the_course_protocol_is_measured(people: Path, bruna: Ru
     status, out, err = bruna("evaluate", "others", "--json", "o.json", "--html", "o.html")
     assert status == 0, err
     figures = read_json(Path("o.json"))
-    assert figures["retrieval"]["market1501"]["queries"] == 0 and 0 < figures["retrieval"]["course"]["map"] <= 1
-    assert "others: no query has a match on another camera" in err and "course" in out
+    retrieval = figures["retrieval"]
+    assert retrieval["market1501"]["queries"] == 0 and 0 < retrieval["course"]["map"] <= 1
+    assert (retrieval["course"]["queries"], retrieval["course"]["left_out"]) == (6, 1)  # one is left alone
+    assert "others: no query has a match on another camera" in err and "without the query itself" in err
+    assert "others: 1 of 7 queries without a right image in the gallery (course protocol) are in no mean" in err
+    assert "course" in out and "itself counted" not in out
+    page = unescape(Path("o.html").read_text())
+    assert "the query itself is left out." in page and "1 without any are in no mean (course protocol)" in page
+    assert "finds itself first" not in page
+
+
+def test_where_nobody_is_seen_twice_there_is_no_ranking_to_draw(people: Path, bruna: Run) -> None:
+    (people / DAMAGED).unlink()
+    for path in (people / "train").iterdir():
+        path.unlink() if "_c1_" in path.name else path.rename(path.with_name(path.name.replace("_c2_", "_c0_")))
+    status, _, err = bruna("evaluate", "others", "--json", "o.json", "--html", "o.html")
+    assert status == 0, err
+    assert read_json(Path("o.json"))["retrieval"]["course"] == {"queries": 0, "left_out": 4}
+    assert "others: no query has a right image in the gallery: nothing is measured of the ranking." in err
+    assert "<h2>Retrieval</h2>" in Path("o.html").read_text()
+
+
+def test_identities_that_were_trained_on_are_said(people: Path, bruna: Run) -> None:
+    """By their images; by their numbers only where the data set has the same name."""
+    (people / DAMAGED).unlink()
+
+    def said(*more: str) -> tuple[dict[str, int], list[str]]:
+        status, _, err = bruna("evaluate", "others", "--json", "o.json", *more)
+        assert status == 0, err
+        found = read_json(Path("o.json"))
+        assert all(f"warning: {text}" in err for text in found["warnings"])
+        counts = {name: found[name] for name in ("images_trained_on", "identities_trained_on") if name in found}
+        return counts, [text for text in found["warnings"] if "trained on" in text]
+
+    counts, sentences = said()
+    assert counts == {} and sentences[0].startswith("artifacts/split/train.parquet is missing: nobody knows")
+    train = person_table((2, 7, 30), 1)
+    train.loc[0, "image"] = (people / "train/0011_c1_000110001.jpg").read_bytes()  # there it has another number
+    write_table(train, Path("artifacts/split/train.parquet"))
+    by_image = "the models were trained on 1 of 7 images, which show 1 of 4 identities: the figures say little"
+    counts, sentences = said()
+    assert counts == {"images_trained_on": 1, "identities_trained_on": 1}
+    assert len(sentences) == 1 and sentences[0].startswith(by_image)
+    write_json({"name": "Other people"}, Path("artifacts/validate/figures.json"))
+    assert said() == (counts, sentences)
+    write_json({"name": "Tiny people"}, Path("artifacts/validate/figures.json"))
+    counts, sentences = said("--html", "o.html")
+    page = unescape(Path("o.html").read_text())
+    assert all(text in page for text in sentences)
+    assert counts == {"images_trained_on": 1, "identities_trained_on": 3}
+    assert sentences[1].startswith("2 of 4 identities have the numbers of identities that the models were trained on")
+    assert "the data set has the same name (Tiny people)" in sentences[1] and sentences[0].startswith(by_image)
+    write_table(train.assign(identity=[30, 31, 32]), Path("artifacts/split/train.parquet"))
+    counts, sentences = said()
+    assert counts == {"images_trained_on": 1, "identities_trained_on": 1} and len(sentences) == 1
+
+
+def _with(*changed: Task) -> tuple[Task, ...]:
+    """The models' attributes, some of them with other values."""
+    new = {task.name: task for task in changed}
+    return tuple(new.get(task.name, task) for task in ATTRIBUTES)
 
 
 @pytest.mark.parametrize(
     ("attributes", "says"),
     [
-        (tuple(task for task in ATTRIBUTES if task.name != "hat"), "hat (none; no/yes)"),
-        (ATTRIBUTES[::-1], "the order of the attributes"),
+        (ATTRIBUTES[::-1], ""),
+        (_with(Task("hat", ("yes", "no"))), ""),
+        (tuple(task for task in ATTRIBUTES if task.name != "hat"), "11 of 12 {}: hat (the folder does not have it)."),
         (
-            tuple(Task("hat", ("yes", "no")) if task.name == "hat" else task for task in ATTRIBUTES),
-            "hat (yes/no; no/yes)",
+            _with(Task("hat", ("no", "yes", "cap"))),
+            "11 of 12 {}: hat (its values are no/yes/cap, those of the models no/yes).",
+        ),
+        (
+            (Task("helmet", ("no", "yes")), *ATTRIBUTES[:-1]),
+            "11 of 12 {}: helmet (the models do not tell it), " + f"{NAMES[-1]} (the folder does not have it).",
         ),
     ],
 )
-def test_attributes_are_not_mistaken_for_others(
+def test_attributes_that_both_have_are_measured(
     people: Path, bruna: Run, attributes: tuple[Task, ...], says: str
 ) -> None:
-    write_dataset(people)
-    write_annotations(people, {20: {}, 2: {}, 5: {}, 7: {}, 11: {}}, attributes)
-    status, _, err = bruna("evaluate", "others", "--json", "o.json", "--html", "o.html")
-    assert status == 0, err
-    figures = read_json(Path("o.json"))
-    assert figures["retrieval"]["gallery"] == 3 and "attributes_predicted" not in figures
-    assert f"others has other attributes than the models tell ({says}: those of the folder, of the models)" in err
-    assert re.findall("<h2>(.*?)</h2>", Path("o.html").read_text()) == ["Retrieval", "Settings"]
+    (people / DAMAGED).unlink()
+    (people / "annotations.csv").unlink()
+    values = {2: {"age": "old"}, 5: {"hat": "yes"}, 7: {"hat": "yes"}, 11: {}}
+    both = [task for task in attributes if task.name in NAMES and set(task.values) == set(dict(_VALUES)[task.name])]
+    known = {i: {name: of.get(name, dict(_VALUES)[name][0]) for name in NAMES} for i, of in values.items()}
+    figures = {}
+    for schema in (ATTRIBUTES, attributes):
+        names = {task.name for task in schema}
+        cells = {i: {name: value for name, value in of.items() if name in names} for i, of in known.items()}
+        write_annotations(people, cells, schema)
+        status, _, err = bruna("evaluate", "others", "--json", "o.json")
+        assert status == 0, err
+        figures[schema] = read_json(Path("o.json"))["attributes_predicted"]
+    assert figures[attributes] == {task.name: figures[ATTRIBUTES][task.name] for task in both}
+    sentence = says.format("attributes that the models tell can be measured; not measured")
+    assert f"others: {sentence}" in err if says else "can be measured" not in err
 
 
 @pytest.mark.parametrize("attributes", [(), (Task("helmet", ("no", "yes")),)])
@@ -165,8 +238,9 @@ def test_people_of_another_schema_are_ranked_all_the_same(
     assert status == 0, err
     figures = read_json(Path("o.json"))
     assert 0 < figures["retrieval"]["market1501"]["map"] <= 1 and "attributes_predicted" not in figures
-    assert ("others has other attributes than the models tell" in err) == bool(attributes)
-    assert ("helmet (no/yes; none)" in err) == bool(attributes)
+    assert ("others: 0 of 12 attributes that the models tell can be measured" in err) == bool(attributes)
+    assert ("helmet (the models do not tell it), age (the folder" in err) == bool(attributes)
+    assert "and 3 more" in err or not attributes
 
 
 def test_unknown_cells_count_in_no_figure(people: Path, bruna: Run) -> None:
@@ -177,6 +251,7 @@ def test_unknown_cells_count_in_no_figure(people: Path, bruna: Run) -> None:
     assert status == 0, err
     figures = read_json(Path("o.json"))["attributes_predicted"]
     assert "age" not in figures and figures["hat"]["majority"] == pytest.approx(3 / 5)
+    assert "others: 11 of 12 attributes that the models tell can be measured; not measured: age (empty in every" in err
 
 
 @pytest.mark.parametrize("attributes", [(), (Task("helmet", ("no", "yes")),)])
@@ -194,8 +269,23 @@ def test_of_nobody_without_the_models_attributes_there_is_nothing(
     figures = read_json(Path("o.json"))
     assert (figures["images"], figures["identities"]) == (8, 0)
     assert "retrieval" not in figures and "attributes_predicted" not in figures
-    assert ("other attributes than the models tell" in err) == bool(attributes)
+    assert ("0 of 12 attributes that the models tell" in err) == bool(attributes)
     assert "<h2>Settings</h2>" in Path("o.html").read_text() and "8 images by the models" in Path("o.html").read_text()
+
+
+def test_of_nobody_the_gallery_is_measured_where_there_is_one(people: Path, bruna: Run) -> None:
+    shutil.rmtree(people / "train")
+    (people / "annotations.csv").unlink()
+    for i in range(3):
+        write_image(people / "gallery" / f"crop {i}.jpg", i)
+    values = {f"gallery/crop {i}.jpg": {"hat": ("no", "no", "yes")[i]} for i in range(3)}
+    write_annotations(people, values, identities=False, attributes_of="image")
+    status, out, err = bruna("evaluate", "others", "--json", "o.json", "--html", "o.html")
+    assert status == 0, err
+    figures = read_json(Path("o.json"))
+    assert figures["attributes_predicted"]["hat"]["majority"] == pytest.approx(2 / 3)
+    assert figures["images"] == 3 and "retrieval" not in figures and re.search("images +3 ", out)
+    assert "3 images by the models" in unescape(Path("o.html").read_text())
 
 
 def test_of_nobody_the_attributes_are_measured(people: Path, bruna: Run) -> None:

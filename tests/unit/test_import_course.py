@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bruna.dataset.annotations import Annotations
 from bruna.dataset.course import ANNOTATION_COLUMNS, ATTRIBUTES, COLUMNS, MULTICOLOR
-from bruna.dataset.import_course import course_annotations
+from bruna.dataset.formats.course import course_annotations
 from bruna.errors import BrunaError
 from course_schema import NAMES
 

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bruna.dataset import import_market
 from bruna.dataset.course import ANNOTATION_COLUMNS, ATTRIBUTES
 from bruna.dataset.dataset_file import DatasetFile, dataset_text, read_dataset_file
-from bruna.dataset.import_market import annotations_of_mat, read_mat
+from bruna.dataset.formats import mat as mat_reader
+from bruna.dataset.formats.market1501 import annotations_of_mat
 from bruna.dataset.importers import import_dataset
 from bruna.errors import BrunaError
 
@@ -219,14 +219,14 @@ def mat(tmp_path_factory):
 
 
 def test_a_packed_attribute_file_is_read_alike(mat):
-    assert annotations_of_mat(mat[1], "packed.mat") == tuple(text.encode() for text in read_mat(mat[0]))
+    assert annotations_of_mat(mat[1], "packed.mat") == annotations_of_mat(mat[0], "plain.mat")
 
 
 READER = """
 import sys, time, os, numpy
-from bruna.dataset import import_market
+from bruna.dataset.formats import mat as mat_reader
 sys.stdin.buffer.read()
-import_market._limit()
+mat_reader._limit()
 """
 
 
@@ -241,8 +241,8 @@ import_market._limit()
 )
 def test_a_reader_that_dies_takes_nothing_with_it(monkeypatch, mat, work, message):
     """The process that reads stands in for SciPy's mistakes: which file brings one up differs with its version."""
-    monkeypatch.setattr(import_market, "_SECONDS", 1 if "sleep" in work else 60)
-    monkeypatch.setattr(import_market, "_COMMAND", [import_market.sys.executable, "-c", READER + work])
+    monkeypatch.setattr(mat_reader, "_SECONDS", 1 if "sleep" in work else 60)
+    monkeypatch.setattr(mat_reader, "_COMMAND", [mat_reader.sys.executable, "-c", READER + work])
     with pytest.raises(BrunaError) as error:
         annotations_of_mat(mat[0], "some.mat")
     assert message in str(error.value) and "some.mat" in str(error.value)
@@ -294,11 +294,14 @@ def test_damaged_archives(tmp_path):
 
 def test_archive_beyond_every_data_set(tmp_path, monkeypatch):
     bomb = write_zip(tmp_path / "bomb.zip", COURSE)
+    formats = "bruna.dataset.formats"
     with monkeypatch.context() as patch:
-        patch.setattr("bruna.dataset.import_sources.MAX_MEMBERS", 3)
+        patch.setattr(f"{formats}.source_files.MAX_FILES", 3)
+        patch.setattr(f"{formats}.zip_archive.MAX_FILES", 3)
         refused(tmp_path, [bomb], "4 members")
         refused(tmp_path, [write_folder(tmp_path / "bomb", COURSE)], "more than 3 files")
-    monkeypatch.setattr("bruna.dataset.import_sources.MAX_MEMBER_BYTES", 100)
+    monkeypatch.setattr(f"{formats}.zip_archive.MAX_BYTES", 100)
+    monkeypatch.setattr(f"{formats}.source_files.MAX_BYTES", 100)
     refused(tmp_path, [bomb], "no data set of person images")
     refused(tmp_path, [tmp_path / "bomb"], "annotations_train.csv", "more than any such file")
 
@@ -372,7 +375,7 @@ def damaged(good, data):
 def read_or_refuse(path):
     from contextlib import ExitStack
 
-    from bruna.dataset.import_sources import open_source
+    from bruna.dataset.formats.sources import open_source
 
     try:
         with ExitStack() as stack:
@@ -540,7 +543,7 @@ def test_no_file_of_the_folder_is_lost_or_changed_unasked(tmp_path, name):
 def test_people_without_attributes(tmp_path):
     course = {name: data for name, data in COURSE.items() if "csv" not in name}
     assert import_dataset([write_zip(tmp_path / "a.zip", course)], tmp_path / "data").annotated == {"train": 0}
-    assert content(tmp_path / "data") == course | {"dataset.yaml": b'name: "own data"\nattributes: {}\n'}
+    assert content(tmp_path / "data") == course | {"dataset.yaml": b'name: "a"\nattributes: {}\n'}
     refused(tmp_path, [write_zip(tmp_path / "b.zip", COURSE)], "would be lost", "dataset.yaml")
     import_dataset([tmp_path / "b.zip"], tmp_path / "data", replace=True)
     assert content(tmp_path / "data") == WRITTEN
@@ -559,7 +562,7 @@ def test_a_folder_per_identity(tmp_path, top, anna, ben):
         f"train/{first}_c0_IMG 1.jpg": picture(b"1"),
         f"train/{first}_c0_2.png": picture(b"2"),
         f"train/{second}_c0_IMG 1.jpg": picture(b"3"),
-        "dataset.yaml": b'name: "own data"\nattributes: {}\n',
+        "dataset.yaml": b'name: "people"\nattributes: {}\n',
     }
     assert summary.rows() == [("train", 3, 2, 0, 0)]
     write_folder(source, {f"{top}007/9.jpg": picture(b"9")})
@@ -654,7 +657,7 @@ def test_sources_that_do_not_fit_together(tmp_path):
     (tmp_path / "empty").mkdir()
     refused(tmp_path, [tmp_path / "empty"], "is empty")
     refused(tmp_path, [write_zip(tmp_path / "empty.zip", {})], "is empty")
-    refused(tmp_path, [write_zip(tmp_path / "cats.zip", {"cats/tom/1.jpg": b"x"})], "no data set", "cats/tom/1.jpg")
+    refused(tmp_path, [write_zip(tmp_path / "cats.zip", {"cats/tom/1.gif": b"x"})], "no data set", "cats/tom/1.gif")
     text = tmp_path / "notes.txt"
     text.write_text("hello")
     refused(tmp_path, [text], "no data set")
@@ -668,7 +671,7 @@ def test_sources_that_do_not_fit_together(tmp_path):
     header = write_zip(tmp_path / "header.zip", COURSE | {"annotations_train.csv": b"id,age\n2,1\n"})
     refused(tmp_path, [header], "annotations_train.csv", "wrong header: missing columns")
     single = write_zip(tmp_path / "single.zip", MASKS | {"images/0002.jpg": b"x", "masks/0003.png": b"x"})
-    refused(tmp_path, [course], "no mask for [0002]", "image for [0003]", masks=single)
+    refused(tmp_path, [course], "masks/images/0002: no masks/masks/0002.png", "no masks/images/0003.jpg", masks=single)
     refused(tmp_path, [course], "no mask pairs", masks=course)
 
 

@@ -63,17 +63,28 @@ def test_cameras_from_0_to_9999(data: Path, camera: int, written: str) -> None:
 
 
 def test_any_ending_and_any_name_where_nothing_is_known(data: Path) -> None:
-    for at, path in enumerate(sorted(data.glob("train/*"))):
+    for at, path in enumerate(sorted([*data.glob("train/*"), *data.glob("gallery/*")])):
         Image.open(path).save(path.with_name(f"Ähm {at} (ü)").with_suffix((".png", ".WEBP", ".bmp", ".tiff")[at % 4]))
         path.unlink()
-    assert len(problems(data)) == 8
+    assert len(problems(data)) == 11
     files = find_files(data, identities=False)
     assert files["name_problem"].isna().all()
     train = files[files["subset"] == "train"]
     assert set(train["identity"]) == {-2} and set(train["camera"]) == {0} and len(train) == 8
-    assert sorted(set(files["identity"][files["subset"] == "gallery"])) == [-1, 0, 20]  # a test set may tell
+    tests = files[files["subset"].isin(["query", "gallery"])]
+    assert set(tests["identity"]) == {-2} and set(tests["camera"]) == {0} and len(tests) == 4
     facts = image_facts(data, identities=False)
     assert facts["decode_problem"].isna().all() and manifest_of(facts)["camera"].dtype == np.int16
+
+
+def test_of_nobody_the_gallery_alone_is_a_data_set(data: Path) -> None:
+    shutil.rmtree(data / "train")
+    shutil.rmtree(data / "query")
+    (data / "gallery" / "0001_c2s1_1.jpg").write_bytes(b"")
+    (data / "gallery" / "1_c2_1.jpg").write_bytes(b"")  # another spelling of a number that means nothing here
+    assert find_files(data, identities=False)["name_problem"].isna().all()
+    with pytest.raises(BrunaError, match="has no training images in"):
+        find_files(data)
 
 
 @pytest.mark.parametrize("other", ["A.jpg", "e\u0301.jpg", "stra\u00dfe.jpg"])

@@ -6,7 +6,7 @@ import pytest
 
 import bruna
 
-CLASSES = ["BrunaError", "Described", "Describer", "Settings"]
+CLASSES = ["BrunaError", "Described", "Describer", "Index", "Settings"]
 
 
 def test_importing_the_package_loads_no_library_that_takes_time():
@@ -18,9 +18,9 @@ def test_importing_the_package_loads_no_library_that_takes_time():
 
 
 def test_every_public_name_is_there_and_listed():
-    assert set(bruna.__all__) == set(dir(bruna)) == {"load", *CLASSES, "__version__"}
+    assert set(bruna.__all__) == set(dir(bruna)) == {"load", "open_index", *CLASSES, "__version__"}
     classes = [name for name in bruna.__all__ if isinstance(getattr(bruna, name), type)]
     assert classes == CLASSES
-    assert callable(bruna.load)
+    assert callable(bruna.load) and callable(bruna.open_index)
     with pytest.raises(AttributeError, match="'bruna' has no attribute 'laod'"):
         _ = bruna.laod

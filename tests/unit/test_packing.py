@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bruna.dataset import packing
+from bruna.dataset import tables as tables_module
 from bruna.dataset.annotations import Annotations, read_annotations
 from bruna.dataset.course import ATTRIBUTES
 from bruna.dataset.dataset_file import read_dataset_file
@@ -40,7 +41,8 @@ def manifest(data: Path) -> pd.DataFrame:
 
 
 def test_tables_hold_bytes_and_attributes(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "ROW_GROUP", 3)  # several blocks a table
+    for module in (packing, tables_module):
+        monkeypatch.setattr(module, "ROW_GROUP", 3)  # several blocks a table
     out = tmp_path / "out"
     table, summary = split_dataset(data, manifest(data).sample(frac=1, random_state=0), SPLIT, out)
     tables = {name: pd.read_parquet(out / f"{name}.parquet") for name in TABLES}
@@ -134,6 +136,29 @@ def test_nobody_s_images_are_split_one_by_one(data: Path, tmp_path: Path, schema
     if schema:
         assert tables["validation"]["glasses"].tolist() in (["no", "yes"], ["yes", "no"])
         assert balance["people"].tolist() == [8, 4, 4] and "warnings" not in summary
+
+
+def test_images_of_a_group_stay_on_one_side(data: Path, tmp_path: Path) -> None:
+    (data / "annotations.csv").unlink()
+    paths = sorted(f"train/{path.name}" for path in (data / "train").iterdir())
+    groups = ["a", "b", "a", "c", "a", "b", "", ""]
+    write_annotations(data, {path: {"glasses": "no"} for path in paths}, SCHEMA, identities=False, group="person")
+    file = data / "annotations.csv"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(f"{line},{end}" for line, end in zip(lines, ["person", *groups], strict=True)))
+    rows = manifest_of(image_facts(data, identities=False))
+    sides = set()
+    for seed in range(8):
+        balance, summary = split_dataset(data, rows, Split(seed=seed, train_share=0.6, mask_train_share=0.5), tmp_path)
+        train = set(read_table(tmp_path / "train.parquet")["path"])
+        inside = [path in train for path in paths]
+        assert inside[0] == inside[2] == inside[4] and inside[1] == inside[5]
+        assert balance["people"].tolist() == [5, 5] and 0 < summary["train_images"] < 8
+        sides.add(tuple(inside))
+    assert any(one != other for *_, one, other in sides)  # those without are no group
+    file.write_text("\n".join([lines[0] + ",person", *(f"{line},all" for line in lines[1:])]))
+    with pytest.raises(BrunaError, match="at least 2 groups of images in train/, found 1"):
+        split_dataset(data, rows, SPLIT, tmp_path)
 
 
 def test_sides_of_another_size_than_asked_are_said(data: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import zipfile
 from collections import Counter
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from bruna.dataset import splitting
 from bruna.dataset.balance import balance_table, most_frequent, size_warnings, split_summary
 from bruna.dataset.course import ATTRIBUTES
-from bruna.dataset.import_course import course_annotations
+from bruna.dataset.formats.course import course_annotations
 from bruna.dataset.schema import UNKNOWN, Task
 from bruna.dataset.splitting import one_hot, split_identities
 from bruna.errors import BrunaError
@@ -143,7 +145,7 @@ def test_people_without_attributes_are_split_by_their_share_and_their_images() -
 
 
 def test_one_person_cannot_be_split() -> None:
-    with pytest.raises(BrunaError, match=r"at least 2 training identities, found 1.*bruna import"):
+    with pytest.raises(BrunaError, match=r"at least 2 identities in train/, found 1.*bruna import"):
         split_identities(np.zeros((1, 12), dtype=np.int64), ATTRIBUTES, train_share=0.8, seed=0)
 
 
@@ -248,3 +250,37 @@ def test_without_attributes_the_shares_alone_count() -> None:
     summary = split_summary(table, train, np.arange(1, 11))
     assert (summary["train_identities"], summary["values"]) == (8, 0)
     assert abs(float(summary["train_image_share"]) - 0.8) < 0.05
+
+
+def test_many_people_are_split_with_little_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exchanges do not become more with the people, and none is looked for among all pairs."""
+    count = 20_000
+    generator = np.random.default_rng(0)
+    codes = np.stack([generator.geometric(0.5, count) % size for size in SIZES], axis=1)
+    looks, steps = 0, splitting._steps
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return steps(*arguments)
+
+    monkeypatch.setattr(splitting, "_steps", counted)
+    monkeypatch.setattr(splitting, "_CANDIDATES", 50)
+    train = split_identities(codes, ATTRIBUTES, train_share=0.8, seed=0, images=1 + np.arange(count) % 2)
+    assert looks < 500
+    assert train.sum() == 16_000 and absent(codes, train) == 0
+    deviation = balance_table(codes, ATTRIBUTES, train, np.ones(count, int), train_share=0.8)["deviation"].abs()
+    assert deviation.max() <= 1
+
+
+def test_what_no_split_can_have_is_given_up_among_many_people() -> None:
+    """Three people, each pair with a value of its own: one of the three values stays on one side."""
+    count = 5_000
+    codes = np.zeros((count, 4), dtype=np.int64)
+    codes[:, 0] = np.arange(count) % 2
+    for value, pair in enumerate(([0, 1], [1, 2], [0, 2]), start=1):
+        codes[pair, value] = 1
+    attributes = [Task(name, ("no", "yes")) for name in ("hat", "x", "y", "z")]
+    train = split_identities(codes, attributes, train_share=0.8, seed=0)
+    alone = [bool(train[codes[:, value] == 1].all() or not train[codes[:, value] == 1].any()) for value in (1, 2, 3)]
+    assert sum(alone) == 1 and train.sum() == 4_000

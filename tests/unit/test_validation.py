@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bruna.dataset.annotations import Annotations, annotations_csv
-from bruna.dataset.import_course import course_annotations
+from bruna.dataset.formats.course import course_annotations
 from bruna.dataset.validation import validate_dataset
 from bruna.errors import BrunaError
 from bruna.files import read_json, write_json

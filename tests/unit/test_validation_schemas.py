@@ -44,6 +44,24 @@ def test_another_schema_with_unknown_cells(data: Path) -> None:
     assert validate_dataset(data, FAIL).summary == result.summary
 
 
+def test_a_column_of_groups_is_expected_where_it_is_named(data: Path) -> None:
+    (data / "annotations.csv").unlink()
+    paths = sorted(f"{path.parent.name}/{path.name}" for path in data.glob("[tg]*/*_c*"))
+    write_annotations(data, {path: {} for path in paths}, HELMETS, identities=False, group="person")
+    with pytest.raises(BrunaError) as error:
+        validate_dataset(data, FAIL)
+    assert "a column path, and one for each attribute and the group of dataset.yaml" in str(error.value)
+    assert "missing columns: person" in str(error.value)
+    file = data / "annotations.csv"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([lines[0] + ",person", *(f"{line},{at % 3 or ''}" for at, line in enumerate(lines[1:]))]))
+    assert validate_dataset(data, FAIL).summary["annotated"] == len(paths) == 11
+    write_dataset(data)
+    file.write_text("identity,person,hat\n")
+    with pytest.raises(BrunaError, match="unknown columns: person"):
+        validate_dataset(data, FAIL)
+
+
 def test_attributes_may_have_the_names_of_other_things(data: Path) -> None:
     """Those of columns that the checks add, and of values that other readers take for nothing or for numbers."""
     odd = tuple(
@@ -56,7 +74,7 @@ def test_attributes_may_have_the_names_of_other_things(data: Path) -> None:
         dataset_text(DatasetFile(name="odd", attributes={task.name: task.values for task in odd}))
     )
     result = validate_dataset(data, FAIL)
-    assert result.constant == {"row": "NA", "twice": "nan", "key_problem": "1.0", "file": "yes, no"}
+    assert result.constant == {"row": "NA", "twice": "nan", "key_problem": "1.0", "file": "yes, no", "größe": ""}
     (data / "annotations.csv").write_text((data / "annotations.csv").read_text().replace("2,NA,nan", "2,na,"))
     with pytest.raises(BrunaError) as error:
         validate_dataset(data, FAIL)
@@ -81,11 +99,15 @@ def test_every_wrong_cell_is_named_and_an_empty_one_is_not(data: Path) -> None:
     assert "Expected: vest is none, orange or yellow, or empty. Not so in 1 place:" in lines
 
 
-def test_an_attribute_that_varies_or_is_never_known_is_not_constant(data: Path, tmp_path: Path) -> None:
-    people = {i: {"helmet": "", "vest": "none" if i == 5 else "orange"} for i in (2, 5, 7, 11)}
+def test_an_attribute_that_varies_is_not_constant_and_one_that_is_never_known_is_said(data: Path) -> None:
+    people = {i: {"helmet": "yes" if i == 2 else "no", "vest": "none" if i == 5 else ""} for i in (2, 5, 7, 11)}
+    people[7]["vest"] = "orange"
     write_annotations(data, people, HELMETS)
     result = validate_dataset(data, FAIL)
     assert result.constant == {} and "warnings" not in result.figures()
+    write_annotations(data, {i: {**of, "helmet": ""} for i, of in people.items()}, HELMETS)
+    (said,) = validate_dataset(data, FAIL).figures()["warnings"]
+    assert said == "helmet is empty in every row: nothing learns it and nothing is measured."
 
 
 def test_the_stage_says_what_is_odd(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

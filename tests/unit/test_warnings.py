@@ -129,11 +129,46 @@ def test_a_junk_filter_that_discards_most_of_a_gallery_is_said(
     assert not says or "(evaluate.filter_junk, junk_threshold 0.5)" in said[0]
 
 
-def test_queries_without_a_match_are_said_where_they_are_most(settings: Evaluate) -> None:
+@pytest.mark.parametrize(("identities", "without"), [([1, 1, 3, 4, 5, 6], 4), ([1, 1, 1, 2, 2, 3], 1)])
+def test_queries_without_a_match_are_counted(identities: list[int], without: int, settings: Evaluate) -> None:
     images = _images(GOOD, [0] * 6)
-    images.gallery.identities[:] = torch.tensor([1, 1, 3, 4, 5, 6])
+    images.gallery.identities[:] = torch.tensor(identities)
     said = retrieval_warnings(retrieve(images, images, settings), "six", settings)
-    assert "six: only 2 of 6 queries have a right image on another camera (Market-1501 protocol)" in said[0]
+    sentence = (
+        f"six: {without} of 6 queries without a right image on another camera (Market-1501 protocol) are in no mean."
+    )
+    assert said[0] == sentence
+
+
+def test_without_cameras_a_query_is_no_match_of_itself(settings: Evaluate) -> None:
+    """Nor with one camera: what the course protocol then measures is not made better by it."""
+    for camera in (0, 7):
+        images = _images(BAD, [0] * 6)
+        images.gallery.cameras[:] = camera
+        images.gallery.identities[:] = torch.tensor([1, 1, 1, 2, 2, 3])
+        found = retrieve(images, images, settings)
+        course = found.results["course"]
+        assert (course.left_out, course.valid.tolist()) == (1, [5] * 6)
+        assert found.variants["features_only"]["course"].valid.tolist() == [5] * 6
+        assert all(own not in row for own, row in enumerate(found.nearest.indices.tolist()))
+        alone, unmatched, below = retrieval_warnings(found, "six", settings, {"colors": 1.0})
+        assert alone.startswith("six: no query has a match on another camera, which the Market-1501 protocol asks for")
+        assert "only the course protocol is measured, without the query itself" in alone
+        assert unmatched == "six: 1 of 6 queries without a right image in the gallery (course protocol) are in no mean."
+        assert below.startswith("six, course protocol: mAP ") and "colors (100.0%)" in below
+        images.gallery.identities[:] = torch.arange(1, 7)
+        assert (
+            "no query has a right image in the gallery: nothing is measured"
+            in (retrieval_warnings(retrieve(images, images, settings), "six", settings)[-1])
+        )
+    known = retrieve(_images(BAD, [0] * 6), _images(BAD, [0] * 6), settings)
+    assert known.results["course"].valid.tolist() == [6] * 6
+
+
+def test_with_cameras_the_course_protocol_is_as_it_was(settings: Evaluate) -> None:
+    images = _images(BAD, [0] * 6)
+    found = retrieve(images, images, settings)
+    assert found.results["course"].valid.tolist() == [6] * 6 and found.results["course"].first_hits.tolist() == [1] * 6
 
 
 def test_the_filter_on_unlabelled_images_too(settings: Evaluate) -> None:

@@ -2,15 +2,17 @@
 # ruff: noqa: PLC0415
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bruna.cli.shared import ARTIFACTS, PARAMS, check_outputs, model_folders
 from bruna.errors import BrunaError
 from bruna.headlines import HEADLINES, headline_metrics
+
+if TYPE_CHECKING:
+    from bruna.evaluation.folder import MeasuredFolder
 
 
 def evaluate(
@@ -55,7 +57,7 @@ def evaluate(
     )
     measured = evaluate_folder(folder, models=models, params=params, device=chosen)
     figures = measured.figures
-    table(f"{printable(folder)} by the models in {printable(models)}", ("metric", "value", "meaning"), _rows(figures))
+    table(f"{printable(folder)} by the models in {printable(models)}", ("metric", "value", "meaning"), _rows(measured))
     for warning in figures.get("warnings", ()):
         print(f"warning: {warning}", file=sys.stderr)
     if json_file is not None:
@@ -70,11 +72,14 @@ def evaluate(
         typer.echo("All figures: --json FILE. A page with curves and rank lists: --html FILE.")
 
 
-def _rows(figures: Mapping[str, Any]) -> list[tuple[str, int | float, str]]:
+def _rows(measured: "MeasuredFolder") -> list[tuple[str, int | float, str]]:
     """What one looks at first: the headline metrics, of this folder."""
+    figures = measured.figures
     retrieval = figures.get("retrieval", {})
     found = headline_metrics("evaluate", {"validation": {**retrieval, **figures}})
     meanings = {name: HEADLINES[name].meaning.removesuffix(", validation") for name in found}
+    if measured.query is measured.gallery and "map" in found:  # without it the query itself is left out
+        meanings["course_map"] += ", the query itself counted as a match"
     return [
         ("images", figures["images"], "images in query/ and gallery/, or else in train/"),
         ("identities", figures["identities"], HEADLINES["identities"].meaning),

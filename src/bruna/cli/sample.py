@@ -29,7 +29,7 @@ def sample(
       bruna sample --to /tmp/people --seed 7
     """
     from bruna.dataset.filenames import printable
-    from bruna.dataset.import_sources import CLUTTER, shown
+    from bruna.dataset.formats.source_files import CLUTTER, shown
     from bruna.dataset.importers import check_target
     from bruna.files import restore
 

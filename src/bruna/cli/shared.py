@@ -17,25 +17,39 @@ PRESETS = Path("presets")
 DATA = Path("data")
 ARTIFACTS = Path("artifacts")
 METRICS = Path("metrics")
+INDEX = Path("people.index")
+_PREDICTIONS = "CSV file of this command", (b"id,", b"path,reason")
+_KINDS: Mapping[str, tuple[str, tuple[bytes, ...]]] = {
+    "--csv": ("CSV file of results", (b"query,",)),
+    "--html": ("HTML page", (b"<!doctype html", b"<html")),
+    "--json": ("JSON file", (b"{",)),
+    "--sheet": ("PNG image", (b"\x89png",)),
+    **dict.fromkeys(("--output", "--probabilities", "--rejected"), _PREDICTIONS),
+}
+"""What an option writes, and how such a file begins, in lower case."""
 
 
 def model_folders(models: Path) -> list[Path]:
-    """The folders of trained models, and of how they are used; what a killed process left of them is made good."""
-    folders = [models / name for name in ("unet", "attributes", "bruna", "evaluate", "split")]
+    """The folders of trained models, of how they are used and of what they were trained on.
+
+    What a killed process left of them is made good.
+    """
+    folders = [models / name for name in ("unet", "attributes", "bruna", "evaluate", "split", "validate")]
     for folder in folders:
         restore(folder)
     return folders
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) -> None:
-    """Refuse files that could not be written, or that the command reads. Call it before the work.
+    """Refuse files that could not be written, that the command reads, or that hold something else. Call it first.
 
     Args:
         outputs: what the command writes, by option; None where it is not asked for.
         inputs: what it reads; of a folder all files. They are looked at where an output exists already.
 
     Raises:
-        BrunaError: an output is no file or cannot be written, two are the same, or one is an input.
+        BrunaError: an output is no file or cannot be written, is there and of another kind, two are the same, or one
+            is an input.
     """
     asked = {option: path for option, path in outputs.items() if path is not None}
     for option, path in asked.items():
@@ -53,6 +67,8 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) ->
             found = _stat(file)
             if found and (read := there.get((found.st_dev, found.st_ino))):
                 raise BrunaError(f"{read} would write over {file}, which this command reads. Give another place.")
+    for option, path in asked.items():
+        _check_kind(option, path)
 
 
 def _check_place(option: str, path: Path) -> None:
@@ -67,6 +83,20 @@ def _check_place(option: str, path: Path) -> None:
     except OSError as error:  # a name that is too long, for one
         raise BrunaError(f"{option}: {path} cannot be written: {error.strerror}. Give another place.") from None
     refuse_unwritable(path)
+
+
+def _check_kind(option: str, path: Path) -> None:
+    """Refuse to write over a file that holds something else than what is written."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(256)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise BrunaError(f"{option}: {path} cannot be read: {error.strerror}. Give another place.") from None
+    kind, begins = _KINDS[option]
+    if begin and not begin.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(begins):
+        raise BrunaError(f"{option}: {path} is there and is no {kind}: it would be lost. Give another place.")
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -39,12 +39,15 @@ class Annotations:
         keys: N, unique: numbers of identities, or paths of images.
         codes: N x A, int64, -1 where not annotated.
         attributes: the A attributes.
+        groups: N texts, equal where images stay on one side of the split, "" where one is a group of its own; its name
+            is that of the column. None where nothing groups them.
     """
 
     key: Key
     keys: pd.Index
     codes: npt.NDArray[np.int64]
     attributes: Tasks
+    groups: "pd.Series[str] | None" = None
 
     def of(self, rows: pd.DataFrame) -> npt.NDArray[np.int64]:
         """Look up M images: M x A codes, -1 throughout the row of one that is not annotated.
@@ -56,6 +59,19 @@ class Annotations:
         place = self.keys.get_indexer(pd.Index(rows[self.key].to_numpy()))
         codes[place >= 0] = self.codes[place[place >= 0]]
         return codes
+
+    def groups_of(self, rows: pd.DataFrame) -> npt.NDArray[np.int64]:
+        """M numbers, equal where images have to stay on one side of the split.
+
+        Args:
+            rows: column `path`.
+        """
+        alone = np.arange(len(rows))
+        if self.groups is None:
+            return alone
+        texts = pd.Series(self.groups.to_numpy(), self.keys).reindex(rows["path"]).fillna("").to_numpy()
+        numbers, _ = pd.factorize(texts)
+        return np.where(texts == "", len(rows) + alone, numbers)
 
 
 def find_annotations(folder: Path) -> Path | None:
@@ -166,10 +182,10 @@ def _line(before: bytes) -> int:
     return len((before + b".").splitlines())
 
 
-def columns_of(raw: pd.DataFrame, attributes: Sequence[Task]) -> tuple[str, ...]:
-    """The columns that a table of annotations should have: its key, and the attributes."""
+def columns_of(raw: pd.DataFrame, attributes: Sequence[Task], group: str = "") -> tuple[str, ...]:
+    """The columns that a table of annotations should have: its key, the attributes, and that of the groups."""
     key: Key = "path" if "path" in raw.columns and "identity" not in raw.columns else "identity"
-    return (key, *(attribute.name for attribute in attributes))
+    return (key, *(attribute.name for attribute in attributes), *([group] if group else []))
 
 
 def header_problems(raw: pd.DataFrame, expected: Sequence[str]) -> list[str]:
@@ -188,14 +204,15 @@ def header_problems(raw: pd.DataFrame, expected: Sequence[str]) -> list[str]:
     ]
 
 
-def parse_annotations(raw: pd.DataFrame, attributes: Tasks) -> Annotations:
-    """Turn a table from `read_raw` that the validation has accepted into codes."""
+def parse_annotations(raw: pd.DataFrame, attributes: Tasks, group: str = "") -> Annotations:
+    """Turn a table from `read_raw` that the validation has accepted into codes; `group` is the column of the groups."""
     key, *_ = columns_of(raw, attributes)
     codes = np.empty((len(raw), len(attributes)), dtype=np.int64)
     for i, attribute in enumerate(attributes):
         codes[:, i] = pd.Index(attribute.values, dtype=object).get_indexer(pd.Index(raw[attribute.name]))
     keys = raw[key].astype(np.int64) if key == "identity" else raw[key]
-    return Annotations("identity" if key == "identity" else "path", pd.Index(keys), codes, attributes)
+    groups = raw[group].reset_index(drop=True) if group else None
+    return Annotations("identity" if key == "identity" else "path", pd.Index(keys), codes, attributes, groups)
 
 
 def read_annotations(folder: Path, dataset: DatasetFile) -> Annotations:
@@ -211,9 +228,9 @@ def read_annotations(folder: Path, dataset: DatasetFile) -> Annotations:
     if file is None:
         return nobody
     raw = read_raw(file)
-    if problems := header_problems(raw, columns_of(raw, dataset.tasks)):
+    if problems := header_problems(raw, columns_of(raw, dataset.tasks, dataset.group)):
         raise BrunaError(f"{file} has the wrong header: {'; '.join(problems)}.")
-    return parse_annotations(raw, dataset.tasks)
+    return parse_annotations(raw, dataset.tasks, dataset.group)
 
 
 def joined(parts: Sequence[Annotations], name: str) -> Annotations:
@@ -235,10 +252,12 @@ def joined(parts: Sequence[Annotations], name: str) -> Annotations:
 
 def annotations_csv(annotations: Annotations) -> bytes:
     """The text of `annotations.csv`, rows in the order of their keys."""
-    columns = {
+    columns: dict[str, Any] = {
         attribute.name: np.array([*attribute.values, ""], dtype=object)[annotations.codes[:, i]]
         for i, attribute in enumerate(annotations.attributes)
     }
+    if annotations.groups is not None:
+        columns[str(annotations.groups.name)] = annotations.groups.to_numpy()
     table = pd.DataFrame({annotations.key: annotations.keys, **columns}).sort_values(annotations.key)
     text: str = table.to_csv(index=False, lineterminator="\n")
     return text.encode("utf-8")

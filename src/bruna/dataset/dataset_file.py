@@ -41,9 +41,11 @@ class DatasetFile(BaseModel):
         name: what the data set is called.
         source: where it comes from.
         terms: what its licence allows.
-        identities: False where nobody knows who is who: names of images in train/ are then free.
+        identities: False where nobody knows who is who: names of images are then free.
         attributes_of: what an attribute belongs to: the identity (a bag that one camera does not show is still
             there), or the image.
+        group: the column of the annotations that says which images stay on one side of the split, such as those of
+            one person; "" for none. Where identities are known, they do.
         attributes: the values of each attribute, in the order of their codes; none for a set without.
         cameras: what the numbers of the cameras mean.
     """
@@ -55,6 +57,7 @@ class DatasetFile(BaseModel):
     terms: str = ""
     identities: bool = True
     attributes_of: Literal["identity", "image"] = "identity"
+    group: str = ""
     attributes: dict[str, _Values] = {}
     cameras: str = ""
 
@@ -72,6 +75,18 @@ class DatasetFile(BaseModel):
                 raise ValueError(f"attributes.{name}: the value {twice[0]!r} stands there twice")
             if spaced := [value for value in values if value != value.strip()]:
                 raise ValueError(f"attributes.{name}: the value {spaced[0]!r} begins or ends with a space")
+        return self
+
+    @model_validator(mode="after")
+    def _group_column(self) -> "DatasetFile":
+        if not self.group:
+            return self
+        if self.identities:
+            raise ValueError("group: images are split by their identities; it goes with identities: false only")
+        if not _NAME.fullmatch(self.group) or self.group != self.group.strip():
+            raise ValueError(f"group: {self.group!r} is no name: letters, digits, _, - and spaces, a letter first")
+        if _RESERVED.fullmatch(self.group) or self.group.casefold() in map(str.casefold, self.attributes):
+            raise ValueError(f"group: {self.group} is the name of another column: choose another")
         return self
 
     @property
@@ -111,13 +126,14 @@ def parse_dataset_file(text: str, name: Path) -> DatasetFile:
         BrunaError: it is not YAML, or says something that is not allowed.
     """
     try:
-        return DatasetFile.model_validate(parse(text, name))
+        return DatasetFile.model_validate(parse(text, name, _HOW))
     except ValidationError as error:
-        lines = "\n".join(f"  {_problem(details)}" for details in error.errors())
+        lines = "\n".join(f"  {problem_text(details)}" for details in error.errors())
         raise BrunaError(f"{name} is not usable:\n{lines}\n{_HOW}") from None
 
 
-def _problem(details: Any) -> str:
+def problem_text(details: Any) -> str:
+    """One of the errors of a `ValidationError`, in words."""
     key = ".".join(str(part) for part in details["loc"]) or "the file"
     if details["type"] == "value_error":
         return str(details["ctx"]["error"])

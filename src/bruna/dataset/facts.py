@@ -7,7 +7,7 @@ in `problem` holds text where something is wrong and null elsewhere.
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,14 +53,15 @@ def find_files(folder: Path, *, identities: bool = True) -> pd.DataFrame:
 
     Args:
         folder: the data set.
-        identities: False where nobody knows who is who: names in train/ are free, and identities unlabelled.
+        identities: False where nobody knows who is who: all names are free, and identities unlabelled. Then images
+            in gallery/ alone are a data set too.
 
     Returns:
         `path`, `mask_path` (null but for mask pairs), `subset`, `identity`, `camera`, `name_problem`,
         `pair_problem`. A mask without an image has its own path in `path` and `mask_path`.
 
     Raises:
-        BrunaError: the folder is missing, or has neither images in train/ nor in both query/ and gallery/.
+        BrunaError: the folder is missing, or has neither images in train/ nor a test set: in query/ and gallery/.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -68,13 +69,14 @@ def find_files(folder: Path, *, identities: bool = True) -> pd.DataFrame:
     rows: list[tuple[object, ...]] = []
     for subset in (*LABELLED, *UNLABELLED_SUBSETS):
         for name, problem in _names(folder / subset).items():
-            identity, camera, misnamed = name_facts(name, subset if identities or subset != "train" else FREE)
+            identity, camera, misnamed = name_facts(name, subset if identities else FREE)
             rows.append((f"{subset}/{name}", None, subset, identity, camera, problem or misnamed, None))
     held = {row[2] for row in rows}
-    if "train" not in held and not {"query", "gallery"} <= held:
+    tests = {"query", "gallery"} if identities else {"gallery"}
+    if "train" not in held and not tests <= held:
         found = ", ".join(_names(folder)) or "nothing"
         raise BrunaError(f"{folder} has no training images in {folder / 'train'}. It holds: {found}. {BRING}")
-    labelled = LABELLED if identities else LABELLED[1:]
+    labelled = LABELLED if identities else ()
     misspelled = spelling_problems(str(row[0]) for row in rows if row[2] in labelled and row[5] is None)
     rows = [(*row[:5], row[5] or misspelled.get(str(row[0])), row[6]) for row in rows] + _pairs(folder)
     columns = [*IMAGE_COLUMNS, "name_problem", "pair_problem"]
@@ -209,13 +211,11 @@ def _shared(rows: pd.DataFrame, column: str) -> pd.Series:
     # Damaged files may well be equal, all empty for one; that says nothing about people.
     content = rows[rows["decode_problem"].isna()]
     mixed = content[content.groupby("md5")[column].transform("nunique") > 1]
-    problems: dict[Hashable, str] = {}
-    for _, group in mixed.groupby("md5"):
-        members = list(zip(group.index, group["path"], group[column], strict=True))
-        for at, _, value in members:
-            other = next(path for _, path, its in members if its != value)
-            problems[at] = f"the same content as {other}"
-    return pd.Series(problems, index=rows.index, dtype=object)
+    first = mixed.groupby("md5")[["path", column]].transform("first")
+    own = mixed[column] == first[column]
+    others = mixed[~own].drop_duplicates("md5").set_index("md5")["path"]
+    where = first["path"].where(~own, mixed["md5"].map(others))
+    return pd.Series("the same content as " + where, index=rows.index, dtype=object)
 
 
 def people_facts(images: pd.DataFrame) -> pd.DataFrame:

@@ -1,15 +1,14 @@
 """What an import must hold together: names, identities, annotations and mask pairs, told before anything is written."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from bruna.dataset.annotations import ANNOTATIONS, raw_table
-from bruna.dataset.dataset_file import DATASET
-from bruna.dataset.filenames import LABELLED, has_sequence, name_facts, name_problem
-from bruna.dataset.import_sources import Files, shown
+from bruna.dataset.dataset_file import DATASET, parse_dataset_file
+from bruna.dataset.filenames import FREE, LABELLED, has_sequence, name_facts, name_problem
+from bruna.dataset.formats.base import listed, read_text
+from bruna.dataset.formats.source_files import Files
 from bruna.errors import BrunaError, counted
-
-MAT = "market_attribute.mat"
 
 _LONGEST_NAME = 255
 """Bytes of a file name that every usual file system takes."""
@@ -22,7 +21,11 @@ def names_in(files: Files, folder: str) -> list[str]:
 
 
 def check_files(files: Files) -> None:
-    """What must be there, and that the names of labelled images follow one of the two patterns throughout."""
+    """What must be there, and that the names of labelled images tell what they should; all problems at once.
+
+    Raises:
+        BrunaError: something is missing or misnamed; the first ten of each kind are named.
+    """
     if not names_in(files, "train"):
         found = ", ".join(sorted({name.split("/")[0] for name in files}))
         raise BrunaError(
@@ -35,32 +38,41 @@ def check_files(files: Files) -> None:
             f"{file.source} holds annotations and no {DATASET}, which names the attributes and their values. Give it "
             "as well; docs/reference/data-set.md shows one."
         )
-    names = [(folder, name) for folder in LABELLED for name in names_in(files, folder)]
-    problems = [
-        f"{folder}/{name}: {facts.problem}" for folder, name in names if (facts := name_facts(name, folder)).problem
-    ]
+    kinds = {"unusable files": _name_problems(files), "incomplete mask pairs": _pair_problems(files)}
+    if any(kinds.values()):
+        parts = [f"{counted(len(found), kind)}:\n{listed(found)}" for kind, found in kinds.items() if found]
+        raise BrunaError("\n".join([*parts, "Rename, complete or remove what is named."]))
+    _check_editions(files)
+
+
+def _name_problems(files: Files) -> list[str]:
+    dataset = parse_dataset_file(read_text(files, DATASET), files[DATASET].source / DATASET)
+    problems = {}
     for name in files:
+        folder, _, own = name.rpartition("/")
         if problem := name_problem(name):
-            problems.append(f"{name}: {problem}")
-        elif len(Path(name).name.encode()) > _LONGEST_NAME:
-            problems.append(f"{name[:50]}...: its name is longer than {_LONGEST_NAME} bytes")
-    if problems:
-        raise BrunaError(
-            f"{counted(len(problems), 'files')} cannot be used: {shown(problems)}.\nRename or remove what is named."
-        )
-    _check_editions(files, [f"{folder}/{name}" for folder, name in names])
+            problems[name] = f"{name}: {problem}"
+        elif len(own.encode()) > _LONGEST_NAME:
+            problems[name] = f"{name[:50]}...: its name is longer than {_LONGEST_NAME} bytes"
+        elif (
+            folder in LABELLED
+            and not own.startswith(".")
+            and (problem := name_facts(own, folder if dataset.identities else FREE).problem)
+        ):
+            problems[name] = f"{name}: {problem}"
+    return list(problems.values())
+
+
+def _pair_problems(files: Files) -> list[str]:
     images = {Path(name).stem for name in names_in(files, "masks/images")}
     masks = {Path(name).stem for name in names_in(files, "masks/masks")}
-    if images != masks:
-        raise BrunaError(
-            f"found {counted(len(images ^ masks), 'incomplete mask pairs')}: "
-            f"no mask for [{shown(sorted(images - masks))}], no image for [{shown(sorted(masks - images))}]. "
-            "Each images/NAME.jpg needs a masks/NAME.png."
-        )
+    lone = [f"masks/images/{name}: no masks/masks/{name}.png" for name in sorted(images - masks)]
+    return lone + [f"masks/masks/{name}: no masks/images/{name}.jpg" for name in sorted(masks - images)]
 
 
-def _check_editions(files: Files, names: Sequence[str]) -> None:
+def _check_editions(files: Files) -> None:
     """Refuse to put two editions of Market-1501 together; a single source may use both patterns for its names."""
+    names = [f"{folder}/{name}" for folder in LABELLED for name in names_in(files, folder)]
     official = {files[name].source: name for name in names if has_sequence(Path(name).name)}
     course = {files[name].source: name for name in names if not has_sequence(Path(name).name)}
     if course and official and not course.keys() & official.keys():

@@ -1,48 +1,37 @@
 """Bring a data set from archives and folders into the one layout that the pipeline reads.
 
-Recognised, at the top of a source or one folder down: the course edition (`train/`, `annotations_train.csv`), its
-unlabelled part (`test/`, `queries/`), the official Market-1501 release (`bounding_box_train/`, `query/`,
-`bounding_box_test/`, `market_attribute.mat`), person masks (`images/*.jpg` with `masks/*.png`), a folder that has the
-layout already, and a folder of images for each identity. Images and masks are copied byte for byte, and the data set
-is validated before it takes the place of another.
+What they may hold is listed in `formats/known.py`. Images and masks are copied byte for byte, and the data set is
+validated before it takes the place of another.
 """
 
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from dataclasses import replace as with_changes
-from functools import partial
 from pathlib import Path
 
 from bruna.dataset.annotations import ANNOTATIONS, annotations_csv, joined
 from bruna.dataset.course import ATTRIBUTES
 from bruna.dataset.dataset_file import COURSE_ANNOTATIONS, DATASET, DatasetFile, dataset_text
-from bruna.dataset.filenames import LABELLED, UNLABELLED_SUBSETS, has_sequence, is_image_name, printable
+from bruna.dataset.filenames import LABELLED, UNLABELLED_SUBSETS, has_sequence, printable
+from bruna.dataset.formats.base import source_name, written
+from bruna.dataset.formats.course import course_annotations
+from bruna.dataset.formats.known import recognise
+from bruna.dataset.formats.market1501 import MAT, annotations_of_mat
+from bruna.dataset.formats.own_layout import TOP
+from bruna.dataset.formats.source_files import CLUTTER, Files, SourceFile, differ, open_folder, shown
+from bruna.dataset.formats.sources import open_source
 from bruna.dataset.identities import UNKNOWN_CAMERA
-from bruna.dataset.import_checks import (
-    MAT,
-    annotated_identities,
-    check_files,
-    labels,
-    names_in,
-)
-from bruna.dataset.import_course import course_annotations
-from bruna.dataset.import_market import annotations_of_mat
-from bruna.dataset.import_people import folder_per_identity
-from bruna.dataset.import_sources import CLUTTER, Files, Source, SourceFile, open_folder, open_source, shown
+from bruna.dataset.import_checks import annotated_identities, check_files, labels, names_in
 from bruna.errors import BrunaError, counted
 from bruna.files import restore, whole_folder
 from bruna.params import Validate
 from bruna.progress import track
 
-_PLACES = {folder: folder for folder in LABELLED} | {"bounding_box_train": "train", "bounding_box_test": "gallery"}
-"""Folders of labelled images in a source, and their folder in the data set."""
 _FOLDERS = (*LABELLED, *UNLABELLED_SUBSETS, "masks")
-_TOP = (DATASET, *ANNOTATIONS, *COURSE_ANNOTATIONS)
-_UNNAMED = "own data"
 _TERMS = "research use only, not to be redistributed"
 
 
@@ -92,6 +81,8 @@ def import_dataset(
     *,
     merge: bool = False,
     replace: bool = False,
+    keep: bool = True,
+    look: Callable[[Path], None] | None = None,
 ) -> ImportSummary:
     """Build the data set folder from the given sources; it appears whole or stays as it was.
 
@@ -101,6 +92,8 @@ def import_dataset(
         masks: one more source, of mask pairs.
         merge: keep what the target folder holds and add to it.
         replace: let the target folder lose files that the sources do not have, and take theirs where they differ.
+        keep: False tries it: everything is done but that the new folder takes its place.
+        look: is called with a folder that holds the new data set, complete and valid.
 
     Raises:
         BrunaError: a source is unknown, unsafe or damaged, something is missing or contradicts itself, the
@@ -115,7 +108,7 @@ def import_dataset(
         old = open_folder(target, everything=True).files if target.is_dir() else {}
         converted: tuple[str, ...] = ()
         if names_in(files, "train") and not {DATASET, *ANNOTATIONS} & {*files, *(old if merge else ())}:
-            _put(files, DATASET, dataset_text(DatasetFile(name=_UNNAMED)).encode(), Path(sources[0]))
+            files[DATASET] = written(dataset_text(DatasetFile(name=source_name(Path(sources[0])))), Path(sources[0]))
         if merge:
             kept = dict(old)
             _convert(kept)
@@ -128,16 +121,32 @@ def import_dataset(
             _refuse_loss(lost, changed, target, merge)
         check_files(files)
         summary = _summary(target, files, annotated_identities(files), ignored)
-        if old.keys() == files.keys() and not any(_differ(old[name], files[name]) for name in old):
+        if old.keys() == files.keys() and not any(differ(old[name], files[name]) for name in old):
+            if look is not None:
+                look(target)
             return with_changes(summary, unchanged=True)
-        with whole_folder(target) as folder:
+        with (whole_folder if keep else _discarded)(target) as folder:
             _check_space(folder, target, files)
             for part in {Path(name).parent for name in files}:
                 (folder / part).mkdir(parents=True, exist_ok=True)
             for name, file in track(sorted(files.items()), f"import into {target.name}", unit="files"):
                 (folder / name).write_bytes(file.read())
             damaged = _validate(folder, target, files)
+            if look is not None:
+                look(folder)
     return with_changes(summary, damaged=damaged)
+
+
+@contextmanager
+def _discarded(target: Path) -> Iterator[Path]:
+    """As `whole_folder`, but that the new folder goes when the block ends."""
+    with suppress(_TrialEndedError), whole_folder(target) as folder:
+        yield folder
+        raise _TrialEndedError
+
+
+class _TrialEndedError(Exception):
+    """Ends a trial import: `whole_folder` removes what it has not finished."""
 
 
 def check_target(target: Path, sources: Sequence[Path] = ()) -> None:
@@ -155,7 +164,7 @@ def check_target(target: Path, sources: Sequence[Path] = ()) -> None:
         raise BrunaError(f"{target} is a file. Give a folder with --to.") from None
     except OSError as error:
         raise BrunaError(f"{target} cannot be read: {error.strerror or error}. Give a folder with --to.") from None
-    strange = sorted(found - {*_FOLDERS, *_TOP})
+    strange = sorted(found - {*_FOLDERS, *TOP})
     if strange:
         raise BrunaError(
             f"{target} holds {shown(strange)}, which is no part of a data set, and an import replaces the "
@@ -167,9 +176,9 @@ def _gather(sources: Sequence[Path], masks: Path | None, ignored: list[str], sta
     """The files of all sources, by their place in the data set."""
     files: Files = {}
     for path in sources:
-        _add(files, _recognise(open_source(path, stack), ignored))
+        _add(files, recognise(open_source(path, stack), ignored))
     if masks is not None:
-        pairs = _recognise(open_source(masks, stack), [])
+        pairs = recognise(open_source(masks, stack), [])
         pairs = {name: file for name, file in pairs.items() if name.startswith("masks/")}
         if not pairs:
             raise BrunaError(f"{masks} holds no mask pairs. Expected images/*.jpg with masks/*.png of equal stem.")
@@ -178,66 +187,9 @@ def _gather(sources: Sequence[Path], masks: Path | None, ignored: list[str], sta
     return files
 
 
-def _place(parts: tuple[str, ...]) -> str | None:
-    """The path in the data set of a file at `parts` below the root of a source; None where it has none."""
-    stem, _, suffix = parts[-1].rpartition(".") if parts else ("", "", "")
-    suffix = suffix.lower()
-    name = f"{stem}.{suffix}"
-    match (*parts[:-1], suffix):
-        case (_,) if name in (*_TOP, MAT):
-            return name
-        case (folder, _) if folder in _PLACES and is_image_name(name):
-            return f"{_PLACES[folder]}/{name}"
-        case (folder, _) if folder in UNLABELLED_SUBSETS and is_image_name(name):
-            return f"{folder}/{name}"
-        case ("masks", "images", _) | ("images", _) if is_image_name(name):
-            return f"masks/images/{name}"
-        case ("masks", "masks", _) | ("masks", _) if is_image_name(name):
-            return f"masks/masks/{name}"
-    return None
-
-
-def _placed(source: Source, ignored: list[str]) -> Files:
-    """Place the files of a source; those one folder down count only where the top has no data set itself."""
-    top = {path: _place(tuple(path.split("/"))) for path in source.files}
-    nested = not any(place and place != MAT for place in top.values())
-    files: Files = {}
-    taken: dict[str, str] = {}
-    for path, file in source.files.items():
-        place = top[path]
-        if place is None and (nested or path.endswith(MAT)):
-            place = _place(tuple(path.split("/")[1:]))
-        if place is None:
-            ignored.append(printable(f"{source.path.name}/{path}" if path != source.path.name else path))
-        elif place in files:
-            raise BrunaError(
-                f"{source.path} holds {printable(place)} twice, as {printable(taken[place])} and as "
-                f"{printable(path)}. Keep one of them, and one data set in a source."
-            )
-        else:
-            files[place] = file
-            taken[place] = path
-    return files
-
-
-def _recognise(source: Source, ignored: list[str]) -> Files:
-    """Place the files of a source that the user gave, which must hold some part of a data set."""
-    files = _placed(source, ignored)
-    if not files and (files := folder_per_identity(source.files)):
-        ignored.clear()
-    if not files:
-        raise BrunaError(
-            f"{source.path} is no data set that is known here (it holds {shown(list(source.files), 3)}). Known are "
-            "train/ with annotations_train.csv or dataset.yaml; test/ with queries/; bounding_box_train/, query/, "
-            "bounding_box_test/ with market_attribute.mat; images/*.jpg with masks/*.png; a folder of images for each "
-            "identity."
-        )
-    return files
-
-
 def _add(files: Files, more: Files) -> None:
     for name, file in more.items():
-        if name in files and _differ(files[name], file):
+        if name in files and differ(files[name], file):
             raise BrunaError(
                 f"{files[name].source} and {file.source} both hold {printable(name)}, and they differ. Give one of "
                 "them."
@@ -245,15 +197,11 @@ def _add(files: Files, more: Files) -> None:
         files[name] = file
 
 
-def _differ(one: SourceFile, other: SourceFile) -> bool:
-    return one is not other and (one.size != other.size or one.read() != other.read())
-
-
 def _loses(old: SourceFile, new: SourceFile, name: str) -> bool:
     """Whether a file of the folder would lose something: rows, where it is the annotations."""
     if name == ANNOTATIONS[0]:
         return not set(old.read().splitlines()) <= set(new.read().splitlines())
-    return _differ(old, new)
+    return differ(old, new)
 
 
 def _convert(files: Files) -> None:
@@ -261,7 +209,7 @@ def _convert(files: Files) -> None:
     coded = {name: files.pop(name) for name in (*COURSE_ANNOTATIONS, MAT) if name in files}
     if not coded:
         return
-    present = [name for name in (*coded, *(name for name in _TOP if name in files)) if name != COURSE_ANNOTATIONS[1]]
+    present = [name for name in (*coded, *(name for name in TOP if name in files)) if name != COURSE_ANNOTATIONS[1]]
     if len(present) > 1:
         one, other = present[0], present[1]
         sources = {**files, **coded}
@@ -270,10 +218,11 @@ def _convert(files: Files) -> None:
         )
     name, file = next(iter(coded.items()))
     if name == MAT:
-        if not all(has_sequence(name) for name in names_in(files, "train")):
+        if strange := [name for name in names_in(files, "train") if not has_sequence(name)]:
             raise BrunaError(
-                f"{file.source} holds {MAT}, but the training images are of the course edition, whose identities are "
-                "numbered differently. Leave it out and give annotations_train.csv."
+                f"{file.source} holds {MAT}, the attributes of the official Market-1501, but the training images are "
+                f"not named as those are (such as {shown(strange, 1)}): their identities are numbered differently. "
+                "Leave it out, and give their own annotations."
             )
         texts = annotations_of_mat(file.read(), f"{file.source} ({MAT})")
         parts = [course_annotations(text, f"{file.source} ({MAT})") for text in texts]
@@ -285,12 +234,8 @@ def _convert(files: Files) -> None:
         attributes={attribute.name: attribute.values for attribute in ATTRIBUTES},
     )
     found = joined(parts, str(file.source))
-    _put(files, ANNOTATIONS[0], annotations_csv(found), file.source)
-    _put(files, DATASET, dataset_text(dataset).encode(), file.source)
-
-
-def _put(files: Files, name: str, text: bytes, source: Path) -> None:
-    files[name] = SourceFile(source, len(text), partial(bytes, text))
+    files[ANNOTATIONS[0]] = written(annotations_csv(found), file.source)
+    files[DATASET] = written(dataset_text(dataset), file.source)
 
 
 def _with_old_annotations(files: Files, old: Files) -> Files:
@@ -305,7 +250,7 @@ def _with_old_annotations(files: Files, old: Files) -> Files:
     keys = {line.partition(",")[0] for line in new}
     text = "\n".join([*new, *(line for line in kept if line.partition(",")[0] not in keys), ""])
     data = text.encode("utf-8", "surrogateescape")
-    return files | {name: SourceFile(files[name].source, len(data), partial(bytes, data))}
+    return files | {name: written(data, files[name].source)}
 
 
 def _refuse_loss(lost: list[str], changed: list[str], target: Path, merge: bool) -> None:

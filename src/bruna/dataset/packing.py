@@ -8,19 +8,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bruna.dataset.annotations import Annotations
 from bruna.dataset.decoding import read_file
 from bruna.dataset.filenames import LABELLED, MASK_PAIR, UNLABELLED_SUBSETS
-from bruna.dataset.tables import attribute_columns
+from bruna.dataset.tables import ROW_GROUP, attribute_columns, write_blocks
 from bruna.errors import BrunaError
-from bruna.files import whole_file, whole_folder
+from bruna.files import whole_folder
 from bruna.progress import track
 
-ROW_GROUP = 2048
-"""Rows held in memory and written at a time: about 6 MB of Market-1501 images."""
 TEST_SUBSETS: tuple[str, ...] = (*LABELLED[1:], *UNLABELLED_SUBSETS)
+_KINDS = {"path": pa.string(), "image": pa.binary(), "mask": pa.binary(), "part": pa.string()}
+"""Named, or a table without rows would get columns of type null."""
 
 
 def pack_tables(
@@ -96,7 +95,7 @@ def write_images(folder: Path, rows: pd.DataFrame, annotations: Annotations, pat
             }
         )
 
-    _write_blocks((block(part) for part in _blocks(rows, f"pack {path.stem}")), path)
+    write_blocks((block(part) for part in _blocks(rows, f"pack {path.stem}")), path, _KINDS)
 
 
 def write_masks(folder: Path, pairs: pd.DataFrame, parts: npt.NDArray[np.str_], path: Path) -> None:
@@ -112,30 +111,13 @@ def write_masks(folder: Path, pairs: pd.DataFrame, parts: npt.NDArray[np.str_], 
             }
         )
 
-    _write_blocks((block(part) for part in _blocks(pairs.assign(part=parts), "pack masks")), path)
+    write_blocks((block(part) for part in _blocks(pairs.assign(part=parts), "pack masks")), path, _KINDS)
 
 
 def _blocks(rows: pd.DataFrame, description: str) -> Iterator[pd.DataFrame]:
     # At least one block, so that a table without rows is written with its columns.
     blocks = [rows.iloc[i : i + ROW_GROUP] for i in range(0, max(len(rows), 1), ROW_GROUP)]
     return iter(track(blocks, description, total=len(rows), count=len))
-
-
-def _write_blocks(blocks: Iterator[pd.DataFrame], path: Path) -> None:
-    first = next(blocks)
-    # Text and bytes are named, or a table without rows would get columns of type null.
-    schema = pa.Schema.from_pandas(first, preserve_index=False)
-    for name, kind in (("path", pa.string()), ("image", pa.binary()), ("mask", pa.binary()), ("part", pa.string())):
-        if name in schema.names:
-            schema = schema.set(schema.get_field_index(name), pa.field(name, kind))
-    with (
-        whole_file(path) as beside,
-        beside.open("wb") as file,  # pyarrow takes no path that is not UTF-8
-        pq.ParquetWriter(file, schema, compression="zstd") as writer,
-    ):
-        writer.write_table(pa.Table.from_pandas(first, schema=schema, preserve_index=False))
-        for frame in blocks:
-            writer.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False))
 
 
 def _with_md5(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:

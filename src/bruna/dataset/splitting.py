@@ -16,6 +16,7 @@ from bruna.errors import BrunaError
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
 _ABSENT = 1e7
 """Cost of a value with two or more bearers that is missing on one side: more than any imbalance can cost, small
@@ -39,6 +40,7 @@ def split_identities(
     train_share: float,
     seed: int,
     images: npt.NDArray[np.integer] | None = None,
+    what: str = "identities",
 ) -> Mask:
     """Split N people into training and validation.
 
@@ -57,6 +59,7 @@ def split_identities(
         train_share: wanted share of the people in training, between 0 and 1.
         seed: decides whatever the conditions leave open; equal input and seed give an equal split.
         images: N, images of each person; their share is balanced like that of a value.
+        what: the N are, for the message.
 
     Returns:
         N booleans, True for training.
@@ -68,7 +71,7 @@ def split_identities(
     people = len(bearers)
     if people < 2:
         raise BrunaError(
-            f"the split needs at least 2 training identities, found {people}. "
+            f"the split needs at least 2 {what} in train/, found {people}. "
             "`bruna import` or `bruna sample` brings a data set with more."
         )
     target = training_size(people, train_share)
@@ -82,7 +85,8 @@ def split_identities(
         _resize(train, bearers, target, train_share)
         _exchange(train, bearers, train_share, weights)
         off = abs(int(train.sum()) - target)
-        cost = (len(_absent(train, bearers)), off, round(_total_cost(train, bearers, train_share, weights), 5))
+        lacking = len(_absent(bearers.sum(axis=0), bearers[train].sum(axis=0)))
+        cost = (lacking, off, round(_total_cost(train, bearers, train_share, weights), 5))
         if best is None or cost < best[0]:
             best = cost, train
     assert best is not None
@@ -115,9 +119,13 @@ def _rarest_first(bearers: Mask, share: float, generator: np.random.Generator) -
     return train
 
 
-def _absent(train: Mask, bearers: Mask) -> npt.NDArray[np.intp]:
-    """The values with two or more bearers that are on one side only, the rarest first."""
-    counts, inside = bearers.sum(axis=0), bearers[train].sum(axis=0)
+def _absent(counts: Counts, inside: Counts) -> npt.NDArray[np.intp]:
+    """The values with two or more bearers that are on one side only, the rarest first.
+
+    Args:
+        counts: bearers of each value.
+        inside: those of them in training.
+    """
     values = np.flatnonzero((counts >= 2) & ((inside == 0) | (inside == counts)))
     return values[np.argsort(counts[values], kind="stable")]
 
@@ -129,11 +137,21 @@ def _mend_absent(train: Mask, bearers: Mask) -> None:
     held where they are. Deepening one move at a time makes this complete and finds the fewest moves.
     """
     held = np.zeros(len(train), dtype=bool)
+    counts, inside = bearers.sum(axis=0), bearers[train].sum(axis=0)
     tries, deeper = _TRIES, True
+
+    def moved(person: int) -> Counts:
+        return inside - bearers[person] if train[person] else inside + bearers[person]
+
+    def move(person: int) -> None:
+        # Counted on from move to move: to count all people again would make a try as long as there are people.
+        nonlocal inside
+        inside = moved(person)
+        train[person] ^= True
 
     def search(depth: int) -> bool:
         nonlocal tries, deeper
-        absent = _absent(train, bearers)
+        absent = _absent(counts, inside)
         if len(absent) == 0:
             return True
         if depth == 0 or tries <= 0:
@@ -142,36 +160,29 @@ def _mend_absent(train: Mask, bearers: Mask) -> None:
         mine: list[int] = []
         for person in np.flatnonzero(bearers[:, absent[0]] & ~held).tolist():
             tries -= 1
-            train[person] ^= True
+            move(person)
             held[person] = True
             mine.append(person)
             if search(depth - 1):
                 return True
-            train[person] ^= True
+            move(person)
         held[mine] = False
         return False
 
-    start = train.copy()
     depth = 0
     while tries > 0 and deeper:
         deeper = False
         if search(depth):
             return
         depth += 1
-    # Not possible, or not found: keep the best of single moves.
-    train[:] = start
-    while len(absent := _absent(train, bearers)):
+    # Not possible, or not found, and all are where they were: keep the best of single moves.
+    while len(absent := _absent(counts, inside)):
         bears = np.flatnonzero(bearers[:, absent].any(axis=1)).tolist()
-        better = [person for person in bears if _absent_after(train, bearers, person) < len(absent)]
-        if not better:
+        better = (person for person in bears if len(_absent(counts, moved(person))) < len(absent))
+        person = next(better, None)
+        if person is None:
             return
-        train[better[0]] ^= True
-
-
-def _absent_after(train: Mask, bearers: Mask, person: int) -> int:
-    moved = train.copy()
-    moved[person] ^= True
-    return len(_absent(moved, bearers))
+        move(person)
 
 
 def _costs(counts: Floats, inside: Floats, share: float) -> Floats:

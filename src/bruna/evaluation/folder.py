@@ -1,24 +1,23 @@
 """Measuring trained models on a data set folder that the pipeline has not seen: `bruna evaluate FOLDER`."""
 
-import hashlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
 from bruna.dataset.annotations import Annotations, read_annotations
 from bruna.dataset.dataset_file import read_dataset_file
 from bruna.dataset.packing import write_images
-from bruna.dataset.schema import UNKNOWN, Tasks, differences
-from bruna.dataset.tables import attribute_codes, attribute_columns, attributes_of, read_table
+from bruna.dataset.tables import attribute_codes, read_table
 from bruna.dataset.validation import validate_dataset, wide_warnings
 from bruna.errors import counted
 from bruna.evaluation.attributes import all_figures
+from bruna.evaluation.common_attributes import with_schema_of
+from bruna.evaluation.known import trained_on
 from bruna.evaluation.labelled import describe_table
 from bruna.evaluation.retrieval import Retrieval, retrieve
 from bruna.evaluation.warnings import retrieval_warnings
@@ -50,18 +49,19 @@ class MeasuredFolder:
 def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch.device) -> MeasuredFolder:
     """Search a folder's `gallery/` for the images of its `query/`, and predict the attributes of the gallery.
 
-    A folder that has not both is measured by its `train/`: each image is searched for among the others.
+    A folder that has not both is measured by its `train/`: each image is searched for among the others. Where nobody
+    knows who is who, the attributes of `gallery/` are measured, or else those of `train/`.
 
     Args:
         folder: a data set folder (docs/reference/data-set.md) whose identities are all new to the models.
-        models: the pipeline's artifacts folder, with `unet`, `attributes` and `bruna`, and with `split` for what they
-            were trained on.
+        models: the pipeline's artifacts folder, with `unet`, `attributes` and `bruna`, and with `split` and `validate`
+            for what they were trained on.
         params: of the pipeline; the groups `validate` and `evaluate` are used.
         device: where to compute.
 
     Returns:
-        The ranking, the image tables, and these figures: `images`, `identities`, `images_trained_on` (how many of
-        the images the models have seen in training; 0 where `split` is missing);
+        The ranking, the image tables, and these figures: `images`, `identities`, `images_trained_on` and
+        `identities_trained_on` (how many of them the models have seen in training, as `trained_on` says);
         `retrieval.<course|market1501>.<map|rank1|rank5|rank10|minp|queries|left_out>`, with the junk filter as
         the parameters say and below `retrieval.unfiltered` without it; the same below
         `retrieval.variants.<features_only|no_flip|reranked>` with that one thing changed; and
@@ -80,24 +80,24 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
     people = load(models, device, settings=Settings.of(settings.model_dump()))
     found = validate_dataset(folder, params.validate_)
     dataset = read_dataset_file(folder)
-    subsets = set(found.manifest["subset"])
-    names = ("query", "gallery") if {"query", "gallery"} <= subsets else ("train", "train")
+    names = _measured(set(found.manifest["subset"]), identities=dataset.identities)
     annotations = read_annotations(folder, dataset)
     tables = {name: _table(folder, found.manifest, name, annotations) for name in dict.fromkeys(names)}
-    tables, unlike = _of_schema(tables, people.schema, folder.name)
+    tables, unlike = with_schema_of(tables, people.schema, folder.name)
     query, gallery = (tables[name] for name in names)
     every = pd.concat(tables.values())
+    seen, known = trained_on(every, dataset, models)
     figures: dict[str, Any] = {
         "images": len(every),
         "identities": int(every["identity"][every["identity"] > 0].nunique()),
-        "images_trained_on": _trained_on(every, models / "split" / "train.parquet"),
+        **seen,
     }
     left_out = {path: why for path, why in found.quarantined.items() if path.partition("/")[0] in names}
     if left_out:
         figures["quarantined"] = [{"path": path, "reason": why} for path, why in left_out.items()]
     warnings = [
         *_left_out(left_out, len(every)),
-        *_known(figures["images_trained_on"], len(every)),
+        *known,
         *unlike,
         *wide_warnings(found.manifest[found.manifest["subset"].isin(names)]),
     ]
@@ -116,34 +116,18 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
     return MeasuredFolder(figures | ({"warnings": warnings} if warnings else {}), ranked, query, gallery)
 
 
+def _measured(subsets: set[str], *, identities: bool) -> tuple[str, str]:
+    """The subsets of queries and gallery; of nobody known, the one whose attributes are measured, twice."""
+    if not identities:
+        return ("gallery", "gallery") if "gallery" in subsets else ("train", "train")
+    return ("query", "gallery") if {"query", "gallery"} <= subsets else ("train", "train")
+
+
 def _table(folder: Path, manifest: pd.DataFrame, subset: str, annotations: Annotations) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as scratch:
         packed = Path(scratch) / f"{subset}.parquet"
         write_images(folder, manifest[manifest["subset"] == subset], annotations, packed)
         return read_table(packed)
-
-
-def _of_schema(
-    tables: Mapping[str, pd.DataFrame], schema: Tasks, name: str
-) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """The tables with the attributes that the models tell, unknown where the folder has others; and what to say."""
-    first = next(iter(tables.values()))
-    attributes = attributes_of(first)
-    if not (differ := differences(attributes, schema)):
-        return dict(tables), []
-    others = [attribute.name for attribute in attributes]
-    unknown = {
-        part: table.drop(columns=others).assign(
-            **attribute_columns(np.full((len(table), len(schema)), UNKNOWN), schema)
-        )
-        for part, table in tables.items()
-    }
-    if not attributes:
-        return unknown, []
-    return unknown, [
-        f"{name} has other attributes than the models tell ({differ}: those of the folder, of the models): none is "
-        "measured."
-    ]
 
 
 def _left_out(reasons: Mapping[str, str], measured: int) -> list[str]:
@@ -155,24 +139,3 @@ def _left_out(reasons: Mapping[str, str], measured: int) -> list[str]:
         f"{measured:,} of {counted(measured + len(reasons), 'images')} are measured, the others are damaged "
         f"(validate.on_bad_image: quarantine leaves them out): {named}{more}."
     ]
-
-
-def _known(seen: int, measured: int) -> list[str]:
-    if not seen:
-        return []
-    return [
-        f"the models were trained on {seen:,} of {counted(measured, 'images')}: the figures say little about people "
-        "whom they have never seen."
-    ]
-
-
-def _trained_on(table: pd.DataFrame, training: Path) -> int:
-    """How many images of a table are, byte for byte, in the table of training images."""
-    if not training.exists():
-        return 0
-    known = {_digest(image) for image in read_table(training, ["image"])["image"]}
-    return sum(_digest(image) in known for image in table["image"])
-
-
-def _digest(image: bytes) -> bytes:
-    return hashlib.sha256(image).digest()

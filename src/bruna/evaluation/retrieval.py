@@ -14,7 +14,7 @@ from bruna.evaluation.labelled import LabelledImages
 from bruna.params import Evaluate
 from bruna.retrieval.distances import Distance, Euclidean, ProductDistance
 from bruna.retrieval.gallery import Gallery
-from bruna.retrieval.protocols import COURSE, FIGURES, MARKET1501, RetrievalProtocol
+from bruna.retrieval.protocols import COURSE, COURSE_ALONE, FIGURES, MARKET1501, RetrievalProtocol
 from bruna.retrieval.ranking import Nearest, evaluate_protocols, top_k
 from bruna.retrieval.reranking import rerank
 from bruna.retrieval.results import RetrievalResults
@@ -82,7 +82,7 @@ def figures_of(found: Ranked) -> dict[str, dict[str, float]]:
 
 def shown_protocol(found: Ranked) -> RetrievalProtocol:
     """The protocol of the rank lists: Market-1501's, or the course's where no query has a match under that."""
-    return MARKET1501 if bool(found[MARKET1501.name].scored.any()) else COURSE
+    return MARKET1501 if bool(found[MARKET1501.name].scored.any()) else COURSE_ALONE
 
 
 def _contents(identities: Tensor) -> dict[str, int]:

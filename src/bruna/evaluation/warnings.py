@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from bruna.errors import counted
-from bruna.evaluation.retrieval import Retrieval
+from bruna.evaluation.retrieval import Retrieval, shown_protocol
 from bruna.metrics.baselines import ranking_warnings
 from bruna.params import Evaluate
 from bruna.retrieval.protocols import MARKET1501
@@ -15,26 +15,34 @@ _MOST = 0.5
 def retrieval_warnings(
     found: Retrieval, what: str, params: Evaluate, baselines: Mapping[str, float] | None = None
 ) -> list[str]:
-    """What is wrong with a ranked set under the Market-1501 protocol.
+    """What is wrong with a ranked set under the Market-1501 protocol, or under the course's where that is all there is.
 
     Args:
         found: the set, ranked.
         what: it is called.
         params: it was ranked with.
-        baselines: what it has to beat beside a ranking at random -> mAP.
+        baselines: what it has to beat beside a ranking at random -> mAP, under the same protocol.
     """
-    result = found.results[MARKET1501.name]
+    protocol = shown_protocol(found.results)
+    result = found.results[protocol.name]
+    alone = [] if protocol is MARKET1501 else [_alone(what, itself=found.query is found.gallery)]
     if not bool(result.scored.any()):
-        return [
-            f"{what}: no query has a match on another camera, which the {MARKET1501.title} asks for; only the course "
-            "protocol is measured. (The camera stands in the names of images: _c1, _c2; _c0 is unknown.)"
-        ]
+        return [*alone, f"{what}: no query has a right image in the gallery: nothing is measured of the ranking."]
     below = {"a ranking at random": result.random_mean_average_precision, **(baselines or {})}
     return [
+        *alone,
         *_junk_warnings(found, what, params),
-        *_unmatched_warnings(int(result.scored.sum()), len(result.totals), what),
-        *ranking_warnings(result.mean_average_precision, below, f"{what}, {MARKET1501.title}"),
+        *_unmatched_warnings(found, what),
+        *ranking_warnings(result.mean_average_precision, below, f"{what}, {protocol.title}"),
     ]
+
+
+def _alone(what: str, *, itself: bool) -> str:
+    without = ", without the query itself, which that protocol counts as a match elsewhere" if itself else ""
+    return (
+        f"{what}: no query has a match on another camera, which the {MARKET1501.title} asks for; only the course "
+        f"protocol is measured{without}. (The camera stands in the names of images: _c1, _c2; _c0 is unknown.)"
+    )
 
 
 def discarded_warnings(images: int, discarded: int, what: str, params: Evaluate) -> list[str]:
@@ -43,14 +51,15 @@ def discarded_warnings(images: int, discarded: int, what: str, params: Evaluate)
 
 
 def _junk_warnings(found: Retrieval, what: str, params: Evaluate) -> list[str]:
-    result, discarded = found.results[MARKET1501.name], ~found.kept
+    protocol = shown_protocol(found.results)
+    result, discarded = found.results[protocol.name], ~found.kept
     people = found.gallery.gallery.identities > 0
     most = any(bool(some.sum() > _MOST * len(some)) for some in (discarded, discarded[people]))
     if not most and not bool((result.scored & (result.valid == 0)).any()):
         return []
     # The definition stays (a match that is not returned counts as never found), so such a query's precision is 0.
     lost = int((result.scored & (result.offsets.diff() == 0)).sum())
-    unfiltered = found.unfiltered[MARKET1501.name].mean_average_precision
+    unfiltered = found.unfiltered[protocol.name].mean_average_precision
     return [
         f"{what}: {_discarded(len(discarded), int(discarded.sum()), params)}. They are "
         f"{int(discarded[people].sum()):,} of {int(people.sum()):,} images of labelled people; of "
@@ -59,12 +68,15 @@ def _junk_warnings(found: Retrieval, what: str, params: Evaluate) -> list[str]:
     ]
 
 
-def _unmatched_warnings(scored: int, queries: int, what: str) -> list[str]:
-    if scored > _MOST * queries:
+def _unmatched_warnings(found: Retrieval, what: str) -> list[str]:
+    protocol = shown_protocol(found.results)
+    result = found.results[protocol.name]
+    if not result.left_out:
         return []
+    where = "on another camera" if protocol is MARKET1501 else "in the gallery"
     return [
-        f"{what}: only {scored:,} of {counted(queries, 'queries')} have a right image on another camera "
-        f"({MARKET1501.title}). The others are in no mean."
+        f"{what}: {result.left_out:,} of {counted(len(result.totals), 'queries')} without a right image {where} "
+        f"({protocol.title}) are in no mean."
     ]
 
 

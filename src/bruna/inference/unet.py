@@ -1,6 +1,5 @@
 """The U-Net: loaded from a folder, run over many images."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
@@ -13,6 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from bruna.batches.store import ImageStore, encode_png
+from bruna.dataset.tables import count_rows, read_blocks, write_blocks
 from bruna.inference.batching import batches_of, block_starts
 from bruna.inference.loading import ImageSize, Strict, Width, load_weights, rebuilding
 from bruna.models.normalize import as_floats
@@ -85,30 +85,44 @@ class UNetSegmenter:
         return Segments(np.concatenate(masks), np.concatenate(bottlenecks))
 
 
-def segment_table(table: pd.DataFrame, unet: UNetSegmenter | None, batch_size: int, name: str) -> pd.DataFrame:
+def segment_table(source: Path, target: Path, unet: UNetSegmenter | None, batch_size: int) -> int:
     """Mask and pooled bottleneck of every image of a table, once, so that no training runs the U-Net.
 
+    Written are the columns of `segment_images`. A block of images is in memory at a time, whatever the table's length.
+
     Args:
-        table: columns path and image.
+        source: an image table.
+        target: the table to write.
         unet: None (no mask pairs to train one) gives nulls.
         batch_size: images a pass.
-        name: of the table, for the progress bar.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        BrunaError: the table cannot be read, an image cannot be decoded, or the target cannot be written.
+    """
+    images = count_rows(source)
+    blocks = read_blocks(source, block_starts(images, batch_size).step, ("path", "image"))
+    bar = track(blocks, f"segment {source.stem}", total=images, count=len)
+    write_blocks((segment_images(block, unet, batch_size) for block in bar), target)
+    return images
+
+
+def segment_images(images: pd.DataFrame, unet: UNetSegmenter | None, batch_size: int) -> pd.DataFrame:
+    """Mask and pooled bottleneck of N images, at least one.
+
+    Args:
+        images: columns path and image.
+        unet: None gives nulls.
+        batch_size: images a pass.
 
     Returns:
         Columns path, mask (PNG bytes, 8-bit probability, at the U-Net's size), bottleneck (float32 array of C).
     """
     if unet is None:
-        return pd.DataFrame({"path": table["path"], "mask": None, "bottleneck": None})
-    masks: list[bytes] = []
-    bottlenecks: list[npt.NDArray[np.float32]] = []
-    for block in track(_blocks(table, batch_size), f"segment {name}", total=len(table), count=len):
-        pixels = ImageStore.decode(list(block["image"]), list(block["path"]), unet.size).pixels
-        found = unet.segment(pixels, batch_size)
-        masks.extend(encode_png(mask) for mask in found.masks)
-        bottlenecks.extend(found.bottlenecks)
-    return pd.DataFrame({"path": table["path"].to_numpy(), "mask": masks, "bottleneck": bottlenecks})
-
-
-def _blocks(table: pd.DataFrame, batch_size: int) -> Iterator[pd.DataFrame]:
-    starts = block_starts(len(table), batch_size)
-    return (table.iloc[start : start + starts.step] for start in starts)
+        return pd.DataFrame({"path": images["path"], "mask": None, "bottleneck": None})
+    pixels = ImageStore.decode(list(images["image"]), list(images["path"]), unet.size).pixels
+    found = unet.segment(pixels, batch_size)
+    masks = [encode_png(mask) for mask in found.masks]
+    return pd.DataFrame({"path": images["path"].to_numpy(), "mask": masks, "bottleneck": list(found.bottlenecks)})

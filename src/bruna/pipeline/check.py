@@ -73,8 +73,8 @@ def _about_data(data: Path, groups: Groups) -> list[str]:
     findings += map(str, misfits(data, files, dataset, groups))
     for found in (
         _about_names(files, groups),
-        _about_people(files, groups) if dataset.identities else (),
-        _about_tests(files),
+        _about_people(files, groups) if dataset.identities else _about_images(files),
+        _about_tests(files) if dataset.identities else (),
         _about_masks(files),
         _about_memory(files, groups),
     ):
@@ -143,6 +143,12 @@ def _about_people(files: pd.DataFrame, groups: Groups) -> Iterator[str]:
     if both:
         shown = ", ".join(f"{identity:04d}" for identity in both[:_SHOWN]) + (", ..." if len(both) > _SHOWN else "")
         yield f"{counted(len(both), 'identities')} of train/ also in query/ or gallery/: {shown}."
+
+
+def _about_images(files: pd.DataFrame) -> Iterator[str]:
+    """Whether there are images to train on and to measure with, where nobody knows who is who."""
+    if (images := int((files["subset"] == "train").sum())) < 2:
+        yield f"train/ holds {counted(images, 'images')}; at least 2 are needed: to train and to validate on."
 
 
 def _about_tests(files: pd.DataFrame) -> Iterator[str]:

@@ -19,6 +19,7 @@ from bruna.evaluation.retrieval import (
     per_query,
     ranked_table,
     retrieve,
+    shown_protocol,
     untrained_figures,
 )
 from bruna.evaluation.submission import classification_csv, reid_text
@@ -60,7 +61,7 @@ def evaluate_and_save(
     if untrained is not None:
         metrics["baselines"] = _baselines(people, untrained, sets["validation"], params, artifacts)
     if people.bruna is None:
-        metrics["validation"] = _attributes_alone(people, params, artifacts)
+        metrics |= _attributes_alone(people, params, artifacts)
     with whole_folder(artifacts / "evaluate") as folder:
         write_json(params.model_dump(mode="json"), folder / "settings.json")
         for name, found in sets.items():
@@ -79,10 +80,11 @@ def evaluate_and_save(
 def _warnings(sets: Mapping[str, Retrieval], metrics: Mapping[str, Any], params: Evaluate) -> list[str]:
     """What the ranked sets and the predicted attributes do not beat."""
     baselines = {"untrained": "Bruna before its training", "histogram": "color histograms"}
+    protocol = shown_protocol(sets["validation"].results).name if sets else MARKET1501.name
     below = {
-        baselines[name]: figures[MARKET1501.name]["map"]
+        baselines[name]: figures[protocol]["map"]
         for name, figures in metrics.get("baselines", {}).items()
-        if "map" in figures[MARKET1501.name]
+        if "map" in figures[protocol]
     }
     sentences = []
     for name, words in _SETS.items():
@@ -110,14 +112,21 @@ def _labelled_sets(people: Describer, params: Evaluate, artifacts: Path) -> dict
 
 
 def _attributes_alone(people: Describer, params: Evaluate, artifacts: Path) -> dict[str, Any]:
-    """The attributes of the validation images, where there is no Bruna to rank them by."""
+    """The attributes of the validation images and of the labelled test images, where there is no Bruna to rank by."""
+    figures: dict[str, Any] = {"validation": {}}
     if people.attribute_network is None:
-        return {}
-    table = read_table(artifacts / "split" / "validation.parquet")
-    found = people.describe(
-        list(table["image"]), names=list(table["path"]), masks=False, progress="describe validation"
-    )
-    return all_figures(found, true_codes(found, table), params)
+        return figures
+    tables = {"validation": artifacts / "split" / "validation.parquet"}
+    tables["test"] = artifacts / "split" / "test" / "gallery.parquet"
+    for name, file in tables.items():
+        if name == "validation" or file.exists():
+            table = read_table(file)
+            found = people.describe(
+                list(table["image"]), names=list(table["path"]), masks=False, progress=f"describe {name}"
+            )
+            if measured := all_figures(found, true_codes(found, table), params):
+                figures[name] = measured
+    return figures
 
 
 def _baselines(

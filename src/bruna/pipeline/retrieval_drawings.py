@@ -64,6 +64,8 @@ def retrieval_drawings(found: RankedSet, name: Set, words: str, params: Report) 
     """
     # The one to compare by first; none under which no query has a match.
     protocols = {protocol.name: protocol.title for protocol in reversed(PROTOCOLS) if protocol.name in found.cmc}
+    if not protocols:
+        return []
     first = next(iter(protocols))
     shares = {title: found.cmc[key].to_numpy() for key, title in protocols.items()}
     precisions = {title: found.queries[f"{key}_ap"].dropna().to_numpy() for key, title in protocols.items()}

@@ -30,18 +30,20 @@ def split_dataset(
         sizes than asked.
 
     Raises:
-        BrunaError: fewer than two identities (or images, where nobody knows who is who), a file that changed since
-            the validation, a full disk.
+        BrunaError: fewer than two identities (where nobody knows who is who: groups, or images), a file that changed
+            since the validation, a full disk.
     """
     dataset = read_dataset_file(folder)
     annotations = read_annotations(folder, dataset)
     attributes = annotations.attributes
     labelled = manifest[manifest["subset"] == "train"]
-    # Where nobody knows who is who, every image is somebody else.
-    people = labelled["identity"].to_numpy() if dataset.identities else np.arange(len(labelled))
+    people = labelled["identity"].to_numpy() if dataset.identities else annotations.groups_of(labelled)
     _, place, images = np.unique(people, return_inverse=True, return_counts=True)
     codes = most_frequent(annotations.of(labelled), people, attributes)
-    train = split_identities(codes, attributes, train_share=params.train_share, seed=params.seed, images=images)
+    what = "identities" if dataset.identities else "groups of images" if dataset.group else "images"
+    train = split_identities(
+        codes, attributes, train_share=params.train_share, seed=params.seed, images=images, what=what
+    )
     rows = pack_tables(
         folder,
         manifest,
@@ -55,5 +57,5 @@ def split_dataset(
     summary = split_summary(balance, train, images)
     if not dataset.identities:
         summary = {name: value for name, value in summary.items() if "identit" not in name}
-    forced = size_warnings(balance, train, params.train_share, "identities" if dataset.identities else "images")
+    forced = size_warnings(balance, train, params.train_share, what)
     return balance, {**summary, "rows": rows, **({"warnings": forced} if forced else {})}

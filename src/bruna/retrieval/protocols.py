@@ -1,6 +1,6 @@
 """What is measured: the course protocol and the Market-1501 protocol, and the figures under each. Without torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,9 @@ class RetrievalProtocol:
 
 COURSE = RetrievalProtocol("course", "course protocol", drops_same_camera=False, drops_self=False, ignores_junk=False)
 """The whole gallery counts: the query itself, if it is there, is a hit, and so are same-camera images."""
+COURSE_ALONE = replace(COURSE, drops_self=True)
+"""The same without the query itself: where no query has a match on another camera, nothing else is measured, and a
+query that finds itself first would make every ranking look good."""
 MARKET1501 = RetrievalProtocol(
     "market1501", "Market-1501 protocol", drops_same_camera=True, drops_self=True, ignores_junk=True
 )

@@ -18,7 +18,7 @@ from torch import Tensor
 from bruna.dataset.identities import UNKNOWN_CAMERA, UNLABELLED
 from bruna.retrieval.distances import BlockDistances, Distance
 from bruna.retrieval.gallery import Gallery
-from bruna.retrieval.protocols import PROTOCOLS, RetrievalProtocol
+from bruna.retrieval.protocols import COURSE, COURSE_ALONE, MARKET1501, RetrievalProtocol
 from bruna.retrieval.relevance import Numbers, Pairs, Relevance
 from bruna.retrieval.results import RetrievalResults
 
@@ -44,18 +44,20 @@ def evaluate_protocols(
 ) -> dict[str, RetrievalResults]:
     """Results under every protocol by its name; see `evaluate_retrieval` for the arguments.
 
-    Where no camera is known no query has a match on another camera, which the Market-1501 protocol asks for.
+    Where no camera is known no query has a match on another camera, which the Market-1501 protocol asks for. Where none
+    has, the course protocol stands alone, and leaves the query itself out too.
     """
-    blind = not bool((gallery.cameras != UNKNOWN_CAMERA).any())
-    results = {}
-    for protocol in PROTOCOLS:
-        sets = [query, gallery]
-        if blind and protocol.drops_same_camera:
-            sets = [replace(each, identities=torch.full_like(each.identities, UNLABELLED)) for each in sets]
-        results[protocol.name] = evaluate_retrieval(
-            sets[0], sets[1], distance, protocol, kept=kept, self_index=self_index
-        )
-    return results
+    sets = [query, gallery]
+    if not bool((gallery.cameras != UNKNOWN_CAMERA).any()):
+        sets = [replace(each, identities=torch.full_like(each.identities, UNLABELLED)) for each in sets]
+    market = evaluate_retrieval(sets[0], sets[1], distance, MARKET1501, kept=kept, self_index=self_index)
+    course = evaluate_retrieval(query, gallery, distance, course_beside(market), kept=kept, self_index=self_index)
+    return {COURSE.name: course, MARKET1501.name: market}
+
+
+def course_beside(market: RetrievalResults) -> RetrievalProtocol:
+    """The course protocol as it is measured beside these results under the Market-1501 protocol."""
+    return COURSE if bool(market.scored.any()) else COURSE_ALONE
 
 
 def evaluate_retrieval(

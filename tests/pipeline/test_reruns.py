@@ -1,0 +1,77 @@
+"""What runs again after the first run of the whole pipeline: a killed training, an experiment, a queued one."""
+
+import csv
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bruna.files import fingerprint
+from bruna.headlines import HEADLINES
+from project_copy import STAGES, Project, stages_of
+
+pytestmark = pytest.mark.pipeline
+MEASURING = [stage for stage in STAGES if stage != "report"]
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(project: Project) -> None:
+    folder = project.folder / "artifacts" / "bruna"
+    expected = fingerprint(folder)
+    shutil.rmtree(folder)
+    command = [sys.executable, "stages/train_bruna.py"]
+    process = subprocess.Popen(command, cwd=project.folder, env=project.environment(), stderr=subprocess.PIPE)
+    kept = project.folder / ".checkpoints" / "train_bruna"
+    deadline = time.monotonic() + 120
+    while not list(kept.glob("*/*.pt")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert list(kept.glob("*/*.pt")) and not folder.exists()
+    project.run(*command)
+    assert fingerprint(folder) == expected
+    assert not list(kept.glob("*/*.pt"))  # a training that has ended well needs none
+    *_, killed, _resumed = project.parents().values()
+    assert {run.info.status for run in killed} == {"KILLED"}
+    assert "up to date" in project.run("dvc", "status")
+
+
+def test_an_experiment_runs_what_it_changes(project: Project) -> None:
+    before = list(project.parents())
+    baseline_commit = project.run("git", "rev-parse", "HEAD").strip()
+    project.run("dvc", "exp", "run", "--name", "short", "-S", "train_bruna.epochs=2")
+    rows = list(csv.DictReader(project.run("dvc", "exp", "show", "--csv").splitlines()))
+    row = next(row for row in rows if row["Experiment"] == "short")
+    baseline = next(row for row in rows if row["rev"] == "main")
+    assert (row["train_bruna.epochs"], baseline["train_bruna.epochs"]) == ("2", "3")
+    assert all(
+        float(row[name]) > 0 and float(baseline[name]) > 0 for name in HEADLINES
+    )  # DVC puts no file's name before
+    new = [runs for parent, runs in project.parents().items() if parent not in before]
+    assert len(new) == 1
+    parent, *children = new[0]
+    assert parent.info.run_name == "short" and parent.info.status == "FINISHED"
+    assert (parent.data.params["train_bruna.epochs"], parent.data.tags["dvc.exp"]) == ("2", "short")
+    assert parent.data.tags["mlflow.source.git.commit"] == parent.data.tags["dvc.baseline"] == baseline_commit
+    assert sorted(stages_of(children)) == ["evaluate", "report", "train_bruna"]
+    # The stages that DVC did not run again are on the parent too, with their headline metrics.
+    assert {name for name in STAGES if f"bruna.stage.{name}" in parent.data.tags} == set(STAGES)
+    measured = {name: value for stage in MEASURING for name, value in project.metrics(stage).items()}
+    assert parent.data.metrics == pytest.approx(measured)
+
+
+def test_a_queued_experiment_uses_its_own_code_and_this_store(project: Project) -> None:
+    before = list(project.parents())
+    project.run("dvc", "exp", "run", "--queue", "--name", "queued", "-S", "evaluate.attribute_offset=0.5")
+    file = project.folder / "src" / "bruna" / "evaluation" / "retrieval.py"
+    text = file.read_text()
+    file.write_text("raise RuntimeError('the code as it was queued must run, not this')\n")
+    try:
+        project.run("dvc", "exp", "run", "--run-all")
+    finally:
+        file.write_text(text)
+    new = [runs for parent, runs in project.parents().items() if parent not in before]
+    assert [(runs[0].info.run_name, runs[0].info.status) for runs in new] == [("queued", "FINISHED")]
+    assert new[0][1].info.artifact_uri.startswith((project.folder / "mlartifacts").as_uri())
