@@ -2,6 +2,7 @@
 
 import harness  # isort: split
 
+from bruna.evaluation.verification import sentences
 from bruna.files import write_json
 from bruna.inference.bruna import BrunaEmbedder
 from bruna.inference.describer import load
@@ -19,6 +20,8 @@ def run(stage: harness.Stage) -> None:
     )
     write_json(figures, stage.figures_file, sort_keys=False)  # attributes in the order of their schema
     stage.finish(figures)
+    if found := figures.get("validation", {}).get("verification"):
+        print(*sentences(found), sep="\n")
 
 
 if __name__ == "__main__":

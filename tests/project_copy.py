@@ -40,7 +40,7 @@ TINY: Mapping[str, Mapping[str, Any]] = {
         "batch_tuples": 4,
         "validate_every": 0,
     },
-    "evaluate": {"reid_test_length": 5},
+    "evaluate": {"reid_test_length": 5, "junk_threshold": 0.8},  # after one epoch junk is as likely as not
     "report": {"rank_list_queries": 2, "rank_list_length": 5},
 }
 _NOT_INHERITED = ("PYTHONPATH", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "BRUNA_EXECUTION")

@@ -104,6 +104,7 @@ def test_the_records_of_the_stage(artifacts: Path) -> None:
     sets = {"validation": (16, 16), "test": (2, 8)}
     tables = [f"{part}_{name}" for name in sets for part in ("queries", "cmc", "ranked")]
     texts = ["table1.csv", "operating_points.csv", "classification_test.csv", "reid_test.txt"]
+    texts += ["calibration.json", "verification.csv", "reliability.csv"]
     found = [f"{table}.{'parquet' if 'ranked' in table else 'csv'}" for table in tables]
     assert sorted(path.name for path in folder.iterdir()) == sorted(["settings.json", *texts, *found])
     assert read_json(folder / "settings.json") == PARAMS.model_dump(mode="json")

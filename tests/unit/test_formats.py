@@ -57,10 +57,10 @@ def test_a_folder_for_each_person(form: str, prefix: str, tmp_path: Path) -> Non
     people: Files = {"anna/IMG 1.jpg": b"1", "anna/2.PNG": b"2", "ben/IMG 1.jpg": b"3", "Ben/x_c2_1.webp": b"4"}
     found = take(tmp_path, people | BESIDE, form, prefix)
     assert {place: data for place, data in found.items() if place != "dataset.yaml"} == {
-        "train/0002_c0_IMG 1.jpg": b"1",
-        "train/0002_c0_2.PNG": b"2",
-        "train/0003_c0_IMG 1.jpg": b"3",
-        "train/0001_c0_x_c2_1.webp": b"4",
+        "train/0002_c0_anna_IMG 1.jpg": b"1",
+        "train/0002_c0_anna_2.png": b"2",
+        "train/0003_c0_ben_IMG 1.jpg": b"3",
+        "train/0001_c0_Ben_x_c2_1.webp": b"4",
     }
     assert read_dataset_file(tmp_path / "data").identities
 

@@ -16,7 +16,26 @@ def _without_validation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 MISTAKES: dict[str, tuple[str, list[str]]] = {
-    "no path": ("file\n1.jpg\n", ["1 wrong column", "there is no column path"]),
+    "no path": ("photo\n1.jpg\n", ["there is no column path among photo"]),
+    "semicolons": ("path;identity;hat\n1.jpg;1;a\n", ["divided by semicolons, and commas are expected"]),
+    "other names of columns": (
+        "file,person,cam,hat\n1.jpg,anna,1,a\n2.jpg,ben,2,b\n",
+        [
+            "3 wrong columns",
+            "the column file is no attribute: call it path",
+            "the column person is no attribute: call it identity",
+            "the column cam is no attribute: call it camera",
+        ],
+    ),
+    "upper and lower case": (
+        "path,identity,camera,hat\n1.jpg,ben,Hall,yes\n2.jpg,Ben,hall,Yes\na/b_c.jpg,cara,hall,no\n",
+        [
+            "3 wrong lines",
+            "line 3: identity Ben is written ben before",
+            "line 3: camera hall is written Hall before",
+            "line 3: hat Yes is written yes before",
+        ],
+    ),
     "path twice": ("path,path\n1.jpg,2.jpg\n", ["the column path occurs twice"]),
     "an attribute twice": ("path,hat,hat\n1.jpg,a,b\n", ["the column hat occurs twice"]),
     "no lines": ("path,identity\n", ["there is no line below the header"]),
@@ -34,7 +53,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
             "'hat?' is no name",
             "Camera is the name of another column",
             "Bag and bag differ",
-            "id is the name",
+            "the column id is no attribute: call it identity",
         ],
     ),
     "a long value": (f"path,hat\n1.jpg,a\n2.jpg,{'b' * 101}\n", ["attributes.hat.1", "at most 100 characters"]),

@@ -60,7 +60,7 @@ def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 
 def told(out: str) -> str:
     """What a command printed but for its heading and its last line, which name what was done."""
-    kept = [line for line in out.splitlines() if not line.startswith(("Next", "Nothing was written"))]
+    kept = [line for line in out.splitlines() if not line.startswith(("Next", "This was a dry run"))]
     return re.sub(r"\s+", " ", " ".join(kept)).replace("Would be imported into", "Imported into")
 
 
@@ -71,7 +71,7 @@ def test_a_trial_tells_what_the_import_tells_and_writes_nothing(name: str, top_f
     status, tried, err = bruna("import", "source.zip", "--dry-run", "--adapt")
     assert status == 0, err
     assert state(top_folder) == before
-    assert "Nothing was written. The same command without --dry-run imports it." in tried
+    assert "This was a dry run: nothing was written." in tried
     assert "Would be imported into data" in tried and "Next" not in tried
     status, out, err = bruna("import", "source.zip")
     assert status == 0, err
@@ -86,7 +86,11 @@ def test_a_trial_over_another_data_set_leaves_it_as_it_was(top_folder: Path, bru
     write_folder(top_folder / "data", {**OWN, "dataset.yaml": b"name: mine\n"})
     write_zip(top_folder / "source.zip", SOURCES["a folder per identity"])
     before = state(top_folder)
-    assert "would be lost" in bruna("import", "source.zip", "--dry-run")[2]
+    status, out, _ = bruna("import", "source.zip", "--dry-run")
+    assert status == 0 and "Would be imported into data" in out
+    assert "The import itself would stop" in out and "would be lost" in " ".join(out.split())
+    assert bruna("import", "source.zip")[0] == 1
+    assert state(top_folder) == before
     assert bruna("import", "source.zip", "--dry-run", "--replace")[0] == 0
     assert state(top_folder) == before
     assert bruna("import", "source.zip", "--dry-run", "--to", "deep/er/other")[0] == 0

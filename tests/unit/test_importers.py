@@ -557,11 +557,12 @@ def test_a_folder_per_identity(tmp_path, top, anna, ben):
         tmp_path / "people", {top + name: data for name, data in photos.items()} | {"notes.txt": b"x"}
     )
     summary = import_dataset([source], tmp_path / "data")
-    first, second = ("0007", "0012") if ben == "0012" else ("0001", "0002")
+    # A name that is no number stays in the names of the images.
+    first, second = ("0007_c0_", "0012_c0_") if ben == "0012" else (f"0001_c0_{anna}_", f"0002_c0_{ben}_")
     assert content(tmp_path / "data") == {
-        f"train/{first}_c0_IMG 1.jpg": picture(b"1"),
-        f"train/{first}_c0_2.png": picture(b"2"),
-        f"train/{second}_c0_IMG 1.jpg": picture(b"3"),
+        f"train/{first}IMG 1.jpg": picture(b"1"),
+        f"train/{first}2.png": picture(b"2"),
+        f"train/{second}IMG 1.jpg": picture(b"3"),
         "dataset.yaml": b'name: "people"\nattributes: {}\n',
     }
     assert summary.rows() == [("train", 3, 2, 0, 0)]

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from bruna.batches.store import decode_image
+from bruna.dataset.facts import image_facts
 from bruna.dataset.inspection import inspect_file, inspect_files
 from tiny_dataset import write_image
 
@@ -63,3 +64,21 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     pipe = "it is a pipe, a device or a socket, not a file"
     assert problems[:6] == [None, pipe, pipe, "No such file or directory", "it is a folder, not a file", pipe]
     assert "1,099,511,627,776 bytes" in str(problems[6])
+
+
+def test_content_of_several_people_names_another_s_image_at_each(tmp_path: Path) -> None:
+    """The first in the order of paths that shows somebody else; images of one person may be equal."""
+    for name in ("0001_c1_1", "0001_c2_2", "0002_c1_1", "0003_c1_1", "0003_c1_2"):
+        write_image(tmp_path / "train" / f"{name}.jpg", 0)
+    for name in ("0004_c1_1", "0004_c1_2"):
+        write_image(tmp_path / "train" / f"{name}.jpg", 1)
+    write_image(tmp_path / "train" / "0005_c1_1.jpg", 2)
+    write_image(tmp_path / "gallery" / "0006_c1_1.jpg", 2)
+    facts = image_facts(tmp_path).set_index("path")
+    second = "the same content as train/0002_c1_1.jpg"
+    first = "the same content as train/0001_c1_1.jpg"
+    test = "the same content as gallery/0006_c1_1.jpg"
+    train = facts[facts["subset"] == "train"]
+    assert train["people_problem"].tolist() == [second, second, first, first, first, None, None, test]
+    assert train["leak_problem"].tolist() == [None] * 7 + [test]
+    assert facts.loc["gallery/0006_c1_1.jpg", "people_problem"] == "the same content as train/0005_c1_1.jpg"

@@ -18,7 +18,10 @@ from tiny_stages import STAGES, run_stage
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_what_lacks_is_known_and_the_rest_goes_through_to_a_page(name: str, tmp_path: Path) -> None:
+def test_what_lacks_is_known_and_the_rest_goes_through_to_a_page(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bruna.report.style.DPI", 40)  # nobody looks at the pictures
     lacking, make = SETS[name]
     data, file = tmp_path / "data", tmp_path / "params.yaml"
     data.mkdir()

@@ -12,7 +12,9 @@ from bruna.errors import BrunaError
 from bruna.headlines import HEADLINES, headline_metrics
 
 if TYPE_CHECKING:
+    from bruna.evaluation.calibration import Calibrated
     from bruna.evaluation.folder import MeasuredFolder
+    from bruna.params import Params
 
 
 def evaluate(
@@ -23,6 +25,9 @@ def evaluate(
     page: Annotated[
         Path | None, typer.Option("--html", help="Write a page with tables, curves and rank lists into this file too.")
     ] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Fit the threshold of `bruna search` to these images.")
+    ] = False,
     models: Annotated[Path, typer.Option(help="Where the trained models lie.")] = ARTIFACTS,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: params.yaml.")] = None,
 ) -> None:
@@ -34,6 +39,7 @@ def evaluate(
     \b
       bruna import other.zip --to /tmp/other
       bruna evaluate /tmp/other --json other.json --html other.html
+      bruna evaluate /tmp/other --calibrate
     """
     from bruna.dataset.filenames import LABELLED, UNLABELLED_SUBSETS, printable
     from bruna.files import restore, write_json
@@ -49,17 +55,21 @@ def evaluate(
 
     params = read_params(PARAMS)
     limit_instructions(params.runtime.instructions)
+    if calibrate:
+        _check_calibrates(models, params)
     from bruna.evaluation.folder import evaluate_folder
     from bruna.progress import table
 
     chosen = prepare_torch(
         device or params.runtime.device, params.runtime.threads, "--device" if device else "runtime.device"
     )
-    measured = evaluate_folder(folder, models=models, params=params, device=chosen)
+    measured = evaluate_folder(folder, models=models, params=params, device=chosen, calibrate=calibrate)
     figures = measured.figures
     table(f"{printable(folder)} by the models in {printable(models)}", ("metric", "value", "meaning"), _rows(measured))
     for warning in figures.get("warnings", ()):
         print(f"warning: {warning}", file=sys.stderr)
+    if measured.calibrated is not None:
+        _keep_calibration(measured.calibrated, models)
     if json_file is not None:
         write_json(figures, json_file)
     if page is not None:
@@ -70,6 +80,49 @@ def evaluate(
         typer.echo(f"Written to {' and '.join(written)}")
     else:
         typer.echo("All figures: --json FILE. A page with curves and rank lists: --html FILE.")
+
+
+def _check_calibrates(models: Path, params: "Params") -> None:
+    """Refuse to calibrate another distance than a search goes by, or what could not be written.
+
+    Raises:
+        BrunaError: see there.
+    """
+    from bruna.files import refuse_unwritable
+    from bruna.inference.calibration import CALIBRATION
+    from bruna.inference.settings import Settings, recorded_settings
+
+    refuse_unwritable(models / "evaluate" / CALIBRATION)
+    ours, used = Settings.of(params.evaluate.model_dump()), recorded_settings(models)
+    for name in ("attribute_offset", "flip"):
+        if getattr(ours, name) != getattr(used, name):
+            raise BrunaError(
+                f"{PARAMS}: evaluate.{name} is {getattr(ours, name)}, and a search by the models in {models} goes by "
+                f"{getattr(used, name)}. `dvc repro evaluate` makes them equal; calibrate then."
+            )
+
+
+def _keep_calibration(calibrated: "Calibrated", models: Path) -> None:
+    """Write the calibration beside the models, and say what it replaced."""
+    from bruna.dataset.filenames import printable
+    from bruna.evaluation.verification import sentences
+    from bruna.inference.calibration import CALIBRATION, read_calibration, write_calibration
+
+    folder = models / "evaluate"
+    try:
+        before = read_calibration(folder)
+        on = before.fitted_on if before else None
+        was = f"that of {printable(on.data_set)} ({on.identities:,} people)" if on else ""
+    except BrunaError:
+        was = "a damaged one"
+    write_calibration(calibrated.calibration, folder)
+    for sentence in sentences(calibrated.figures):
+        typer.echo(sentence)
+    replaced = f", in the place of {was}" if was else ""
+    typer.echo(
+        f"Calibration: {printable(folder / CALIBRATION)}{replaced}. `bruna search` goes by it until `dvc repro` runs "
+        "evaluate again."
+    )
 
 
 def _rows(measured: "MeasuredFolder") -> list[tuple[str, int | float, str]]:

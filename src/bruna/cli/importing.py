@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bruna.cli.shared import DATA, PARAMS, check_outputs, say_next_after_data
+from bruna.cli.shared import DATA, PARAMS, check_outputs, say_next, say_next_after_data
 from bruna.errors import BrunaError, counted
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class _Seen:
     dataset: "DatasetFile"
     files: "pd.DataFrame"
     annotated: dict[str, int]
+    key: str
     misfits: list[str]
 
 
@@ -109,8 +110,12 @@ def import_(
     _tell(seen[0])
     _tell_left_out(summary)
     _tell_lacks(seen[0], write=adapt and not dry_run, data=to)
+    if summary.refused:
+        typer.echo(f"The import itself would stop: {summary.refused}")
     if dry_run:
-        typer.echo("Nothing was written. The same command without --dry-run imports it.")
+        typer.echo("This was a dry run: nothing was written.")
+    elif _is_unlabelled(seen[0]):
+        say_next(*(f"bruna attributes {source}" for source in sources))
     else:
         say_next_after_data(to)
 
@@ -138,13 +143,17 @@ def _look(folder: Path, target: Path) -> _Seen:
 
     dataset = read_dataset_file(folder)
     files = find_files(folder, identities=dataset.identities)
-    codes = read_annotations(folder, dataset).codes
-    known = dict(zip(dataset.attributes, (codes >= 0).sum(axis=0).tolist(), strict=True))
+    annotations = read_annotations(folder, dataset)
+    known = dict(zip(dataset.attributes, (annotations.codes >= 0).sum(axis=0).tolist(), strict=True))
     found = []
     if PARAMS.exists() and target.resolve() == DATA.resolve():
         groups, _ = read_groups(PARAMS)
         found = [str(each) for each in misfits(folder, files, dataset, groups)]
-    return _Seen(dataset, files, known, found)
+    return _Seen(dataset, files, known, "identity" if annotations.key == "identity" else "image", found)
+
+
+def _is_unlabelled(seen: _Seen) -> bool:
+    return not seen.dataset.identities and not seen.dataset.attributes
 
 
 def _draw(folder: Path, seen: _Seen, sheet: Path) -> None:
@@ -184,8 +193,14 @@ def _tell(seen: _Seen) -> None:
     if (more := len(seen.dataset.attributes) - _SHOWN) > 0:
         rows.append((f"... and {more:,} more", "", None))
     if rows:
-        table("Attributes", ("attribute", "values", "known"), rows)
+        unit = {"identity": "identities", "image": "images"}[seen.key]
+        table("Attributes", ("attribute", "values", f"{unit} of which it is known"), rows)
+        if seen.dataset.identities and seen.dataset.attributes_of == "image":
+            typer.echo("They count for each image: an identity has different values. If that is a slip, correct it.")
     cameras = Counter(int(camera) for camera in seen.files["camera"] if camera > 0)
+    unknown = int((seen.files["identity"] > 0).sum()) - sum(cameras.values())
+    if cameras and unknown > 0:
+        typer.echo(f"Without a camera: {counted(unknown, 'images')}")
     if cameras:
         counts = ", ".join(f"{camera} ({cameras[camera]:,})" for camera in sorted(cameras)[:_SHOWN])
         others = f" and {len(cameras) - _SHOWN:,} more" if len(cameras) > _SHOWN else ""
@@ -213,18 +228,19 @@ def _tell_lacks(seen: _Seen, *, write: bool, data: Path) -> None:
     from bruna.pipeline.misfits import LACKS, adapt, lacks
     from bruna.progress import table
 
+    if _is_unlabelled(seen):
+        typer.echo(
+            "Nothing can be trained on images of which nothing is known; trained networks describe them. If a folder "
+            "for each person was meant: all images must lie right in these folders, and the folders beside each other."
+        )
+        return
     if lacking := lacks(seen.files, seen.dataset):
         table("What the data set lacks", ("lacking", "then"), [(name, LACKS[name]) for name in lacking])
-    if {"attributes", "identities"} <= set(lacking):
-        typer.echo(
-            "Nothing can be trained on images alone. Trained networks describe and rank them: "
-            "`bruna attributes`, `bruna evaluate`."
-        )
     if write:
-        changes = [(change.key, str(change.old), str(change.new)) for change in adapt(PARAMS, data)]
-        table(f"{PARAMS}: changed" if changes else f"{PARAMS} goes with it", ("setting", "old", "new"), changes)
+        if changes := [(change.key, str(change.old), str(change.new)) for change in adapt(PARAMS, data)]:
+            table(f"{PARAMS}: changed", ("setting", "old", "new"), changes)
+        else:
+            typer.echo(f"{PARAMS} goes with it.")
     elif seen.misfits:
         listed = "\n".join(f"  {each}" for each in seen.misfits)
-        typer.echo(
-            f"Settings that do not go with it:\n{listed}\nThe same command with --adapt writes this into {PARAMS}."
-        )
+        typer.echo(f"Settings that do not go with it:\n{listed}\nAn import with --adapt writes this into {PARAMS}.")

@@ -111,7 +111,10 @@ def read_dataset_file(folder: Path) -> DatasetFile:
                 f"{file} is missing: {folder} holds a data set of an earlier version ({', '.join(before)}). "
                 f"`bruna import {folder} --to {folder}` converts it."
             )
-        raise BrunaError(f"{file} is missing: the name of the data set, and its attributes. {_HOW}")
+        raise BrunaError(
+            f"{file} is missing: the name of the data set, and its attributes. {_HOW} Images alone are described by "
+            f"`bruna attributes {folder}`; `bruna import {folder} --to OTHER` makes a data set of what it knows."
+        )
     return parse_dataset_file(read_text(file), file)
 
 

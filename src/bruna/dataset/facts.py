@@ -1,6 +1,6 @@
 """Find the files of a data set folder and put all there is to know about them into tables of facts.
 
-Nothing is judged against the parameters here: `validation.py` states what must hold. A column whose name ends
+Nothing is judged against the parameters here: `checks.py` states what must hold. A column whose name ends
 in `problem` holds text where something is wrong and null elsewhere.
 """
 

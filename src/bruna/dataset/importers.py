@@ -48,6 +48,7 @@ class ImportSummary:
         ignored: files of the sources that belong to no part of a data set, as `source/path`.
         damaged: images and mask pairs that the validation would set aside, each with the reason.
         unchanged: the folder held the same files before, and nothing was written.
+        refused: why the import would stop, where it was only tried: the folder would lose or change files.
     """
 
     target: Path
@@ -58,6 +59,7 @@ class ImportSummary:
     ignored: list[str] = field(default_factory=list)
     damaged: dict[str, str] = field(default_factory=dict)
     unchanged: bool = False
+    refused: str = ""
 
     def rows(self) -> list[tuple[str, int, int | None, int | None, int | None]]:
         """Rows for a closing table: folder, images, identities, cameras, annotated identities."""
@@ -117,8 +119,9 @@ def import_dataset(
             converted = COURSE_ANNOTATIONS
         lost = [name for name in old if name not in files and name not in converted]
         changed = [name for name in old if name in files and _loses(old[name], files[name], name)]
-        if (lost or changed) and not replace:
-            _refuse_loss(lost, changed, target, merge)
+        refused = _losses(lost, changed, target, merge) if (lost or changed) and not replace else ""
+        if refused and keep:
+            raise BrunaError(refused)
         check_files(files)
         summary = _summary(target, files, annotated_identities(files), ignored)
         if old.keys() == files.keys() and not any(differ(old[name], files[name]) for name in old):
@@ -129,12 +132,14 @@ def import_dataset(
             _check_space(folder, target, files)
             for part in {Path(name).parent for name in files}:
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            for name, file in track(sorted(files.items()), f"import into {target.name}", unit="files"):
+            for name, file in track(
+                sorted(files.items()), f"import into {target.name}" if keep else "read", unit="files"
+            ):
                 (folder / name).write_bytes(file.read())
             damaged = _validate(folder, target, files)
             if look is not None:
                 look(folder)
-    return with_changes(summary, damaged=damaged)
+    return with_changes(summary, damaged=damaged, refused=refused)
 
 
 @contextmanager
@@ -253,7 +258,7 @@ def _with_old_annotations(files: Files, old: Files) -> Files:
     return files | {name: written(data, files[name].source)}
 
 
-def _refuse_loss(lost: list[str], changed: list[str], target: Path, merge: bool) -> None:
+def _losses(lost: list[str], changed: list[str], target: Path, merge: bool) -> str:
     """Say which files would go or change; where the sources are added (`merge`), none goes."""
     losses = []
     if lost:
@@ -267,9 +272,7 @@ def _refuse_loss(lost: list[str], changed: list[str], target: Path, merge: bool)
         if merge
         else "Use --merge to keep what the folder holds and add to it, --replace to let the sources' files replace them"
     )
-    raise BrunaError(
-        f"{target} holds {' and '.join(losses)}, which would be lost. {advice}, or --to to write another folder."
-    )
+    return f"{target} holds {' and '.join(losses)}, which would be lost. {advice}, or --to to write another folder."
 
 
 def _check_space(folder: Path, target: Path, files: Files) -> None:

@@ -137,11 +137,13 @@ def _mend_absent(train: Mask, bearers: Mask) -> None:
     held where they are. Deepening one move at a time makes this complete and finds the fewest moves.
     """
     held = np.zeros(len(train), dtype=bool)
-    counts, inside = bearers.sum(axis=0), bearers[train].sum(axis=0)
+    counts: Counts = bearers.sum(axis=0)
+    inside: Counts = bearers[train].sum(axis=0)
     tries, deeper = _TRIES, True
 
     def moved(person: int) -> Counts:
-        return inside - bearers[person] if train[person] else inside + bearers[person]
+        now: Counts = inside - bearers[person] if train[person] else inside + bearers[person]
+        return now
 
     def move(person: int) -> None:
         # Counted on from move to move: to count all people again would make a try as long as there are people.

@@ -56,8 +56,8 @@ def attribute_codes(table: pd.DataFrame, prefix: str = "") -> npt.NDArray[np.int
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table to parquet; equal tables give equal bytes."""
-    with whole_file(path) as beside:
-        table.to_parquet(beside, index=False, compression="zstd")
+    with whole_file(path) as beside, beside.open("wb") as file:  # pyarrow takes no path that is not UTF-8
+        table.to_parquet(file, index=False, compression="zstd")
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -88,7 +88,7 @@ def write_blocks(blocks: Iterable[pd.DataFrame], path: Path, kinds: Mapping[str,
             schema = schema.set(schema.get_field_index(name), pa.field(name, kind))
     with (
         whole_file(path) as beside,
-        beside.open("wb") as file,  # pyarrow takes no path that is not UTF-8
+        beside.open("wb") as file,
         pq.ParquetWriter(file, schema, compression="zstd") as writer,
     ):
         writer.write_table(pa.Table.from_pandas(first, schema=schema, preserve_index=False))
@@ -141,7 +141,7 @@ def read_blocks(path: Path, rows: int, columns: Sequence[str]) -> Iterator[pd.Da
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        with path.open("rb") as file:  # pyarrow takes no path that is not UTF-8
+        with path.open("rb") as file:
             yield file
     except FileNotFoundError:
         raise BrunaError(f"{path} is missing. `dvc repro` makes it.") from None

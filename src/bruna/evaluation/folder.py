@@ -14,8 +14,9 @@ from bruna.dataset.dataset_file import read_dataset_file
 from bruna.dataset.packing import write_images
 from bruna.dataset.tables import attribute_codes, read_table
 from bruna.dataset.validation import validate_dataset, wide_warnings
-from bruna.errors import counted
+from bruna.errors import BrunaError, counted
 from bruna.evaluation.attributes import all_figures
+from bruna.evaluation.calibration import FEWEST_PEOPLE, Calibrated, calibrate_ranked
 from bruna.evaluation.common_attributes import with_schema_of
 from bruna.evaluation.known import trained_on
 from bruna.evaluation.labelled import describe_table
@@ -38,15 +39,19 @@ class MeasuredFolder:
         figures: all of them, nested; see `evaluate_folder`.
         retrieval: the gallery ranked for every query; None where nobody knows who is who.
         query, gallery: the image tables (`bruna.dataset.tables`); the same object where every image is both.
+        calibrated: of the distance on these images; None where it is not asked for.
     """
 
     figures: dict[str, Any]
     retrieval: Retrieval | None
     query: pd.DataFrame
     gallery: pd.DataFrame
+    calibrated: Calibrated | None = None
 
 
-def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch.device) -> MeasuredFolder:
+def evaluate_folder(
+    folder: Path, *, models: Path, params: Params, device: torch.device, calibrate: bool = False
+) -> MeasuredFolder:
     """Search a folder's `gallery/` for the images of its `query/`, and predict the attributes of the gallery.
 
     A folder that has not both is measured by its `train/`: each image is searched for among the others. Where nobody
@@ -58,6 +63,7 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
             for what they were trained on.
         params: of the pipeline; the groups `validate` and `evaluate` are used.
         device: where to compute.
+        calibrate: fit the probability of the same person to these images.
 
     Returns:
         The ranking, the image tables, and these figures: `images`, `identities`, `images_trained_on` and
@@ -71,10 +77,12 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
         probabilities; `attribute_means.<which of these>.<accuracy|balanced_accuracy>` of all of them. What the models
         or the folder lack is left out. Only where there are some: `quarantined`, the damaged images that are not
         measured (`path`, `reason`), as `validate.on_bad_image` allows; and `warnings`, sentences: what was not
-        measured, what was trained on, what is below a baseline.
+        measured, what was trained on, what is below a baseline. With `calibrate` also `verification`
+        (`bruna.evaluation.calibration.calibrate`).
 
     Raises:
-        BrunaError: the folder does not pass the validation, or a model is missing.
+        BrunaError: the folder does not pass the validation, a model is missing, or there are too few people to
+            calibrate on.
     """
     settings = params.evaluate
     people = load(models, device, settings=Settings.of(settings.model_dump()))
@@ -101,19 +109,32 @@ def evaluate_folder(folder: Path, *, models: Path, params: Params, device: torch
         *unlike,
         *wide_warnings(found.manifest[found.manifest["subset"].isin(names)]),
     ]
-    ranked = None
+    ranked, calibrated = None, None
     if people.bruna is not None and dataset.identities:
         images = {name: describe_table(people, table, None, f"{folder.name} {name}") for name, table in tables.items()}
         ranked = retrieve(images[names[0]], images[names[1]], settings)
         figures |= {"retrieval": ranked.summary(), **all_figures(ranked.gallery.found, ranked.gallery.codes, settings)}
         warnings += retrieval_warnings(ranked, folder.name, settings)
+        calibrated = calibrate_ranked(ranked, settings, folder.resolve().name) if calibrate else None
+        if calibrated is not None:
+            figures["verification"] = calibrated.figures
     elif people.schema:
         described = people.describe(
             list(gallery["image"]), names=list(gallery["path"]), masks=False, progress=f"describe {folder.name}"
         )
         figures |= all_figures(described, attribute_codes(gallery), settings)
+    if calibrate and calibrated is None:
+        raise BrunaError(
+            f"{folder} has nothing to calibrate on: fewer than {FEWEST_PEOPLE} people are seen by two cameras, or, "
+            "where no camera is known, in two images. Bring more labelled images, or leave out --calibrate."
+        )
+    if calibrate and seen.get("identities_trained_on"):
+        warnings.append(
+            "the calibration rests on people that the models were trained on too, whose images lie nearer together "
+            "than those of others: its thresholds promise too much."
+        )
     warnings += attribute_warnings(figures.get("attributes_predicted", {}).values(), f"attributes, {folder.name}")
-    return MeasuredFolder(figures | ({"warnings": warnings} if warnings else {}), ranked, query, gallery)
+    return MeasuredFolder(figures | ({"warnings": warnings} if warnings else {}), ranked, query, gallery, calibrated)
 
 
 def _measured(subsets: set[str], *, identities: bool) -> tuple[str, str]:

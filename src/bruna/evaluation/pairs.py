@@ -134,7 +134,7 @@ class ImagePairs:
             one, other, bins = self._pairs(first, last)
             cell = ((one != other) * len(folds) + number[fold[one], fold[other]]) * _BINS + bins
             dense += np.bincount(cell, minlength=dense.size).reshape(dense.shape)
-        kept = dense.any(axis=(0, 1)).nonzero()[0]
+        kept = np.flatnonzero(dense.any(axis=(0, 1)))
         return FoldHistograms(kept, folds, dense[0][:, kept], dense[1][:, kept])
 
     def weighted(self, weights: Floats, edges: Counts) -> tuple[Floats, Floats, int]:

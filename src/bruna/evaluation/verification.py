@@ -8,6 +8,7 @@ rule of 3 gives the upper limit.
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,7 +142,7 @@ def _edges(bins: Counts, genuine: Counts, impostor: Counts) -> Counts:
     places = [
         np.searchsorted(fmr, wanted, side="right") - 1,
         np.searchsorted(matched, np.linspace(0, 1, _STEPS), side="right") - 1,
-        [0, len(bins)],
+        np.array([0, len(bins)]),
     ]
     return np.append(bins, bins[-1] + 1)[np.unique(np.concatenate(places).astype(np.int64))]
 
@@ -169,3 +170,22 @@ def _interval(values: Floats, trial: float) -> tuple[float, float]:
     if values[0] == 0:
         high = max(high, min(1.0, 3 * trial))
     return float(min(low, values[0])), float(max(high, values[0]))
+
+
+def sentences(found: Mapping[str, Any]) -> list[str]:
+    """What a person wants to know of the figures that `bruna.evaluation.calibration.calibrate` gives, or of none."""
+    if "eer" not in found:
+        return [f"No threshold: fewer than {found['people_needed']} people are seen twice."]
+    eer = found["eer"]
+    known = {rate: at for rate, at in found["at_fmr"].items() if "fnmr" in at}
+    missed = [
+        f"{at['fnmr']:.1%} (95% interval {at['low']:.1%} to {at['high']:.1%}) at {float(rate):.2%}"
+        for rate, at in known.items()
+    ]
+    few = [f"{float(rate):.2%} ({at['people_needed']:,})" for rate, at in found["at_fmr"].items() if rate not in known]
+    return [
+        f"Same person or not: equal error rate {eer['value']:.1%} (95% interval {eer['low']:.1%} to "
+        f"{eer['high']:.1%}), {found['identities']:,} people.",
+        *([f"False non-match rate at a false match rate: {'; '.join(missed)}."] if missed else []),
+        *([f"Too few people for a false match rate of (people needed): {', '.join(few)}."] if few else []),
+    ]

@@ -8,6 +8,7 @@ from typing import Any
 from bruna.dataset.tables import read_table, write_table
 from bruna.evaluation.attribute_tables import table1
 from bruna.evaluation.attributes import all_figures
+from bruna.evaluation.calibration import FEWEST_PEOPLE, Calibrated, calibrate_ranked
 from bruna.evaluation.labelled import LabelledImages, describe_table, true_codes
 from bruna.evaluation.operating_points import operating_points
 from bruna.evaluation.retrieval import (
@@ -26,6 +27,7 @@ from bruna.evaluation.submission import classification_csv, reid_text
 from bruna.evaluation.warnings import discarded_warnings, retrieval_warnings
 from bruna.files import whole_folder, write_json
 from bruna.inference.bruna import BrunaEmbedder
+from bruna.inference.calibration import write_calibration
 from bruna.inference.describer import Describer
 from bruna.inference.loading import load_settings
 from bruna.metrics.baselines import attribute_warnings
@@ -62,6 +64,9 @@ def evaluate_and_save(
         metrics["baselines"] = _baselines(people, untrained, sets["validation"], params, artifacts)
     if people.bruna is None:
         metrics |= _attributes_alone(people, params, artifacts)
+    calibrated = calibrate_ranked(sets["validation"], params, _SETS["validation"]) if sets else None
+    if sets:
+        metrics["validation"]["verification"] = calibrated.figures if calibrated else {"people_needed": FEWEST_PEOPLE}
     with whole_folder(artifacts / "evaluate") as folder:
         write_json(params.model_dump(mode="json"), folder / "settings.json")
         for name, found in sets.items():
@@ -70,6 +75,8 @@ def evaluate_and_save(
             tracker.table(table, f"tables/queries_{name}.json")
             cmc_table(found).to_csv(folder / f"cmc_{name}.csv", index=False)
             write_table(ranked_table(found), folder / f"ranked_{name}.parquet")
+        if calibrated is not None:
+            _calibration_files(calibrated, folder, tracker)
         if people.attribute_network is not None:
             _attribute_tables(artifacts, folder, tracker)
         warnings = [*_warnings(sets, metrics, params), *_submissions(people, params, artifacts, folder)]
@@ -141,6 +148,15 @@ def _baselines(
         "untrained": untrained_figures(images, validation, params),
         "histogram": histogram_figures(table, untrained.size, validation.kept),
     }
+
+
+def _calibration_files(calibrated: Calibrated, folder: Path, tracker: Tracker) -> None:
+    """The calibration that a search reads, and the tables behind the pictures of it."""
+    write_calibration(calibrated.calibration, folder)
+    tables = {"verification": calibrated.verification.curve(), "reliability": calibrated.reliability}
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+        tracker.table(table, f"tables/{name}.json")
 
 
 def _attribute_tables(artifacts: Path, folder: Path, tracker: Tracker) -> None:

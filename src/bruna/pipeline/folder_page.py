@@ -9,10 +9,12 @@ from bruna.evaluation.retrieval import cmc_table, per_query, ranked_table
 from bruna.headlines import headline_metrics
 from bruna.params import Params
 from bruna.pipeline.attribute_drawings import predicted_drawing
+from bruna.pipeline.calibration_drawings import calibration_drawings
 from bruna.pipeline.records import Images
 from bruna.pipeline.retrieval_drawings import RankedSet, retrieval_drawings
 from bruna.report.attribute_section import attribute_blocks
 from bruna.report.blocks import Settings
+from bruna.report.calibration_section import calibration_sections
 from bruna.report.drawing import Drawing, Pictures, pictures
 from bruna.report.page import Page, Section, TileGroup, render, write_html
 from bruna.report.retrieval_section import retrieval_blocks
@@ -81,6 +83,7 @@ def _sections(
         caption = f"{name}, {'every image both query and gallery' if own else 'query/ in gallery/'}"
         retrieval = retrieval_blocks(found, {}, caption, settings, finds_itself=own)
         sections.append(Section("Retrieval", [*retrieval, *shown.get("validation", [])]))
+    sections += calibration_sections(measured.figures.get("verification"), shown)
     if "attributes_predicted" in found:
         sections.append(
             Section("Attributes", [*attribute_blocks(found, name), *shown.get("validation attributes", [])])
@@ -100,6 +103,9 @@ def _drawings(measured: MeasuredFolder, found: dict[str, Any], params: Params, n
         drawings += retrieval_drawings(
             RankedSet(*tables, cameras, query_of, image_of), "validation", name, params.report
         )
+    if (calibrated := measured.calibrated) is not None:
+        curve = calibrated.verification.curve()
+        drawings += calibration_drawings(calibrated.figures, curve, calibrated.reliability, name)
     if "attributes_predicted" in found:
         drawings.append(predicted_drawing(found, "validation", name))
     return drawings

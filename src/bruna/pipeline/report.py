@@ -9,6 +9,7 @@ from bruna.errors import BrunaError
 from bruna.files import whole_folder
 from bruna.params import Params
 from bruna.pipeline.attribute_drawings import predicted_drawing, task1_drawings
+from bruna.pipeline.calibration_drawings import calibration_drawings
 from bruna.pipeline.drawings import bruna_drawings, data_drawings, unet_drawings
 from bruna.pipeline.records import Records
 from bruna.pipeline.retrieval_drawings import recorded_set, retrieval_drawings
@@ -72,6 +73,9 @@ def all_drawings(records: Records, params: Params) -> list[Drawing]:
             drawn += retrieval_drawings(recorded_set(records, name), name, words, params.report)
         if "attributes_predicted" in measured.get(name, {}):
             drawn.append(predicted_drawing(measured[name], name, words))
+    if "eer" in (found := measured.get("validation", {}).get("verification", {})):
+        tables = records.csv("evaluate/verification"), records.csv("evaluate/reliability")
+        drawn += calibration_drawings(found, *tables, _SETS["validation"])
     return [
         *drawn,
         *unet_drawings(records),

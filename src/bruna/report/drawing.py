@@ -13,8 +13,11 @@ from bruna.report.blocks import Block, Folded, Picture
 
 Set = Literal["validation", "test"]
 """What is measured: the validation identities, or the labelled test set."""
-Place = Literal["validation", "test", "validation attributes", "test attributes", "task1", "training", "data"]
-"""Where on the page: retrieval or attributes of one of the two sets, Task 1 alone, or the section of this name."""
+Place = Literal[
+    "validation", "test", "verification", "validation attributes", "test attributes", "task1", "training", "data"
+]
+"""Where on the page: retrieval or attributes of one of the two sets, the threshold, Task 1 alone, or the section
+of this name."""
 
 
 @dataclass(frozen=True)

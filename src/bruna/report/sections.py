@@ -8,6 +8,7 @@ import pandas as pd
 
 from bruna.report.attribute_section import attribute_section, attribute_table
 from bruna.report.blocks import Block, Heading, Note, Settings, Table
+from bruna.report.calibration_section import calibration_sections
 from bruna.report.data_sections import check_section, data_section
 from bruna.report.drawing import Pictures
 from bruna.report.page import Page, Section
@@ -64,6 +65,7 @@ def report_page(findings: Findings, pictures: Pictures) -> Page:
                 if findings.epochs is None
                 else [retrieval_section(findings.measured, pictures, findings.settings["evaluate"])]
             ),
+            *calibration_sections(findings.measured.get("validation", {}).get("verification"), pictures),
             *(
                 []
                 if findings.table1 is None or findings.points is None

@@ -20,8 +20,8 @@ from bruna.errors import BrunaError
 
 SIGNED: tuple[Format, ...] = (MANIFEST, MSMT17, CUHK03, PA100K, PETA, PETA_RELEASE)
 """Formats that names of their own tell."""
-FORMATS: tuple[Format, ...] = (*SIGNED, MARKET1501, COURSE, MASKS, OWN, PEOPLE, IMAGES)
-"""All of them; the last two take what nothing else takes."""
+FORMATS: tuple[Format, ...] = (MANIFEST, PEOPLE, IMAGES, OWN, MASKS, MARKET1501, COURSE, *SIGNED[1:])
+"""All of them, people's own first."""
 
 
 def recognise(source: Source, ignored: list[str]) -> Files:

@@ -76,7 +76,8 @@ def read(files: Files) -> Files:
     table = raw_table(files[name].read(), str(source / name))
     given = parse_dataset_file(read_text(files, DATASET), source / DATASET) if DATASET in files else None
     itself = source.suffix.lower() in (".csv", ".parquet")
-    advice = f"They are in {source if itself else source / name}; docs/how-to/own-data.md shows such a table."
+    where = f"{source}; paths count from {source.parent}" if itself else f"{source / name}; paths count from there"
+    advice = f"They are in {where}. docs/how-to/own-data.md shows such a table."
     refuse(header_problems(table, given), "wrong columns", advice)
     named = "identity" in table.columns
     attributes = [column for column in table.columns if column not in COLUMNS]
@@ -158,8 +159,8 @@ def _annotations(people: pd.DataFrame, attributes: list[str], by_identity: bool)
 
 
 MANIFEST = Format(
-    name="manifest",
-    layout="manifest.csv (.parquet), or a table given itself; path; identity, camera, subset, time, attributes",
+    name="a table of images",
+    layout="a CSV or parquet file, or manifest.csv in a folder: path; identity, camera, subset, time, attributes",
     follows="docs/how-to/own-data.md",
     read=read,
     signs=NAMES,

@@ -26,6 +26,14 @@ SUBSETS: Mapping[str, str] = {
 """Cells of `subset`, and the folder in the data set."""
 NOBODY = ("0", "-1")
 """Identities of distractors and junk in a gallery."""
+_MEANT = {
+    **dict.fromkeys(("person", "person_id", "personid", "pid", "id", "identity_id"), "identity"),
+    **dict.fromkeys(("cam", "camid", "cam_id", "camera_id", "cameraid"), "camera"),
+    **dict.fromkeys(("image", "file", "filename", "file_name", "image_path", "img_path"), "path"),
+    **dict.fromkeys(("split", "set", "fold"), "subset"),
+    **dict.fromkeys(("timestamp", "date", "datetime"), "time"),
+}
+"""What people call the columns that are no attributes."""
 _MOST_VALUES = 100
 _NUMBER = re.compile(r"(-?)0*([0-9]*)(\.0+)?")
 _LARGEST_CAMERA = 9999
@@ -39,7 +47,13 @@ def header_problems(table: pd.DataFrame, given: DatasetFile | None) -> list[str]
         given: the dataset.yaml beside the table, if there is one.
     """
     attributes = [name for name in table.columns if name not in COLUMNS]
-    problems = [] if "path" in table.columns else ["there is no column path"]
+    if attributes == list(table.columns)[:1] and ";" in attributes[0]:
+        return ["the cells are divided by semicolons, and commas are expected"]
+    meant = {name: _MEANT.get(name.casefold(), "") for name in attributes if given is None}
+    meant = {name: column for name, column in meant.items() if column and column not in table.columns}
+    problems = [f"the column {name} is no attribute: call it {column}" for name, column in meant.items()]
+    if "path" not in [*table.columns, *meant.values()]:
+        problems.append(f"there is no column path among {', '.join(table.columns)}")
     problems += [f"the column {name} occurs twice" for name in table.columns[table.columns.duplicated()]]
     if table.empty:
         problems.append("there is no line below the header")
@@ -50,9 +64,9 @@ def header_problems(table: pd.DataFrame, given: DatasetFile | None) -> list[str]
             problems.append(f"{DATASET} and the columns differ in the attributes {both}")
         if "identity" in table.columns and not given.identities:
             problems.append(f"{DATASET} says identities: false, and there is a column identity")
-    if problems or given is not None:
+    if given is not None or table.empty or table.columns.has_duplicates:
         return problems
-    return _attribute_problems({name: set(table[name]) - {""} for name in attributes})
+    return problems + _attribute_problems({name: set(table[name]) - {""} for name in attributes if name not in meant})
 
 
 def _attribute_problems(attributes: Mapping[str, set[str]]) -> list[str]:
@@ -102,6 +116,18 @@ def line_problems(table: pd.DataFrame, files: Files, given: DatasetFile | None, 
         if camera.isdecimal() and int(camera) > _LARGEST_CAMERA:
             wrong.append(f"camera {camera}, above {_LARGEST_CAMERA}")
         problems += [f"line {line}: {each}" for each in [*wrong, *cells.get(line, [])]]
+    return problems + _case_problems(table, given)
+
+
+def _case_problems(table: pd.DataFrame, given: DatasetFile | None) -> list[str]:
+    """Identities, cameras and values that differ in case only, which are one and a slip."""
+    attributes = [] if given is not None else list(table.columns.difference([*COLUMNS], sort=False))
+    problems = []
+    for name in ("identity", "camera", *attributes):
+        spellings: dict[str, str] = {}
+        for line, cell in table[name].drop_duplicates().items():
+            if (other := spellings.setdefault(cell.casefold(), cell)) != cell:
+                problems.append(f"line {line}: {name} {cell} is written {other} before: write it in one way")
     return problems
 
 

@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 
-from bruna.dataset.filenames import is_image_name
-from bruna.dataset.formats.base import Format, labelled_name, numbered
+from bruna.dataset.filenames import is_image_name, printable
+from bruna.dataset.formats.base import Format, flat_name, labelled_name, numbered
 from bruna.dataset.formats.source_files import Files
+from bruna.errors import BrunaError
 
 _FEWEST = 2
 """Folders with images that make a data set of people."""
@@ -26,11 +27,17 @@ def read(files: Files) -> Files:
     if len(images) < _FEWEST or len(parents) != 1 or "" in images:
         return {}
     number = numbered(folder.rpartition("/")[2] for folder in images)
-    return {
-        f"train/{labelled_name(number[folder.rpartition('/')[2]], 0, path.rpartition('/')[2])}": files[path]
-        for folder, paths in images.items()
-        for path in paths
-    }
+    placed: Files = {}
+    for folder, paths in images.items():
+        person = folder.rpartition("/")[2]
+        told = "" if str(number[person]) == person.lstrip("0") else f"{person}_"  # a name stays in those of the images
+        for path in paths:
+            name = flat_name(told + path.rpartition("/")[2])
+            place = f"train/{labelled_name(number[person], 0, name)}"
+            if place in placed:
+                raise BrunaError(f"{files[path].source}: another image gets the name of {printable(path)}. Rename it.")
+            placed[place] = files[path]
+    return placed
 
 
 PEOPLE = Format(
