@@ -46,6 +46,13 @@ TINY: Mapping[str, Mapping[str, Any]] = {
 _NOT_INHERITED = ("PYTHONPATH", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "BRUNA_EXECUTION")
 
 
+class _Settings(yaml.SafeDumper):
+    """Writes a list in one line, as they are in params.yaml: `bruna import --adapt` and `bruna preset` change lines."""
+
+
+_Settings.add_representer(list, lambda to, of: to.represent_sequence("tag:yaml.org,2002:seq", of, flow_style=True))
+
+
 class Project:
     """A copy of the working tree (also of what is not committed) in a Git repository of its own."""
 
@@ -61,7 +68,7 @@ class Project:
         params = yaml.safe_load((folder / "params.yaml").read_text())
         for group, values in overrides.items():
             params[group].update(values)
-        (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        (folder / "params.yaml").write_text(yaml.dump(params, Dumper=_Settings, sort_keys=False))
         self.run("git", "init", "--quiet", "--initial-branch", "main")
         self.run("git", "config", "user.name", "Test")
         self.run("git", "config", "user.email", "test@localhost")

@@ -254,22 +254,18 @@ def test_unknown_cells_count_in_no_figure(people: Path, bruna: Run) -> None:
     assert "others: 11 of 12 attributes that the models tell can be measured; not measured: age (empty in every" in err
 
 
-@pytest.mark.parametrize("attributes", [(), (Task("helmet", ("no", "yes")),)])
-def test_of_nobody_without_the_models_attributes_there_is_nothing(
-    people: Path, bruna: Run, attributes: tuple[Task, ...]
-) -> None:
+def test_of_nobody_without_the_models_attributes_there_is_nothing(people: Path, bruna: Run) -> None:
     (people / DAMAGED).rename(people / "train" / "crop 7.JPG")
     write_image(people / "train" / "crop 7.JPG", 7)
     (people / "annotations.csv").unlink()
     paths = [f"train/{path.name}" for path in (people / "train").iterdir()]
-    values = {path: {} for path in paths} if attributes else {}
-    write_annotations(people, values, attributes, identities=False)
+    write_annotations(people, {path: {} for path in paths}, [Task("helmet", ("no", "yes"))], identities=False)
     status, _, err = bruna("evaluate", "others", "--json", "o.json", "--html", "o.html")
     assert status == 0, err
     figures = read_json(Path("o.json"))
     assert (figures["images"], figures["identities"]) == (8, 0)
     assert "retrieval" not in figures and "attributes_predicted" not in figures
-    assert ("0 of 12 attributes that the models tell" in err) == bool(attributes)
+    assert "0 of 12 attributes that the models tell" in err
     assert "<h2>Settings</h2>" in Path("o.html").read_text() and "8 images by the models" in Path("o.html").read_text()
 
 
@@ -298,3 +294,10 @@ def test_of_nobody_the_attributes_are_measured(people: Path, bruna: Run) -> None
     figures = read_json(Path("o.json"))
     assert "retrieval" not in figures and figures["attributes_predicted"]["hat"]["majority"] == 1
     assert "<h2>Attributes</h2>" in Path("o.html").read_text()
+
+
+def test_where_nothing_is_known_there_is_nothing_to_measure(people: Path, bruna: Run) -> None:
+    (people / "annotations.csv").unlink()
+    (people / "dataset.yaml").write_text("name: unknown people\nidentities: false\n")
+    status, _, err = bruna("evaluate", "others")
+    assert status == 1 and "there is nothing to measure. `bruna attributes others`" in err

@@ -16,8 +16,10 @@ from bruna.cli.attributes import attributes
 from bruna.cli.check import check
 from bruna.cli.evaluate import evaluate
 from bruna.cli.importing import import_
+from bruna.cli.index import index
 from bruna.cli.preset import preset
 from bruna.cli.sample import sample
+from bruna.cli.search import search
 from bruna.cli.summary import summary
 from bruna.cli.ui import ui
 from bruna.dataset.filenames import printable
@@ -62,6 +64,8 @@ def _bruna(
       bruna ui                 look at all runs, and compare them, in the browser
       bruna evaluate FOLDER    measure the trained models on another data set
       bruna attributes IMAGES  predict the attributes of people in other images
+      bruna index IMAGES       describe images once, to search them
+      bruna search PHOTO       find a person by photos, a description, or both
 
     `bruna --install-completion` teaches your shell to complete all this.
     """
@@ -75,6 +79,8 @@ app.command()(summary)
 app.command()(ui)
 app.command()(evaluate)
 app.command()(attributes)
+app.command()(index)
+app.command()(search)
 
 
 def _end(*_: object) -> None:

@@ -81,13 +81,18 @@ def evaluate_folder(
         (`bruna.evaluation.calibration.calibrate`).
 
     Raises:
-        BrunaError: the folder does not pass the validation, a model is missing, or there are too few people to
-            calibrate on.
+        BrunaError: the folder does not pass the validation or has nothing to measure, a model is missing, or there
+            are too few people to calibrate on.
     """
     settings = params.evaluate
+    dataset = read_dataset_file(folder)
+    if not dataset.identities and not dataset.attributes:
+        raise BrunaError(
+            f"{folder} has neither identities nor attributes: there is nothing to measure. `bruna attributes {folder}` "
+            "tells what these people wear."
+        )
     people = load(models, device, settings=Settings.of(settings.model_dump()))
     found = validate_dataset(folder, params.validate_)
-    dataset = read_dataset_file(folder)
     names = _measured(set(found.manifest["subset"]), identities=dataset.identities)
     annotations = read_annotations(folder, dataset)
     tables = {name: _table(folder, found.manifest, name, annotations) for name in dict.fromkeys(names)}

@@ -1,6 +1,7 @@
 """What a data format says of itself, and what several of them need."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -101,9 +102,9 @@ def flat_name(path: str) -> str:
     stem, _, suffix = path.replace("/", "_").rpartition(".")
     if not stem or stem.startswith("."):
         stem = stem.lstrip("._") or "_"
-    if len(stem.encode()) > _LONGEST_STEM:
-        digest = hashlib.md5(path.encode(), usedforsecurity=False).hexdigest()[:12]
-        stem = stem.encode()[: _LONGEST_STEM - 13].decode(errors="ignore") + "_" + digest
+    if len(os.fsencode(stem)) > _LONGEST_STEM:
+        digest = hashlib.md5(os.fsencode(path), usedforsecurity=False).hexdigest()[:12]
+        stem = os.fsencode(stem)[: _LONGEST_STEM - 13].decode(errors="ignore") + "_" + digest
     return f"{stem}.{suffix.lower()}"
 
 

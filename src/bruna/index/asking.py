@@ -1,0 +1,194 @@
+"""Asking an index: photos are described, a description is read, the answer is told in words.
+
+people = bruna.open_index("people.index", "artifacts")
+found = people.search(["a.jpg", "b.jpg"], where="upcolor = red and camera != 3")
+found.results   # a row a result
+"""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import torch
+
+from bruna.dataset.decoding import read_file
+from bruna.dataset.filenames import name_facts, printable
+from bruna.dataset.identities import UNKNOWN_CAMERA
+from bruna.errors import BrunaError, counted
+from bruna.index.answers import answers_to, refuse_junk, threshold_of
+from bruna.index.build import add_images
+from bruna.index.conditions import named
+from bruna.index.gather import images_of
+from bruna.index.header import Header, begin
+from bruna.index.opened import Opened, open_rows
+from bruna.index.search import Query, Wish, each_query, one_query, search
+from bruna.inference.calibration import read_calibration
+from bruna.inference.describer import Describer, load
+from bruna.inference.images import files_by_id
+
+
+@dataclass(frozen=True)
+class Found:
+    """The answer.
+
+    Attributes:
+        results: a row a result; columns: `bruna.index.search.COLUMNS`.
+        answers: sentences: who is not in the gallery.
+        notes: sentences: how the question was understood.
+    """
+
+    results: pd.DataFrame
+    answers: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Index:
+    """An index that can be asked; `open_index` and `index_of` make one.
+
+    Attributes:
+        rows: its images.
+    """
+
+    def __init__(self, rows: Opened, models: Path, device: str | torch.device, describer: Describer | None) -> None:
+        self.rows = rows
+        self._models, self._device, self._describer = models, device, describer
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"Index({self.rows.name}: {counted(len(self), 'images')})"
+
+    def search(
+        self,
+        photos: str | Path | Sequence[str | Path] = (),
+        *,
+        where: str | None = None,
+        top: int = 20,
+        each: bool = False,
+        different_camera: bool = False,
+        strict: bool = False,
+        max_fmr: float | None = None,
+        keep_junk: bool = False,
+    ) -> Found:
+        """Find a person.
+
+        Args:
+            photos: image files or folders, of one person.
+            where: a description, and what is known of the images (`bruna.index.query`).
+            top: results at most, of each query.
+            each: each photo is a query of its own; otherwise the centroid of their features is one.
+            different_camera: leave out images from the cameras of the photos.
+            strict: leave out images whose predicted values do not fit the description.
+            max_fmr: leave out images so far that a greater share of other people is as near.
+            keep_junk: neither leave out junk nor refuse photos that show nobody.
+
+        Raises:
+            BrunaError: a photo cannot be read or shows nobody, the index is empty, `where` cannot be read, there is
+                no calibration for `max_fmr`, or the camera of a photo is not known.
+        """
+        given = [Path(photos)] if isinstance(photos, str | Path) else [Path(photo) for photo in photos]
+        if not len(self):
+            raise BrunaError(f"{self.rows.name} is empty. `bruna index SOURCE --to {self.rows.name}` adds images.")
+        condition = None if where is None else self.rows.condition(where)
+        queries = self._queries(given, each, different_camera, keep_junk) if given else []
+        calibration = read_calibration(self._models / "evaluate") if given else None
+        notes = []
+        if given and condition is not None and named(condition) and calibration is None and not strict:
+            strict = True
+            notes.append("without a calibration beside the models the description filters, as with --strict")
+        wish = Wish(
+            top=top,
+            where=condition,
+            strict=strict,
+            without=None if keep_junk else self.rows.junk,
+            nearer=None if max_fmr is None else threshold_of(calibration, max_fmr, self._models),
+            calibration=calibration,
+        )
+        results = search(self.rows, queries, wish)
+        return Found(results, tuple(answers_to(results, queries, wish, max_fmr)), tuple(notes))
+
+    def _queries(self, photos: Sequence[Path], each: bool, different_camera: bool, keep_junk: bool) -> list[Query]:
+        files = files_by_id(photos)
+        describer = self._loaded()
+        found = describer.describe(
+            list(files.values()), names=[*map(printable, files)], masks=False, skip_unreadable=True
+        )
+        if found.rejected:
+            wrong = "\n".join(f"  {printable(image.name)} {image.reason}" for image in found.rejected[:10])
+            raise BrunaError(
+                f"found {counted(len(found.rejected), 'photos')} that cannot be read:\n{wrong}\nLeave them out."
+            )
+        if not keep_junk:
+            refuse_junk(found)
+        queries = each_query(found) if each else [one_query(found)]
+        if not different_camera:
+            return queries
+        cameras = [self._cameras(file) for file in files.values()]
+        per_query = cameras if each else [frozenset().union(*cameras)]
+        return [replace(query, cameras=of) for query, of in zip(queries, per_query, strict=True)]
+
+    def _cameras(self, photo: Path) -> frozenset[str]:
+        """The cameras that took a photo: by its row in the index, or by its name."""
+        digest = hashlib.sha256(read_file(photo)).hexdigest()
+        same = self.rows.texts("camera")[self.rows.digests == digest]
+        found = {str(camera) for camera in same if camera is not None}
+        facts = name_facts(photo.name, "train")
+        if not found and facts.problem is None and facts.camera != UNKNOWN_CAMERA:
+            found = {str(facts.camera)}
+        if not found:
+            raise BrunaError(
+                f"nobody knows the camera of {printable(photo)}: it is not in {self.rows.name} with one, and its name "
+                'is not like 0002_c1_7.jpg. Name the camera instead: --where "camera != 1".'
+            )
+        return frozenset(found)
+
+    def _loaded(self) -> Describer:
+        """The networks; from then on the distance and the threshold of junk are as they are used."""
+        if self._describer is None:
+            describer = load(self._models, self._device)
+            mine = Header.of(describer, self._models)
+            self.rows.header.refuse_others(mine, Path(self.rows.name), self._models)
+            self.rows = replace(self.rows, header=mine)
+            self._describer = describer
+        return self._describer
+
+
+def open_index(
+    folder: str | Path, models: str | Path = "artifacts", device: str | torch.device = "auto", *, features: bool = True
+) -> Index:
+    """Read an index.
+
+    Args:
+        folder: the index.
+        models: the pipeline's artifacts folder; the networks are loaded when the first photo comes.
+        device: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.
+        features: False is enough, and faster, where no photo comes.
+
+    Raises:
+        BrunaError: it is no index, or cannot be read.
+    """
+    return Index(open_rows(Path(folder), features=features), Path(models), device, None)
+
+
+def index_of(source: Path, models: Path, device: str | torch.device) -> Index:
+    """Describe the images of a source for this once.
+
+    Raises:
+        BrunaError: as `images_of` and `load`, or no image can be read.
+    """
+    with ExitStack() as stack:
+        images = images_of(source, stack)
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        describer = load(models, device)
+        header = begin(folder, describer, models)
+        added = add_images(folder, [images], describer, header, thumbnails=False, name=f"describe {printable(source)}")
+        rows = replace(open_rows(folder), name=str(source))
+    if not len(rows):
+        key, reason = next(iter(added.left_out.items()))
+        raise BrunaError(f"no image of {source} can be read; the first is {printable(key)}: {printable(reason)}")
+    return Index(rows, models, device, describer)

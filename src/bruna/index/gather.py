@@ -1,0 +1,171 @@
+"""The images of a source one by one, whatever it is, with what is known of each."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bruna.dataset.annotations import raw_table
+from bruna.dataset.filenames import FREE, LABELLED, NameFacts, is_image_name, name_facts, name_problem, printable
+from bruna.dataset.formats.base import images_in, listed
+from bruna.dataset.formats.known import recognise
+from bruna.dataset.formats.manifest import NAMES, with_images
+from bruna.dataset.formats.people import PEOPLE
+from bruna.dataset.formats.source_files import Source
+from bruna.dataset.formats.sources import open_source
+from bruna.dataset.identities import UNKNOWN_CAMERA, UNLABELLED
+from bruna.errors import BrunaError, counted
+
+_READ_AT_ONCE = 256
+"""Rows of an image table."""
+_OF_THE_PIPELINE = ("identity", "camera")
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image of a source.
+
+    Attributes:
+        key: its name in the index.
+        read: gives the bytes of its file, or raises a BrunaError.
+        known: texts by column: `identity`, `camera`, `time`, what else a manifest says.
+    """
+
+    key: str
+    read: Callable[[], bytes]
+    known: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a source: how many, and each of them, once."""
+
+    count: int
+    each: Iterator[Found]
+
+
+def images_of(path: Path, stack: ExitStack) -> Images:
+    """List the images of a source.
+
+    The key of an image is its path, from the name of the source on: `photos/anna/1.jpg`, `people.zip/train/1.jpg`; of
+    a table of images (a manifest that is given itself, a table of the stage `split`) the path that stands there.
+
+    Args:
+        path: a folder, an archive or a table, as `bruna import` takes them; or a parquet table of the stage `split`.
+        stack: closes what is opened.
+
+    Raises:
+        BrunaError: it does not exist, cannot be read, or holds no image.
+    """
+    if path.suffix.lower() == ".parquet" and path.is_file() and (table := _image_table(path, stack)):
+        return table
+    source = with_images(open_source(path, stack))
+    tables = [name for name in source.files if name.rpartition("/")[2] in NAMES]
+    found = [image for name in tables for image in _of_manifest(source, name)] or _of_files(source)
+    if not found:
+        raise BrunaError(f"{path} holds no image. Give a folder, an archive or a table of images.")
+    return Images(len(found), iter(found))
+
+
+def _image_table(path: Path, stack: ExitStack) -> Images | None:
+    """None where it is a manifest or something else."""
+    file = stack.enter_context(path.open("rb"))
+    try:
+        table = pq.ParquetFile(file)
+    except pa.ArrowException as error:
+        raise BrunaError(f"{path} cannot be read as parquet ({error}).") from None
+    names = table.schema_arrow.names
+    if not {"path", "image"} <= set(names):
+        return None
+    columns = ["path", "image", *(name for name in _OF_THE_PIPELINE if name in names)]
+    return Images(table.metadata.num_rows, _rows(table, columns))
+
+
+def _rows(table: Any, columns: list[str]) -> Iterator[Found]:
+    for batch in table.iter_batches(_READ_AT_ONCE, columns=columns):
+        for row in batch.to_pylist():
+            known = _labels(row.get("identity", UNLABELLED), row.get("camera", UNKNOWN_CAMERA))
+            yield Found(row["path"], partial(bytes, row["image"]), known)
+
+
+def _labels(identity: int, camera: int) -> dict[str, str]:
+    known = {"identity": str(identity)} if identity != UNLABELLED else {}
+    return known | ({"camera": str(camera)} if camera != UNKNOWN_CAMERA else {})
+
+
+def _of_manifest(source: Source, name: str) -> list[Found]:
+    """Every column of the table is kept as it stands there."""
+    table = raw_table(source.files[name].read(), str(source.path if len(source.files) == 1 else source.path / name))
+    top = name.rpartition("/")[0]
+    above = "" if source.path.suffix.lower() in (".csv", ".parquet") else _prefix(source.path)
+    if "path" not in table.columns or table.columns.duplicated().any():
+        raise BrunaError(f"{source.path}: the table has no column path, or has one twice. Give each image a row.")
+    paths = [path.replace("\\", "/").removeprefix("./") for path in table["path"]]
+    missing = [
+        f"line {line}: there is no image {path or '(empty)'}"
+        for line, path in zip(table.index, paths, strict=True)
+        if _below(top, path) not in source.files or not is_image_name(path)
+    ]
+    if missing:
+        raise BrunaError(f"{source.path}: {counted(len(missing), 'wrong lines')}:\n{listed(missing)}")
+    cells = table.drop(columns="path")
+    return [
+        Found(above + _below(top, path), source.files[_below(top, path)].read, _filled(row, cells.columns))
+        for path, row in zip(paths, cells.itertuples(index=False, name=None), strict=True)
+    ]
+
+
+def _below(top: str, path: str) -> str:
+    return f"{top}/{path}" if top else path
+
+
+def _filled(row: Sequence[str], columns: "pd.Index[str]") -> dict[str, str]:
+    return {name: cell for name, cell in zip(columns, row, strict=True) if cell}
+
+
+def _of_files(source: Source) -> list[Found]:
+    """Images of a data set with the labels that it gives them, and all images of anything else."""
+    single = source.path.name in source.files and len(source.files) == 1
+    prefix = "" if single else _prefix(source.path)
+    # What no table can hold is for whoever reads it to leave out, and for no format to see.
+    unnamable = [path for path in images_in(source.files) if name_problem(path)]
+    if unnamable:
+        nameable = {path: file for path, file in source.files.items() if not name_problem(path)}
+        left = [Found(prefix + path, source.files[path].read) for path in unnamable]
+        return [*_of_files(Source(source.path, nameable)), *left]
+    if not images_in(source.files):
+        return []
+    people = PEOPLE.read(source.files)
+    placed = recognise(source, [])
+    at = {id(file): path for path, file in source.files.items()}
+    if placed.keys() == people.keys():
+        named = [(file, at[id(file)]) for file in placed.values()]
+        return [Found(prefix + path, file.read, {"identity": path.split("/")[-2]}) for file, path in named]
+    files = [
+        (place, file)
+        for place, file in placed.items()
+        if is_image_name(place) and not place.startswith("masks/") and id(file) in at
+    ]
+    told = [name_facts(at[id(file)].rpartition("/")[2], "gallery") for _, file in files]
+    if any(facts.problem for facts in told):  # where all names tell, they do so in a gallery/ that is given itself too
+        told = [_facts(place) for place, _ in files]
+    return [
+        Found(prefix + at[id(file)], file.read, _labels(facts.identity, facts.camera))
+        for (_, file), facts in zip(files, told, strict=True)
+    ]
+
+
+def _facts(place: str) -> NameFacts:
+    """What the place in a data set tells of an image."""
+    folder, _, name = place.rpartition("/")
+    return name_facts(name, folder if folder in LABELLED else FREE)
+
+
+def _prefix(path: Path) -> str:
+    return f"{printable(path.resolve().name)}/"
