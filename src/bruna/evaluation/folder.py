@@ -85,13 +85,13 @@ def evaluate_folder(
             are too few people to calibrate on.
     """
     settings = params.evaluate
+    people = load(models, device, settings=Settings.of(settings.model_dump()))
     dataset = read_dataset_file(folder)
     if not dataset.identities and not dataset.attributes:
         raise BrunaError(
             f"{folder} has neither identities nor attributes: there is nothing to measure. `bruna attributes {folder}` "
             "tells what these people wear."
         )
-    people = load(models, device, settings=Settings.of(settings.model_dump()))
     found = validate_dataset(folder, params.validate_)
     names = _measured(set(found.manifest["subset"]), identities=dataset.identities)
     annotations = read_annotations(folder, dataset)
