@@ -167,8 +167,8 @@ def main() -> None:
         "Large data",
         f"Two data sets from `bruna import` to `segment`: many images, of {PEOPLE:,} identities with {PAIRS:,} mask "
         "pairs; and many identities with one or two images each. Images have 64 x 128 pixels and are drawn, a few "
-        "thousand of them repeated under new names. The U-Net is small (width 2, depth 2) and untrained. Each step is a "
-        f"process of its own, measured once from its start to its end. Goal: at most {GOAL:,} MiB each.",
+        "thousand of them repeated under new names. The U-Net is small (width 2, depth 2) and untrained. Each step is "
+        f"a process of its own, measured once from its start to its end. Goal: at most {GOAL:,} MiB each.",
     )
     sets = {
         "images": ("Many images", many_images(args.images), PAIRS, PEOPLE),

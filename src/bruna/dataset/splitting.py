@@ -84,6 +84,11 @@ def split_identities(
         _mend_absent(train, bearers)
         _resize(train, bearers, target, train_share)
         _exchange(train, bearers, train_share, weights)
+        while (size := int(train.sum())) != target:
+            _resize(train, bearers, target, train_share)  # the exchange may have freed somebody who held the size
+            if int(train.sum()) == size:
+                break
+            _exchange(train, bearers, train_share, weights)
         off = abs(int(train.sum()) - target)
         lacking = len(_absent(bearers.sum(axis=0), bearers[train].sum(axis=0)))
         cost = (lacking, off, round(_total_cost(train, bearers, train_share, weights), 5))
@@ -142,11 +147,10 @@ def _mend_absent(train: Mask, bearers: Mask) -> None:
     tries, deeper = _TRIES, True
 
     def moved(person: int) -> Counts:
-        now: Counts = inside - bearers[person] if train[person] else inside + bearers[person]
-        return now
+        return np.asarray(inside - bearers[person] if train[person] else inside + bearers[person])
 
     def move(person: int) -> None:
-        # Counted on from move to move: to count all people again would make a try as long as there are people.
+        # Counted on: to count all people again would make each try as long as there are people.
         nonlocal inside
         inside = moved(person)
         train[person] ^= True
