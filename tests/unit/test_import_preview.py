@@ -3,6 +3,7 @@
 import io
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,13 @@ from PIL import Image
 from test_formats_attributes import pa100k, peta
 from test_formats_reid import Files, cuhk03, msmt17, write_folder, write_zip
 
+from bruna.dataset.dataset_file import read_dataset_file
+from bruna.dataset.facts import find_files
 from bruna.dataset.formats.known import FORMATS
 from bruna.dataset.importers import import_dataset
 from bruna.errors import BrunaError
+from bruna.params import read_groups
+from bruna.pipeline.misfits import misfits
 from bruna.report.contact_sheet import COLUMNS
 from conftest import Run
 
@@ -56,6 +61,12 @@ def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
         )
         for path in folder.rglob("*")
     }
+
+
+def _misfits(top: Path) -> Iterator[object]:
+    dataset = read_dataset_file(top / "data")
+    groups, _ = read_groups(top / "params.yaml")
+    return misfits(top / "data", find_files(top / "data", identities=dataset.identities), dataset, groups)
 
 
 def told(out: str) -> str:
@@ -184,3 +195,21 @@ def test_a_trial_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(BrunaError, match="the disk there has 10 free"):
         import_dataset([write_folder(tmp_path / "source", OWN)], tmp_path / "data", keep=False)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_images_without_a_camera_are_counted(top_folder: Path, bruna: Run) -> None:
+    """A distractor has a camera of its own, and makes up for nobody's."""
+    rows = "path,identity,camera,subset\n0.jpg,1,1,\n1.jpg,1,,\n2.jpg,2,2,\n3.jpg,0,3,gallery\n"
+    files = {"manifest.csv": rows.encode(), **{f"{i}.jpg": data for i, data in enumerate(PHOTOS)}}
+    write_zip(top_folder / "source.zip", files)
+    status, out, err = bruna("import", "source.zip", "--dry-run")
+    assert status == 0, err
+    assert "Without a camera: 1 image\n" in out and "Cameras (images): 1 (1), 2 (1), 3 (1)" in out
+
+
+def test_settings_adapt_to_images_alone_too(top_folder: Path, bruna: Run) -> None:
+    write_zip(top_folder / "source.zip", SOURCES["images alone"])
+    status, out, err = bruna("import", "source.zip", "--adapt")
+    assert status == 0, err
+    assert "Nothing can be trained" in out and "params.yaml: changed" in out
+    assert not list(_misfits(top_folder))

@@ -184,6 +184,7 @@ def _draw(folder: Path, seen: _Seen, sheet: Path) -> None:
 
 def _tell(seen: _Seen) -> None:
     """Tell the schema, and the cameras."""
+    from bruna.dataset.identities import UNKNOWN_CAMERA
     from bruna.progress import table
 
     rows: list[tuple[str, str, int | None]] = []
@@ -198,8 +199,8 @@ def _tell(seen: _Seen) -> None:
         if seen.dataset.identities and seen.dataset.attributes_of == "image":
             typer.echo("They count for each image: an identity has different values. If that is a slip, correct it.")
     cameras = Counter(int(camera) for camera in seen.files["camera"] if camera > 0)
-    unknown = int((seen.files["identity"] > 0).sum()) - sum(cameras.values())
-    if cameras and unknown > 0:
+    unknown = int(((seen.files["identity"] > 0) & (seen.files["camera"] == UNKNOWN_CAMERA)).sum())
+    if cameras and unknown:
         typer.echo(f"Without a camera: {counted(unknown, 'images')}")
     if cameras:
         counts = ", ".join(f"{camera} ({cameras[camera]:,})" for camera in sorted(cameras)[:_SHOWN])
@@ -233,14 +234,13 @@ def _tell_lacks(seen: _Seen, *, write: bool, data: Path) -> None:
             "Nothing can be trained on images of which nothing is known; trained networks describe them. If a folder "
             "for each person was meant: all images must lie right in these folders, and the folders beside each other."
         )
-        return
-    if lacking := lacks(seen.files, seen.dataset):
+    elif lacking := lacks(seen.files, seen.dataset):
         table("What the data set lacks", ("lacking", "then"), [(name, LACKS[name]) for name in lacking])
     if write:
         if changes := [(change.key, str(change.old), str(change.new)) for change in adapt(PARAMS, data)]:
             table(f"{PARAMS}: changed", ("setting", "old", "new"), changes)
         else:
             typer.echo(f"{PARAMS} goes with it.")
-    elif seen.misfits:
+    elif seen.misfits and not _is_unlabelled(seen):
         listed = "\n".join(f"  {each}" for each in seen.misfits)
         typer.echo(f"Settings that do not go with it:\n{listed}\nAn import with --adapt writes this into {PARAMS}.")

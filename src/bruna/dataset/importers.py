@@ -17,7 +17,7 @@ from bruna.dataset.annotations import ANNOTATIONS, annotations_csv, joined
 from bruna.dataset.course import ATTRIBUTES
 from bruna.dataset.dataset_file import COURSE_ANNOTATIONS, DATASET, DatasetFile, dataset_text
 from bruna.dataset.filenames import LABELLED, UNLABELLED_SUBSETS, has_sequence, printable
-from bruna.dataset.formats.base import source_name, written
+from bruna.dataset.formats.base import RESEARCH_ONLY, source_name, written
 from bruna.dataset.formats.course import course_annotations
 from bruna.dataset.formats.known import recognise
 from bruna.dataset.formats.market1501 import MAT, annotations_of_mat
@@ -32,7 +32,6 @@ from bruna.params import Validate
 from bruna.progress import track
 
 _FOLDERS = (*LABELLED, *UNLABELLED_SUBSETS, "masks")
-_TERMS = "research use only, not to be redistributed"
 
 
 @dataclass(frozen=True)
@@ -235,7 +234,7 @@ def _convert(files: Files) -> None:
         parts = [course_annotations(each.read(), f"{name} of {each.source}") for name, each in coded.items()]
     dataset = DatasetFile(
         name="Market-1501" if name == MAT else "Market-1501, course edition",
-        terms=_TERMS,
+        terms=RESEARCH_ONLY,
         attributes={attribute.name: attribute.values for attribute in ATTRIBUTES},
     )
     found = joined(parts, str(file.source))

@@ -17,6 +17,8 @@ from bruna.errors import BrunaError, counted
 
 _LONGEST_STEM = 180
 """Characters of a flat name before it is cut: with identity and camera it stays a name of 255 bytes."""
+RESEARCH_ONLY = "research use only, not to be redistributed"
+"""Terms of most public data sets of people."""
 LARGEST = 10**9
 """Identities are below it: nine digits."""
 

@@ -7,7 +7,7 @@ set. A name such as `0003_c2_27.png` is the identity, the view (1 or 2) and a ru
 import re
 
 from bruna.dataset.dataset_file import DatasetFile
-from bruna.dataset.formats.base import Format, with_schema
+from bruna.dataset.formats.base import RESEARCH_ONLY, Format, with_schema
 from bruna.dataset.formats.own_layout import TOP, placed
 from bruna.dataset.formats.source_files import Files
 
@@ -23,7 +23,7 @@ def read(files: Files) -> Files:
         name="CUHK03-NP",
         source="Li et al., DeepReID, 2014; Zhong et al., Re-ranking Person Re-identification with k-reciprocal "
         "Encoding, 2017",
-        terms="research use only, not to be redistributed",
+        terms=RESEARCH_ONLY,
         cameras="1 and 2: the two views of a person; the names do not tell which pair of cameras took them",
     )
     return with_schema(found, dataset, None, next(iter(files.values())).source)

@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 from bruna.dataset.dataset_file import DatasetFile
-from bruna.dataset.formats.base import Format, labelled_name, read_text, refuse, with_schema
+from bruna.dataset.formats.base import RESEARCH_ONLY, Format, labelled_name, read_text, refuse, with_schema
 from bruna.dataset.formats.source_files import Files
 from bruna.errors import BrunaError
 
@@ -57,7 +57,7 @@ def read(files: Files) -> Files:
         name="MSMT17",
         source="Wei et al., Person Transfer GAN to Bridge Domain Gap for Person Re-Identification, 2018; its "
         f"version {versions[0]}",
-        terms="research use only, not to be redistributed",
+        terms=RESEARCH_ONLY,
         cameras="1 to 15, as in the release: 12 outdoors, 3 indoors",
     )
     return with_schema(placed, dataset, None, source)
