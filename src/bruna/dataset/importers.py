@@ -88,7 +88,7 @@ def import_dataset(
     """Build the data set folder from the given sources; it appears whole or stays as it was.
 
     Args:
-        sources: zip archives, folders, or single files such as `market_attribute.mat` and `annotations.csv`.
+        sources: archives, folders, tables of images, or files such as `market_attribute.mat`.
         target: the data set folder to write.
         masks: one more source, of mask pairs.
         merge: keep what the target folder holds and add to it.
