@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,11 @@ from bruna.report.blocks import Folded, Picture, Settings, Table
 from bruna.report.figures import cmc_curves
 from bruna.report.page import Page, Section, Tile, TileGroup, render, write_html
 from bruna.report.style import new_figure, png_bytes
-from chromium import Tab, chromium
+from chromium import chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+    from playwright.sync_api import Page as BrowserPage
 
 _WIDE = pd.DataFrame(
     {"what": ["Bruna with a long name"], **{f"Market-1501 protocol/rank-{i}": [0.5] for i in range(30)}}
@@ -19,9 +24,20 @@ _WIDE = pd.DataFrame(
 
 
 @pytest.fixture(scope="module")
-def tab() -> Iterator[Tab]:
+def browser() -> Iterator["Browser"]:
     with chromium() as found:
         yield found
+
+
+def _opened(
+    browser: "Browser", page: Path, width: int, scheme: Literal["light", "dark"] = "light"
+) -> tuple["BrowserPage", list[str]]:
+    """The page in a window of this width, and the addresses that it asked for."""
+    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    asked: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto(page.resolve().as_uri())
+    return tab, asked
 
 
 @pytest.fixture(scope="module")
@@ -42,32 +58,31 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [400, 800, 1200])
-def test_the_page_itself_never_scrolls_sideways_and_loads_nothing(tab: Tab, page: Path, width: int) -> None:
-    tab.open(page, width)
-    tab.value("document.querySelectorAll('details').forEach(each => each.open = true)")
-    shown, needed = (tab.value(f"document.documentElement.{name}") for name in ("clientWidth", "scrollWidth"))
+def test_the_page_itself_never_scrolls_sideways_and_loads_nothing(browser: "Browser", page: Path, width: int) -> None:
+    tab, asked = _opened(browser, page, width)
+    tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    shown, needed = (tab.evaluate(f"document.documentElement.{name}") for name in ("clientWidth", "scrollWidth"))
     assert needed <= shown <= width
     texts = "[...document.querySelectorAll('h1, h2, h3, p, .label, .value, .note')]"
-    assert tab.value(f"{texts}.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent).join()") == ""
-    assert [url for url in tab.requests if not url.startswith("data:")] == [page.resolve().as_uri()]
+    assert tab.evaluate(f"{texts}.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent).join()") == ""
+    assert [url for url in asked if not url.startswith("data:")] == [page.resolve().as_uri()]
 
 
-def test_whatever_scrolls_or_opens_is_reached_by_keyboard(tab: Tab, page: Path) -> None:
-    tab.open(page, 400)
+def test_whatever_scrolls_or_opens_is_reached_by_keyboard(browser: "Browser", page: Path) -> None:
+    tab, _ = _opened(browser, page, 400)
     reached = set()
     for _ in range(60):
-        for kind in ("rawKeyDown", "keyUp"):
-            tab.send("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
-        reached.add(tab.value("document.activeElement.tagName + '.' + document.activeElement.className"))
+        tab.keyboard.press("Tab")
+        reached.add(tab.evaluate("document.activeElement.tagName + '.' + document.activeElement.className"))
     assert {"A.", "DIV.scroll", "SUMMARY."} <= reached
 
 
-def test_dark_mode_has_light_letters_on_dark(tab: Tab, page: Path) -> None:
-    def brightness(name: str) -> float:
-        color = str(tab.value(f"getComputedStyle(document.body).{name}"))
+def test_dark_mode_has_light_letters_on_dark(browser: "Browser", page: Path) -> None:
+    def brightness(tab: "BrowserPage", name: str) -> float:
+        color = str(tab.evaluate(f"getComputedStyle(document.body).{name}"))
         return sum(map(int, color.strip("rgb()").split(",")))
 
-    tab.open(page, 800, dark=True)
-    assert brightness("backgroundColor") < brightness("color") - 400
-    tab.open(page, 800)
-    assert brightness("color") < brightness("backgroundColor") - 400
+    dark, _ = _opened(browser, page, 800, "dark")
+    assert brightness(dark, "backgroundColor") < brightness(dark, "color") - 400
+    light, _ = _opened(browser, page, 800)
+    assert brightness(light, "color") < brightness(light, "backgroundColor") - 400
