@@ -40,11 +40,13 @@ repository:
 	    echo "error: DVC needs a Git repository, and this folder is none (a download as ZIP has none). Make it one:" >&2; \
 	    echo '  git init && git add --all && git commit -m "Start"' >&2; exit 1; }
 
-run: | repository env data  ## everything: the environment, the sample where there is no data set, the pipeline, its main figures
+run: | repository env data  ## everything: environment, sample where there is no data set, pipeline, an index of the sample
 	@$(BIN)/bruna check
 	@# DVC ends with the advice to push, remote or not; here the advice is kept where there is a remote.
 	@grep -q remote .dvc/config .dvc/config.local 2>/dev/null && exec $(BIN)/dvc repro || \
 	    PYTHONUNBUFFERED=1 bash -o pipefail -c "$(BIN)/dvc repro | grep --line-buffered -v 'dvc push'"
+	@# An index is no output of DVC, whose cache would keep people who were erased. What is there stays as it is.
+	@test -e people.index || ! grep -qs '^source: "bruna sample' data/dataset.yaml || $(BIN)/bruna index data/
 	@$(BIN)/bruna summary
 
 experiments: env  ## experiments side by side, the best mAP first: the settings that differ, the main figures

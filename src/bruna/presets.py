@@ -99,7 +99,7 @@ def write_settings(
     parse_params(values, f"{source} written into {params}")
     if changes and write:
         result = _rewritten(text, {change.key: written[change.key] for change in changes}, params)
-        if _settings(result, params) != values:
+        if _read_again(result, params) != values:
             raise BrunaError(
                 f"{params} is laid out in a way that settings cannot be written into: put each of them on one line, as "
                 "`name: value`."
@@ -115,6 +115,14 @@ def _settings(text: str, path: Path) -> Any:
     if not isinstance(values, MutableMapping):
         raise BrunaError(f"{path} holds no settings. It should hold groups such as `train_unet:`.")
     return values
+
+
+def _read_again(text: str, path: Path) -> Any:
+    """The settings of a text that was rewritten; None where it is no YAML any more."""
+    try:
+        return _settings(text, path)
+    except BrunaError:
+        return None
 
 
 def _set(settings: Any, key: str, value: Any, source: Path) -> Any:
@@ -164,6 +172,8 @@ def _rewritten(text: str, values: Mapping[str, str], source: Path) -> str:
     for key, node, group in sorted(leaves, key=lambda leaf: leaf[1].start_mark.index, reverse=True):
         if key in values:
             start, end = _span(node).start, _span(node).stop
+            if isinstance(node, CollectionNode) and not node.flow_style:  # its lines may stand no further in than its name
+                start = len(text[:start].rstrip())
             value = values[key] if text[start - 1].isspace() else f" {values[key]}"
             if comment := _COMMENT.match(text, end):  # where most of its group start, if the value leaves room
                 (column, _), *_ = columns[id(group)].most_common(1)

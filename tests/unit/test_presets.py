@@ -1,5 +1,6 @@
 import itertools
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from ruamel.yaml import YAML
 from bruna.errors import BrunaError
 from bruna.nested import flatten
 from bruna.params import parse_params
-from bruna.presets import apply_preset, describe_presets
+from bruna.presets import apply_preset, describe_presets, write_settings
 
 ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "presets"
@@ -199,3 +200,21 @@ def test_descriptions_are_the_first_comment_lines():
     assert tuple(found) == NAMES
     assert found["paper"].startswith("The settings that section 3")
     assert all(found.values())
+
+
+@pytest.mark.parametrize("lines", ["\n  - 4\n  - 6\n", "\n    - 4\n    - 6   # six\n", "  # which\n  - 4\n  - 6\n"])
+def test_a_list_of_lines_is_replaced_wherever_its_lines_stand(tmp_path, lines):
+    text = re.sub(r"(  camera_classes:).*\n", lambda found: found[1] + lines, (ROOT / "params.yaml").read_text())
+    params = tmp_path / "params.yaml"
+    params.write_text(text)
+    wanted = {"train_attributes.camera_classes": []}
+    if "which" in lines:  # a comment between the two: no place for a value on the line
+        with pytest.raises(BrunaError, match="put each of them on one line"):
+            write_settings(params, wanted, {key: "[]" for key in wanted}, "a test")
+        assert params.read_text() == text
+        return
+    write_settings(params, wanted, {key: "[]" for key in wanted}, "a test")
+    found = YAML(typ="safe", pure=True).load(params.read_text())
+    assert found == YAML(typ="safe", pure=True).load(text) | {
+        "train_attributes": found["train_attributes"] | {"camera_classes": []}
+    }
