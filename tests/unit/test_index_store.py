@@ -27,7 +27,7 @@ from bruna.errors import BrunaError
 from bruna.index.asking import open_index
 from bruna.index.build import Added, add_images
 from bruna.index.gather import images_of
-from bruna.index.header import HEADER, begin, read_header
+from bruna.index.header import begin, read_header
 from bruna.index.opened import open_rows
 from bruna.index.remove import remove_images
 from bruna.index.store import parts_of, read_part, writing
@@ -328,40 +328,6 @@ def test_an_index_of_other_models_or_another_use_is_refused(tmp_path: Path, mode
     another = replace(people, settings=replace(people.settings, attribute_offset=7.0))
     assert begin(folder, another, models) == read_header(folder)
     assert read_header(folder).settings.attribute_offset == 7.0
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("", "is damaged"),
-        ("[]", "is damaged"),
-        ('{"version": 2}', "was written by a later version of bruna"),
-        ('{"version": 1}', "models is missing"),
-    ],
-)
-def test_a_damaged_header_is_told(tmp_path: Path, text: str, says: str) -> None:
-    (tmp_path / HEADER).write_text(text)
-    with pytest.raises(BrunaError, match=says):
-        read_header(tmp_path)
-
-
-def test_a_damaged_part_is_told(tmp_path: Path, models: Path, people: Describer) -> None:
-    folder = tmp_path / "people.index"
-    add(folder, people, models, photos(tmp_path / "photos", range(2)))
-    part = parts_of(folder)[0]
-    part.write_bytes(part.read_bytes()[:-100])
-    with pytest.raises(BrunaError, match=r"part-000001\.parquet cannot be read"):
-        open_rows(folder)
-
-
-def test_parts_that_do_not_fit_the_header_are_told(tmp_path: Path, models: Path, people: Describer) -> None:
-    folder = tmp_path / "people.index"
-    add(folder, people, models, photos(tmp_path / "photos", range(2)))
-    text = (folder / HEADER).read_text()
-    for wrong in (text.replace('"features": 16', '"features": 17'), text.replace('"hat"', '"hood"')):
-        (folder / HEADER).write_text(wrong)
-        with pytest.raises(BrunaError, match=r"part-000001\.parquet does not hold what .*index\.json says"):
-            open_rows(folder)
 
 
 def test_networks_without_attributes_make_an_index_too(tmp_path: Path) -> None:
