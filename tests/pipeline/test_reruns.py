@@ -66,8 +66,8 @@ def test_an_experiment_runs_what_it_changes(project: Project) -> None:
 
 def test_a_queued_experiment_uses_its_own_code_and_this_store(project: Project) -> None:
     before = list(project.parents())
-    project.run("dvc", "exp", "run", "--queue", "--name", "queued", "-S", "evaluate.attribute_offset=0.5")
-    file = project.folder / "src" / "bruna" / "evaluation" / "retrieval.py"
+    project.run("dvc", "exp", "run", "--queue", "--name", "queued", "-S", "report.rank_list_length=4")
+    file = project.folder / "src" / "bruna" / "pipeline" / "report.py"
     text = file.read_text()
     file.write_text("raise RuntimeError('the code as it was queued must run, not this')\n")
     try:
