@@ -21,16 +21,23 @@ from bruna.tracking.ui import runs_address
 from conftest import Run
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder in which a stage has run, as working folder; its name is a trap for whoever makes a URL."""
-    folder = tmp_path / "a 1%2041?x#"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project folder in which a stage has run; its name is a trap for whoever makes a URL."""
+    around = tmp_path_factory.mktemp("ui")
+    folder = around / "a 1%2041?x#"
     folder.mkdir()
-    monkeypatch.chdir(folder)
-    (tmp_path / "page.txt").write_text("page")
+    (around / "page.txt").write_text("page")
     with stage_run(folder, "split", Execution("e", "one"), params={}, inputs={}, outputs={}, tags={}) as tracker:
-        tracker.file(tmp_path / "page.txt", "report")
+        tracker.file(around / "page.txt", "report")
     return folder
+
+
+@pytest.fixture
+def store(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That folder, as working folder."""
+    monkeypatch.chdir(made)
+    return made
 
 
 def _free_port() -> int:
