@@ -172,7 +172,8 @@ def _rewritten(text: str, values: Mapping[str, str], source: Path) -> str:
     for key, node, group in sorted(leaves, key=lambda leaf: leaf[1].start_mark.index, reverse=True):
         if key in values:
             start, end = _span(node).start, _span(node).stop
-            if isinstance(node, CollectionNode) and not node.flow_style:  # its lines may stand no further in than its name
+            # The lines of a list may stand no further in than its name: a value that takes their place may not.
+            if isinstance(node, CollectionNode) and not node.flow_style:
                 start = len(text[:start].rstrip())
             value = values[key] if text[start - 1].isspace() else f" {values[key]}"
             if comment := _COMMENT.match(text, end):  # where most of its group start, if the value leaves room

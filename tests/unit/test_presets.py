@@ -210,10 +210,10 @@ def test_a_list_of_lines_is_replaced_wherever_its_lines_stand(tmp_path, lines):
     wanted = {"train_attributes.camera_classes": []}
     if "which" in lines:  # a comment between the two: no place for a value on the line
         with pytest.raises(BrunaError, match="put each of them on one line"):
-            write_settings(params, wanted, {key: "[]" for key in wanted}, "a test")
+            write_settings(params, wanted, dict.fromkeys(wanted, "[]"), "a test")
         assert params.read_text() == text
         return
-    write_settings(params, wanted, {key: "[]" for key in wanted}, "a test")
+    write_settings(params, wanted, dict.fromkeys(wanted, "[]"), "a test")
     found = YAML(typ="safe", pure=True).load(params.read_text())
     assert found == YAML(typ="safe", pure=True).load(text) | {
         "train_attributes": found["train_attributes"] | {"camera_classes": []}
