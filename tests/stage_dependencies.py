@@ -41,6 +41,8 @@ ONLY_LOGGING = {
 }
 """Files that exempt ones import for what they log or check, and to repeat figures in metrics/: a stage depends on them
 where it imports them itself."""
+READS: Mapping[str, str] = {"src/bruna/report/scripts.py": "src/bruna/report/assets"}
+"""Modules that read files which nobody imports, and the folder of these: who imports the one depends on the other."""
 ALWAYS = {"bruna.runtime"}
 """What the harness calls for every stage, and a result may depend on."""
 
@@ -108,7 +110,9 @@ def code_of_stages() -> dict[str, list[str]]:
             if not exempt(file_of(module)):
                 found.add(module)
                 pending |= with_parents(graph.find_modules_directly_imported_by(module)) - found
-        stages[stage] = [f"stages/{stage}.py", *sorted(file_of(module) for module in found)]
+        files = {file_of(module) for module in found}
+        files |= {folder for file, folder in READS.items() if file in files}
+        stages[stage] = [f"stages/{stage}.py", *sorted(files)]
     return stages
 
 

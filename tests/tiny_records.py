@@ -8,8 +8,9 @@ import pandas as pd
 import torch
 
 from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.predictions import predicted_columns
 from bruna.dataset.schema import Tasks
-from bruna.dataset.tables import write_table
+from bruna.dataset.tables import attribute_codes, attributes_of, write_table
 from bruna.files import read_json, write_json
 from bruna.headlines import FIGURES_FILE
 from bruna.metrics.attributes import METRICS
@@ -21,7 +22,7 @@ from bruna.retrieval.protocols import FIGURES
 from bruna.tracking.protocol import NullTracker, Tracker
 from bruna.training import attributes, bruna, unet
 from bruna.training.checkpoint import Checkpoints
-from person_table import mask_pairs, person_table
+from person_table import encoded, mask_pairs, person_table
 
 PROJECT = Path(__file__).resolve().parents[1]
 SIZE = (32, 16)
@@ -146,8 +147,21 @@ def write_ranking(artifacts: Path, name: str, queries: pd.DataFrame, gallery: pd
     query, image = queries.add_prefix("query_"), gallery.assign(rank=range(1, len(gallery) + 1), distance=1.5)
     ranked = query.merge(image, how="cross").rename(columns={"query_path": "query"})
     ranked["match"] = ranked["query_identity"] == ranked["identity"]
-    kept = ["query", "query_camera", "rank", "path", "camera", "distance", "match"]
+    ranked = ranked.assign(probability=np.float32(0.75), upper=np.float32(0.5), lower=np.float32(-0.25))
+    kept = ["query", "query_camera", "rank", "path", "camera", "distance", "match", "probability", "upper", "lower"]
     write_table(ranked[kept], evaluate / f"ranked_{name}.parquet")
+    for side, table in {"test/query": queries, "test/gallery": gallery}.items():
+        place = side if name == "test" else name
+        write_table(predicted(table), evaluate / f"predicted_{place.replace('/', '_')}.parquet")
+        masks = [encoded(np.eye(*SIZE, dtype=np.uint8) * 255, "PNG") for _ in range(len(table))]
+        write_table(table[["path"]].assign(mask=masks), artifacts / "segment" / f"{place}.parquet")
+
+
+def predicted(images: pd.DataFrame) -> pd.DataFrame:
+    """A table of `predicted_table`, where all is predicted as it is annotated."""
+    codes = attribute_codes(images)
+    known = images[["path", "identity", "camera"]].assign(junk=np.float32(0.25))
+    return known.assign(**predicted_columns(codes, codes, attributes_of(images)))
 
 
 def write_test_set(artifacts: Path) -> None:

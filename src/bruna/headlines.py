@@ -13,8 +13,14 @@ from bruna.nested import numbers
 
 FIGURES_FILE = "figures.json"
 """In `artifacts/<stage>`: all figures of a stage."""
+INTERVALS = "intervals"
+"""Where the figures of `evaluate` have the intervals of the headline metrics of all stages, by their names."""
+BY_IDENTITY = "by_identity.parquet"
+"""In `artifacts/evaluate`: what each of them was on every identity, for intervals of differences."""
 
 Number = int | float
+_ROUNDING = 1e-9
+"""By so much two sums of the same numbers may differ."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,45 @@ HEADLINES: Mapping[str, Headline] = {
 
 Rankings are by the Market-1501 protocol where no other is named; figures of attributes are means over them.
 """
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The 95% interval of a headline metric.
+
+    Attributes:
+        resampled: people (of the U-Net, mask pairs) that it was drawn from.
+        low, high: its ends; None where they are too few.
+    """
+
+    resampled: int
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        """As a table has it, e.g. `0.742–0.871`."""
+        return "too few people" if self.low is None or self.high is None else f"{self.low:.3f}–{self.high:.3f}"
+
+
+def headline_intervals(figures: Mapping[str, Any], metrics: Mapping[str, float]) -> dict[str, Interval]:
+    """The intervals of headline metrics by name.
+
+    Args:
+        figures: of the stage `evaluate`, nested.
+        metrics: headline metrics by name. An interval that does not hold its metric is of an earlier run, and left out.
+
+    >>> found = headline_intervals({"intervals": {"map": {"low": 0.4, "high": 0.6, "resampled": 20}}}, {"map": 0.5})
+    >>> str(found["map"])
+    '0.400–0.600'
+    """
+    found = {name: Interval(**each) for name, each in figures.get(INTERVALS, {}).items() if name in metrics}
+    return {name: each for name, each in found.items() if _holds(each, metrics[name])}
+
+
+def _holds(interval: Interval, value: float) -> bool:
+    if interval.low is None or interval.high is None:
+        return True
+    return interval.low - _ROUNDING <= value <= interval.high + _ROUNDING
 
 
 def headline_metrics(stage: str, figures: Mapping[str, Any]) -> dict[str, Number]:

@@ -3,29 +3,36 @@
 from pathlib import Path
 
 from bruna.files import read_object
-from bruna.headlines import FIGURES_FILE, HEADLINES
+from bruna.headlines import FIGURES_FILE, HEADLINES, headline_intervals
 from bruna.nested import flatten
 
 STAGES = tuple(dict.fromkeys(headline.stage for headline in HEADLINES.values()))
 """The stages that measure, in the order of the pipeline."""
 
 
-def headline_rows(metrics: Path) -> list[tuple[str, str, int | float, str]]:
-    """Rows (stage, metric, value, meaning), a stage named in its first row only.
+def headline_rows(metrics: Path, artifacts: Path) -> list[tuple[str, str, int | float, str, str]]:
+    """Rows (stage, metric, value, interval, meaning), a stage named in its first row only.
 
     Args:
         metrics: the folder of metrics/<stage>.json; a stage that has no file has no row.
+        artifacts: the folder of all stages' outputs, for the intervals; they are empty where the stage `evaluate` has
+            none.
 
     Raises:
         BrunaError: a metrics file is damaged.
     """
     rows = []
+    file = artifacts / "evaluate" / FIGURES_FILE
+    figures = read_object(file) if file.exists() else {}
     for stage in STAGES:
         path = metrics / f"{stage}.json"
         found = read_object(path) if path.exists() else {}
         names = [name for name in HEADLINES if name in found]
+        intervals = headline_intervals(figures, found)
         for i, name in enumerate(names):
-            rows.append((stage if i == 0 else "", name, found[name], HEADLINES[name].meaning))
+            rows.append(
+                (stage if i == 0 else "", name, found[name], str(intervals.get(name, "")), HEADLINES[name].meaning)
+            )
     return rows
 
 

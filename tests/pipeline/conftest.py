@@ -2,7 +2,7 @@
 
 With `pytest -n 2` the files are shared among processes: whichever asks first does the run, the other waits for it. The
 order of the files is that of their names (`--no-loadscope-reorder`): first one that does the run, then one that does
-not need it, so that nobody waits for long.
+not need it (data sets that lack something, without DVC and MLflow), so that nobody waits for long.
 """
 
 import os

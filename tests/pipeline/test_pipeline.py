@@ -188,3 +188,15 @@ def test_other_people_are_measured_and_known_images_are_counted(project: Project
         assert 0 < found["retrieval"]["market1501"]["map"] <= 1
         assert found["images_trained_on"] == (trained_on if name == "own" else 0)
     assert warned == {"others": False, "own": True}
+
+
+@pytest.mark.parametrize("stage", ["validate", "train_bruna"])
+def test_help_says_what_a_stage_does(project: Project, stage: str) -> None:
+    printed = project.run(sys.executable, f"stages/{stage}.py", "--help")
+    assert "params.yaml" in printed and "dvc.yaml" in printed and len(printed) > 200
+
+
+def test_a_mistake_in_the_parameters_is_named(project: Project) -> None:
+    printed = project.run("dvc", "exp", "run", "-S", "train_unet.lr=banana", fails=True)
+    assert "train_unet.lr" in printed and "banana" in printed and "Nothing is lost" in printed
+    assert "Traceback" not in printed

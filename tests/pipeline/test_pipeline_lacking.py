@@ -1,40 +1,50 @@
-"""The whole pipeline on images with hardly more than a name, and what is told without a run."""
+"""Data sets that lack something: known before any training, and through to a page all the same."""
 
-import sys
+from pathlib import Path
 
 import pytest
 
-from lacking import SETS, mistakes, whole_run
-from project_copy import Project
-
-pytestmark = pytest.mark.pipeline
-SET = "pictures alone"
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Not the run that the other files share: this one is done at the same time."""
-    project = whole_run(tmp_path_factory.mktemp("lacking"), SET)
-    project.commit()
-    return project
+from bruna.dataset.dataset_file import read_dataset_file
+from bruna.dataset.facts import find_files
+from bruna.dataset.tables import attributes_of, read_table
+from bruna.errors import BrunaError
+from bruna.files import read_json
+from bruna.pipeline.check import check
+from bruna.pipeline.misfits import adapt, lacks
+from lacking import SETS, untrained, untrained_without
+from project_copy import written_by
+from tiny_records import PROJECT, tiny
+from tiny_stages import STAGES, run_stage
 
 
-def test_a_data_set_with_nothing_but_images_of_people_goes_through(project: Project) -> None:
-    """No test set, masks, attributes or cameras: what needs them is turned off, the pipeline is the same."""
-    assert not mistakes(project, SETS[SET][0])
-    assert list(project.metrics("evaluate")) == ["course_map"]
-    assert project.metrics("train_unet") == {} and project.metrics("segment") == {"segmented_images": 0}
-
-
-@pytest.mark.parametrize("stage", ["validate", "train_bruna"])
-def test_help_says_what_a_stage_does(project: Project, stage: str) -> None:
-    printed = project.run(sys.executable, f"stages/{stage}.py", "--help")
-    assert "params.yaml" in printed and "dvc.yaml" in printed and len(printed) > 200
-
-
-def test_a_mistake_in_the_parameters_is_named(project: Project) -> None:
-    printed = project.run("dvc", "exp", "run", "-S", "train_unet.lr=banana", fails=True)
-    assert "train_unet.lr" in printed and "banana" in printed and "Nothing is lost" in printed
-    assert "Traceback" not in printed
-    project.run("git", "checkout", "--quiet", "--", ".")
-    project.run("dvc", "checkout", "--quiet")
+@pytest.mark.parametrize("name", SETS)
+def test_what_lacks_is_known_and_the_rest_goes_through_to_a_page(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bruna.report.style.DPI", 40)  # nobody looks at the pictures
+    lacking, make = SETS[name]
+    data, file = tmp_path / "data", tmp_path / "params.yaml"
+    data.mkdir()
+    make(data)
+    dataset = read_dataset_file(data)
+    assert lacks(find_files(data, identities=dataset.identities), dataset) == lacking
+    file.write_text((PROJECT / "params.yaml").read_text())
+    with pytest.raises(BrunaError) as error:
+        check(file, data)
+    changed = {change.key for change in adapt(file, data)}
+    assert all(f"{key} is " in str(error.value) for key in changed)
+    params = tiny(check(file, data))
+    assert not adapt(file, data)
+    for stage in STAGES:
+        run_stage(stage, tmp_path, params)
+        assert not [path for path in written_by(stage) if not (tmp_path / path).exists()]  # DVC asks for all of them
+    assert attributes_of(read_table(tmp_path / "artifacts" / "split" / "train.parquet")) == dataset.tasks
+    page = (tmp_path / "artifacts" / "report" / "report.html").read_text()
+    assert untrained(tmp_path / "artifacts") == untrained_without(lacking)
+    assert ("there is no Task 1" in page) == ("attributes" in lacking)
+    metrics = read_json(tmp_path / "metrics" / "evaluate.json")
+    assert ("map" in metrics) == (not {"cameras", "identities"} & set(lacking))
+    assert ("test_map" in metrics) == (not {"query and gallery", "identities"} & set(lacking))
+    if lacking == ["identities"]:
+        assert {"attribute_accuracy", "test_attribute_accuracy"} <= set(metrics)
+        assert "Attributes as they are predicted, test set" in page

@@ -10,8 +10,8 @@ lack, each alone; all of these but the identities lack) a fresh copy of the proj
 * the models that have nothing to be trained on, and no others, are written with `trained: false`;
 * a second `dvc repro` runs no stage.
 
-tests/unit/test_lacks.py looks at the same data sets in one process, without DVC and MLflow. Expect a minute or two a
-data set on a free core. Exit status: 0 if everything held, 1 if anything did not; what, is printed.
+tests/pipeline/test_pipeline_lacking.py looks at the same data sets in one process, without DVC and MLflow. Expect a
+minute or two a data set on a free core. Exit status: 0 if everything held, 1 if anything did not; what, is printed.
 """
 
 import argparse

@@ -19,7 +19,8 @@ from bruna.cli.main import PIPELINE_MODULES
 ROOT = Path(__file__).parents[2]
 
 
-COMMANDS = ["sample", "import", "preset", "check", "summary", "ui", "evaluate", "attributes", "index", "search"]
+COMMANDS = ["sample", "import", "preset", "check", "summary", "ui", "evaluate", "compare", "attributes", "index"]
+COMMANDS += ["search", "serve", "export"]
 
 
 def test_help_names_every_command_in_the_order_of_use(bruna):

@@ -14,9 +14,27 @@ def test_summary_shows_the_headline_metrics_in_pipeline_order(top_folder, bruna)
     status, out, _ = bruna("summary")
     assert status == 0
     assert out.index("segmented_images") < out.index("map ") < out.index("rank1")
-    assert re.search(r"segment +segmented_images +1,234 +images", out)
-    assert re.search(r"evaluate +map +0\.500 +mAP", out)
+    assert re.search(r"segment *\n +segmented_images +1,234 +images", out)
+    assert re.search(r"evaluate *\n +map +0\.500 +mAP", out)
     assert "artifacts/report/report.html (not there" in out
+    assert max(map(len, out.splitlines())) <= 110
+
+
+def test_summary_shows_intervals_where_there_are_some(top_folder, bruna):
+    write_json({"map": 0.5, "rank1": 0.75}, Path("metrics/evaluate.json"))
+    write_json({"task1_accuracy": 0.625}, Path("metrics/train_attributes.json"))
+    intervals = {
+        "map": {"low": 0.4, "high": 0.625, "resampled": 12},
+        "rank1": {"resampled": 9},
+        "task1_accuracy": {"low": 0.5, "high": 0.75, "resampled": 12},
+    }
+    write_json({"intervals": intervals}, Path("artifacts/evaluate/figures.json"))
+    out = bruna("summary")[1]
+    assert re.search(r" map +0\.500 +0\.400–0\.625 +mAP", out) and re.search(
+        r"rank1 +0\.750 +too few people +near", out
+    )
+    assert re.search(r"task1_accuracy +0\.625 +0\.500–0\.750 +attributes", out)
+    assert re.search(r"intervals/map/low +0\.400", bruna("summary", "--all")[1])
     assert max(map(len, out.splitlines())) <= 110
 
 

@@ -17,8 +17,10 @@ from bruna.dataset.predictions import prediction_frame
 from bruna.dataset.schema import Task, Tasks, logit_count, task1_tasks
 from bruna.dataset.tables import read_table, write_table
 from bruna.errors import BrunaError
+from bruna.evaluation.comparing import compare, read_by_identity
 from bruna.evaluation.labelled import describe_table
 from bruna.files import read_json
+from bruna.headlines import headline_metrics
 from bruna.inference.attributes import AttributePredictor
 from bruna.inference.bruna import BrunaEmbedder
 from bruna.inference.describer import load
@@ -60,14 +62,16 @@ def _tables(schema: Tasks) -> dict[str, pd.DataFrame]:
 
 
 TABLES = _tables(ATTRIBUTES)
+_PATHS = [*TABLES["validation"]["path"]] * 3
+"""Of the images that Task 1 predicted: more than there are, so that no predictions make an attribute of one value."""
 
 
-def _predictions(count: int, seed: int, tasks: Tasks) -> pd.DataFrame:
+def _predictions(paths: list[str], seed: int, tasks: Tasks) -> pd.DataFrame:
     random = np.random.default_rng(seed)
     values = [len(task.values) for task in tasks]
-    true, predicted = (random.integers(0, values, (count, len(tasks))) for _ in range(2))
-    logits = random.standard_normal((count, logit_count(tasks))).astype(np.float32)
-    return prediction_frame([str(i) for i in range(count)], np.zeros(count, dtype=bool), true, predicted, logits, tasks)
+    true, predicted = (random.integers(0, values, (len(paths), len(tasks))) for _ in range(2))
+    logits = random.standard_normal((len(paths), logit_count(tasks))).astype(np.float32)
+    return prediction_frame(paths, np.zeros(len(paths), dtype=bool), true, predicted, logits, tasks)
 
 
 def _left_by_the_stages_before(folder: Path, schema: Tasks, camera_classes: tuple[int, ...]) -> Path:
@@ -81,7 +85,7 @@ def _left_by_the_stages_before(folder: Path, schema: Tasks, camera_classes: tupl
         write_table(table, folder / "split" / f"{name}.parquet")
         segment_table(folder / "split" / f"{name}.parquet", folder / "segment" / f"{name}.parquet", unet, 8)
     for seed, side in enumerate(("train", "validation")):
-        predicted = _predictions(40, seed, task1_tasks(schema, camera_classes))
+        predicted = _predictions(_PATHS, seed, task1_tasks(schema, camera_classes))
         write_table(predicted, folder / "train_attributes" / f"predictions_{side}.parquet")
     return folder
 
@@ -102,18 +106,21 @@ def test_the_records_of_the_stage(artifacts: Path) -> None:
     metrics = _run(artifacts)
     folder = artifacts / "evaluate"
     sets = {"validation": (16, 16), "test": (2, 8)}
-    tables = [f"{part}_{name}" for name in sets for part in ("queries", "cmc", "ranked")]
+    tables = [f"{part}_{name}" for name in sets for part in ("queries", "cmc", "ranked", "breakdown")]
     texts = ["table1.csv", "operating_points.csv", "classification_test.csv", "reid_test.txt"]
     texts += ["calibration.json", "verification.csv", "reliability.csv"]
+    texts += ["by_identity.parquet", "halves.safetensors"]
+    texts += [f"predicted_{images}.parquet" for images in ("validation", "test_query", "test_gallery")]
     found = [f"{table}.{'parquet' if 'ranked' in table else 'csv'}" for table in tables]
     assert sorted(path.name for path in folder.iterdir()) == sorted(["settings.json", *texts, *found])
     assert read_json(folder / "settings.json") == PARAMS.model_dump(mode="json")
     assert load(artifacts, CPU).settings == Settings.of(PARAMS.model_dump())
-    assert set(metrics) - {"warnings"} == {*sets, "baselines"}
+    assert set(metrics) - {"warnings"} == {*sets, "baselines", "intervals"}
     for name, (queries, gallery) in sets.items():
         assert metrics[name]["gallery"] == gallery and metrics[name]["market1501"]["queries"] == queries
         ranked = read_table(folder / f"ranked_{name}.parquet")
-        assert list(ranked) == ["query", "query_camera", "rank", "path", "camera", "distance", "match"]
+        told = ["query", "query_camera", "rank", "path", "camera", "distance", "match", "probability", "upper", "lower"]
+        assert list(ranked) == told
         first = ranked[ranked["match"]].groupby("query")["rank"].min()
         by_query = pd.read_csv(folder / f"queries_{name}.csv").set_index("path")["market1501_first_hit"]
         assert first.to_dict() == by_query.to_dict()
@@ -130,6 +137,36 @@ def test_the_records_of_the_stage(artifacts: Path) -> None:
     assert len(lines) == 2 and all(line.count(",") == 2 for line in lines)
     assert {"task", "train/accuracy", "validation/balanced_accuracy"} <= set(pd.read_csv(folder / "table1.csv"))
     assert pd.read_csv(folder / "operating_points.csv")["shift"].min() == -0.3
+
+
+def test_each_headline_metric_is_known_by_identity(artifacts: Path) -> None:
+    """What `bruna compare` reads adds up to the figures; of four people there is no interval."""
+    metrics = _run(artifacts)
+    table = read_by_identity(artifacts)
+    sums = table.groupby(["headline", "group", "cell"], sort=False)[["sum", "count"]].sum()
+    values = (sums["sum"] / sums["count"]).groupby(level=[0, 1], sort=False).mean().groupby(level=0, sort=False).mean()
+    expected = headline_metrics("evaluate", metrics)
+    assert {name: values[name] for name in expected} == pytest.approx(expected)
+    trained = {"task1_accuracy", "task1_balanced_accuracy", "features_map"}
+    assert set(values.index) == set(metrics["intervals"]) == set(expected) | trained
+    assert metrics["intervals"]["map"] == {"resampled": 4} and metrics["intervals"]["test_map"] == {"resampled": 2}
+    assert set(table.loc[table["headline"] == "test_map", "unit"]) == {"5", "6"}
+    again = compare(table, table)
+    assert {each.word for each in again} == {"too few people"} and {each.units for each in again} == {4, 2}
+
+
+def test_what_was_known_and_predicted_of_each_image_is_kept(artifacts: Path) -> None:
+    _run(artifacts)
+    for side in ("validation", "test/query", "test/gallery"):
+        table, found = TABLES[side], read_table(artifacts / "evaluate" / f"predicted_{side.replace('/', '_')}.parquet")
+        told = [f"{kind}/{task.name}" for kind in ("true", "predicted") for task in ATTRIBUTES]
+        assert list(found) == ["path", "identity", "camera", "junk", *told]
+        for column in ("path", "identity", "camera"):
+            assert found[column].tolist() == table[column].tolist()
+        for task in ATTRIBUTES:
+            assert found[f"true/{task.name}"].tolist() == table[task.name].tolist()
+            assert list(found[f"predicted/{task.name}"].cat.categories) == list(task.values)
+        assert found["junk"].between(0, 1).all() and found["junk"].dtype == np.float32
 
 
 def test_the_records_of_another_schema(tmp_path: Path) -> None:
@@ -160,7 +197,10 @@ def test_a_table_of_another_schema_is_refused(artifacts: Path) -> None:
 
 
 def test_no_network_sees_an_image_twice(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """But Bruna its mirror image, and the untrained one the validation images; the U-Net none: its masks are kept."""
+    """But Bruna its mirror image, and for the page the images of the mean and those that are shown.
+
+    The untrained one sees the validation images; the U-Net none: its masks are kept.
+    """
     seen: Counter[str] = Counter()
     logits, embed = AttributePredictor.logits, BrunaEmbedder.embed
 
@@ -181,4 +221,9 @@ def test_no_network_sees_an_image_twice(artifacts: Path, monkeypatch: pytest.Mon
     _run(artifacts)
     images = sum(map(len, TABLES.values()))
     again = len(TABLES["validation"])
-    assert seen == {"attributes": images, "straight": images + again, "mirrored": images + again}
+    own, test = (
+        read_table(artifacts / "evaluate" / f"ranked_{name}.parquet").dropna() for name in ("validation", "test")
+    )
+    shown = len({*own["query"], *own["path"]}) + test["query"].nunique() + test["path"].nunique()
+    straight = images + again + again + shown
+    assert seen == {"attributes": images, "straight": straight, "mirrored": images + again}

@@ -82,6 +82,7 @@ def test_queries_are_searched_for_in_the_gallery(people: Path, bruna: Run) -> No
     assert figures["retrieval"]["market1501"]["queries"] == 1 and figures["retrieval"]["gallery"] == 3
     assert set(figures["attributes_predicted"]) == set(NAMES)
     assert "are measured" not in err and re.search(r"images +4 ", out)
+    assert figures["intervals"]["map"] == {"resampled": 1} and re.search(r" map +\d\.\d{3} +too few people ", out)
     assert "1 query searched for among 3, by the models" in unescape(Path("o.html").read_text())
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from bruna.headlines import HEADLINES, headline_metrics
+from bruna.headlines import HEADLINES, headline_intervals, headline_metrics
 from bruna.nested import flatten
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -51,3 +51,15 @@ def test_what_a_data_set_does_not_have_is_left_out() -> None:
     assert headline_metrics("evaluate", figures) == {"map": 0.5, "rank1": 1}
     assert headline_metrics("evaluate", flatten(figures)) == {"map": 0.5, "rank1": 1}  # as MLflow has them
     assert headline_metrics("train_unet", {"pairs_train": 0}) == {}
+
+
+def test_an_interval_stands_beside_its_metric_unless_it_is_of_an_earlier_run() -> None:
+    figures = {"intervals": {"map": {"low": 0.4, "high": 0.6, "resampled": 20}, "rank1": {"resampled": 5}}}
+    found = headline_intervals(figures, {"map": 0.5, "rank1": 0.9, "minp": 0.1})
+    assert {name: str(interval) for name, interval in found.items()} == {
+        "map": "0.400–0.600",
+        "rank1": "too few people",
+    }
+    assert headline_intervals(figures, {"map": 0.7}) == {}
+    assert headline_intervals({}, {"map": 0.5}) == {}
+    assert headline_metrics("evaluate", {**figures, "validation": {"market1501": {"map": 0.5}}}) == {"map": 0.5}

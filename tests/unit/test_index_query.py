@@ -60,6 +60,8 @@ def facts(count: int, seed: int) -> tuple[Facts, pd.DataFrame]:
         ("key like 'a/%'", "key.str.startswith('a/')"),
         ("key not like '%.jpg'", "key == 'x'"),
         ("camera like '%'", "camera == camera"),
+        ("key like '%a%.%g'", "key.str.fullmatch('.*a.*[.].*g')"),
+        ("key like 'a%a/%'", "key.str.fullmatch('a.*a/.*')"),
     ],
 )
 def test_a_filter_is_that_of_pandas(text: str, same: str) -> None:
@@ -157,3 +159,8 @@ def test_holding_possible_and_probable_fit_together(text: str, seed: int) -> Non
 def test_values_of_an_attribute_become_one_part() -> None:
     assert read("upcolor = red or upcolor = black") == Predicted("upcolor", frozenset({0, 1}), 3)
     assert read("not not camera = 3") == Known("camera", "=", 3.0)
+
+
+def test_a_pattern_that_a_regular_expression_would_never_end_with_is_answered() -> None:
+    known = Facts({}, {}, {"key": np.array(["j" * 300, "j" * 300 + "x"], dtype=object)})
+    assert known.holds(parse(f"key like '{'%j' * 60}x'", (), ["key"])).tolist() == [False, True]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bruna.dataset.schema import Task, logit_count
 from bruna.dataset.tables import write_table
+from bruna.errors import BrunaError
 from bruna.evaluation.labelled import describe_table
 from bruna.evaluation.retrieval import RANKED, retrieve
 from bruna.files import write_json
@@ -28,6 +29,7 @@ from bruna.params import read_params
 from bruna.retrieval.gallery import Gallery
 from conftest import ROOT
 from person_table import person_table
+from tiny_dataset import write_image
 from tiny_models import save_tiny_models
 
 SCHEMA = (Task("upcolor", ("black", "red", "blue")), Task("hat", ("no", "yes")))
@@ -199,3 +201,27 @@ def test_several_photos_are_one_query_at_their_centroid(tmp_path: Path) -> None:
     each = index.search(photos, keep_junk=True, each=True, top=1).results
     assert each["query"].tolist() == ["0.jpg", "1.jpg"] and each["key"].tolist() == table["path"][:2].tolist()
     assert each["distance"].max() < 1e-3 * expected.max()
+
+    data = {photo.name: photo.read_bytes() for photo in photos}
+    pd.testing.assert_frame_equal(index.search(data, keep_junk=True).results, found)
+    predicted = index.search(data, keep_junk=True, each=True).predicted
+    assert list(predicted) == ["0.jpg", "1.jpg"]
+    assert predicted["1.jpg"] == {name: str(values[1]) for name, values in alone.attributes.items()}
+
+
+def test_bytes_tell_their_camera_by_content_or_by_name_as_files_do(tmp_path: Path) -> None:
+    models = save_tiny_models(tmp_path / "artifacts")
+    table = person_table([2, 5], 3, (64, 32))
+    write_table(table, tmp_path / "gallery.parquet")
+    index = index_of(tmp_path / "gallery.parquet", models, "cpu")
+    row = table.iloc[0]
+    others = set(table["camera"].astype(str)) - {str(row["camera"])}
+    found = index.search({"anything": bytes(row["image"])}, keep_junk=True, different_camera=True, top=99).results
+    assert set(found["camera"]) == others
+    unknown = tmp_path / "x.jpg"
+    write_image(unknown, 77)
+    with pytest.raises(BrunaError, match="nobody knows the camera of x: it is not in"):
+        index.search({"x": unknown.read_bytes()}, keep_junk=True, different_camera=True)
+    found = index.search({f"there/0002_c{row['camera']}_7.jpg": unknown.read_bytes()}, keep_junk=True,
+                         different_camera=True, top=99).results  # fmt: skip
+    assert set(found["camera"]) == others

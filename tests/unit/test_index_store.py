@@ -30,7 +30,7 @@ from bruna.index.gather import images_of
 from bruna.index.header import begin, read_header
 from bruna.index.opened import open_rows
 from bruna.index.remove import remove_images
-from bruna.index.store import parts_of, read_part, writing
+from bruna.index.store import parts_of, read_part, state_of, thumbnails_of, writing
 from bruna.inference.describer import Describer, load
 from person_table import person_table
 from tiny_dataset import write_dataset, write_image
@@ -338,6 +338,36 @@ def test_networks_without_attributes_make_an_index_too(tmp_path: Path) -> None:
     assert found.results["key"][0] == "photos/001.jpg" and len(found.results) == 3
     with pytest.raises(BrunaError, match=r"no attribute or column .hat.\. There are key, identity, camera, time, junk"):
         open_index(folder, models, "cpu").search(where="hat = yes")
+
+
+@pytest.mark.usefixtures("small")
+def test_thumbnails_are_read_by_key_and_the_state_tells_every_change(
+    tmp_path: Path, models: Path, people: Describer
+) -> None:
+    folder = tmp_path / "people.index"
+    add(folder, people, models, photos(tmp_path / "photos", range(8)))
+    first, small = state_of(folder), thumbnails_of(folder)
+    assert {key: row["thumbnail"] for key, row in rows(folder).items()} == small and len(small) == 8
+    assert thumbnails_of(folder, {"photos/007.jpg", "nobody"}) == {"photos/007.jpg": small["photos/007.jpg"]}
+    assert state_of(folder) == first
+    add(folder, people, models, photos(tmp_path / "more", [20]), thumbnails=False)
+    second = state_of(folder)
+    assert second != first and thumbnails_of(folder) == small
+    index = open_rows(folder)
+    with writing(folder):
+        remove_images(folder, index, index.keys == "photos/003.jpg")
+    assert state_of(folder) not in (first, second)
+    assert set(thumbnails_of(folder)) == set(small) - {"photos/003.jpg"}
+
+
+def test_an_index_that_lost_all_images_still_has_its_columns(tmp_path: Path, models: Path, people: Describer) -> None:
+    folder = tmp_path / "people.index"
+    add(folder, people, models, photos(tmp_path / "photos", [1]))
+    with writing(folder):
+        remove_images(folder, open_rows(folder), np.ones(1, np.bool_))
+    empty = open_rows(folder)
+    assert len(empty) == 0 and list(empty.facts.columns) == ["key", "identity", "camera", "time", "junk"]
+    assert empty.facts.holds(empty.condition("camera != 3 and time >= 'x'")).tolist() == []
 
 
 def test_every_manifest_of_a_source_counts(tmp_path: Path, models: Path, people: Describer) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bruna.headlines import HEADLINES
+from bruna.headlines import HEADLINES, Interval
 from bruna.report.blocks import Note, blocks_html
 from bruna.report.data_sections import check_section
 from bruna.report.page import Section, render
@@ -196,6 +196,16 @@ def test_every_headline_metric_has_one_tile_in_its_group():
     assert {tile.name for tile in groups[1].tiles} == {name for name in HEADLINES if name.startswith("test_")}
     assert groups[0].tiles[0].note == "a remark"
     assert [group.title for group in tile_groups({"map": 0.5})] == ["Validation identities"]
+
+
+def test_an_interval_stands_below_the_number_of_its_tile():
+    intervals = {"map": Interval(13, 0.4, 0.625), "rank1": Interval(5)}
+    tiles = tile_groups({"map": 0.5, "rank1": 0.75, "minp": 0.3}, None, intervals)[0].tiles
+    assert [tile.interval for tile in tiles] == ["40.0–62.5%", "too few people", ""]
+    measured = {"validation": figures(0, (0, 0, 0), (9, 0, 0)), "baselines": BASELINES}
+    measured["intervals"] = {"map": {"low": 0.4, "high": 0.625, "resampled": 13}}
+    text = page(findings(measured))
+    assert "mAP 50.0% 40.0–62.5% Market-1501 protocol" in text and "Below a number: its 95% interval" in text
 
 
 def test_a_metric_is_shown_as_a_share_or_a_count():

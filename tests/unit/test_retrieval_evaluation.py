@@ -13,10 +13,11 @@ from bruna.evaluation.attributes import all_figures, attribute_figures
 from bruna.evaluation.labelled import LabelledImages
 from bruna.evaluation.retrieval import (
     cmc_table,
-    histogram_figures,
+    figures_of,
+    histogram_ranking,
     ranked_table,
     retrieve,
-    untrained_figures,
+    untrained_ranking,
 )
 from bruna.inference.described import Described, mean_direction
 from bruna.inference.embedding import embed
@@ -63,9 +64,8 @@ def images(identities, junk, seed, flipped=False):
     task1 = torch.zeros(n, 35)
     task1[:, -1] = torch.tensor(junk).logit()
     names = [str(i) for i in range(n)]
-    return LabelledImages(
-        Described(names, Settings(), ATTRIBUTES, task1, found, plain), found, plain, np.zeros((n, 12), np.int64)
-    )
+    described = Described(names, Settings(), ATTRIBUTES, task1, found, plain)
+    return LabelledImages(described, found, plain, np.zeros((n, 12), np.int64), np.arange(n, dtype=np.uint64))
 
 
 def predicting(features, task1, bruna):
@@ -210,9 +210,9 @@ def test_the_ranked_table_is_what_the_figures_are_of():
 
 def test_the_untrained_network_is_measured_as_the_trained_one():
     trained = retrieve(GALLERY, GALLERY, SETTINGS)
-    assert untrained_figures(GALLERY, trained, SETTINGS)["market1501"] == scores(trained.summary())
+    assert figures_of(untrained_ranking(GALLERY, trained, SETTINGS))["market1501"] == scores(trained.summary())
     other = images([1, 2, 3, 4] * 8 + [0] * 5 + [-1] * 3, [0.9] * 40, 5)  # its own junk does not count
-    assert untrained_figures(other, trained, SETTINGS)["market1501"] == {
+    assert figures_of(untrained_ranking(other, trained, SETTINGS))["market1501"] == {
         key: value
         for key, value in evaluate_retrieval(
             other.gallery,
@@ -232,11 +232,12 @@ def test_histograms_have_every_figure_and_the_junk_filter_of_the_main_row():
     size = (64, 32)
     table = person_table([1, 2, 3, 4], 2, size)
     table["image"] = [encoded(np.full((*size, 3), (60 * i - 60, 100, 30), np.uint8)) for i in table["identity"]]
-    found = histogram_figures(table, size, torch.ones(8, dtype=torch.bool))
+    found = figures_of(histogram_ranking(table, size, torch.ones(8, dtype=torch.bool)))
     assert [(name, set(values)) for name, values in found.items()] == [
         ("course", set(FIGURES)),
         ("market1501", set(FIGURES)),
     ]
     assert found["market1501"] == dict.fromkeys(FIGURES, 1.0)  # every person has a colour of their own
     first_lost = torch.arange(8) > 0
-    assert histogram_figures(table, size, first_lost)["market1501"]["rank1"] == 7 / 8  # of the second, nothing is left
+    found = figures_of(histogram_ranking(table, size, first_lost))
+    assert found["market1501"]["rank1"] == 7 / 8  # of the second, nothing is left

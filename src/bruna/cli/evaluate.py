@@ -9,7 +9,7 @@ import typer
 
 from bruna.cli.shared import ARTIFACTS, PARAMS, check_outputs, model_folders
 from bruna.errors import BrunaError
-from bruna.headlines import HEADLINES, headline_metrics
+from bruna.headlines import HEADLINES, headline_intervals, headline_metrics
 
 if TYPE_CHECKING:
     from bruna.evaluation.calibration import Calibrated
@@ -63,9 +63,15 @@ def evaluate(
     chosen = prepare_torch(
         device or params.runtime.device, params.runtime.threads, "--device" if device else "runtime.device"
     )
-    measured = evaluate_folder(folder, models=models, params=params, device=chosen, calibrate=calibrate)
+    measured = evaluate_folder(
+        folder, models=models, params=params, device=chosen, calibrate=calibrate, page=page is not None
+    )
     figures = measured.figures
-    table(f"{printable(folder)} by the models in {printable(models)}", ("metric", "value", "meaning"), _rows(measured))
+    table(
+        f"{printable(folder)} by the models in {printable(models)}",
+        ("metric", "value", "95% interval", "meaning"),
+        _rows(measured),
+    )
     for warning in figures.get("warnings", ()):
         print(f"warning: {warning}", file=sys.stderr)
     if measured.calibrated is not None:
@@ -125,7 +131,7 @@ def _keep_calibration(calibrated: "Calibrated", models: Path) -> None:
     )
 
 
-def _rows(measured: "MeasuredFolder") -> list[tuple[str, int | float, str]]:
+def _rows(measured: "MeasuredFolder") -> list[tuple[str, int | float, str, str]]:
     """What one looks at first: the headline metrics, of this folder."""
     figures = measured.figures
     retrieval = figures.get("retrieval", {})
@@ -133,13 +139,14 @@ def _rows(measured: "MeasuredFolder") -> list[tuple[str, int | float, str]]:
     meanings = {name: HEADLINES[name].meaning.removesuffix(", validation") for name in found}
     if measured.query is measured.gallery and "map" in found:  # without it the query itself is left out
         meanings["course_map"] += ", the query itself counted as a match"
+    intervals = headline_intervals(figures, found)
     return [
-        ("images", figures["images"], "images in query/ and gallery/, or else in train/"),
-        ("identities", figures["identities"], HEADLINES["identities"].meaning),
+        ("images", figures["images"], "", "images in query/ and gallery/, or else in train/"),
+        ("identities", figures["identities"], "", HEADLINES["identities"].meaning),
         *(
-            [("queries", of["queries"], "images with a right one on another camera; others are in no mean")]
+            [("queries", of["queries"], "", "images with a right one on another camera; others are in no mean")]
             if (of := retrieval.get("market1501"))
             else []
         ),
-        *((name, value, meanings[name]) for name, value in found.items()),
+        *((name, value, str(intervals.get(name, "")), meanings[name]) for name, value in found.items()),
     ]

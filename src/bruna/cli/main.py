@@ -14,19 +14,34 @@ import typer
 
 from bruna.cli.attributes import attributes
 from bruna.cli.check import check
+from bruna.cli.compare import compare
 from bruna.cli.evaluate import evaluate
+from bruna.cli.export import export
 from bruna.cli.importing import import_
 from bruna.cli.index import index
 from bruna.cli.preset import preset
 from bruna.cli.sample import sample
 from bruna.cli.search import search
+from bruna.cli.serve import serve
 from bruna.cli.summary import summary
 from bruna.cli.ui import ui
 from bruna.dataset.filenames import printable
 from bruna.errors import UNSUPPORTED, BrunaError, machine_trouble
 
 PIPELINE_MODULES = frozenset(
-    {"dvc", "filelock", "great_expectations", "matplotlib", "mlflow", "scipy", "sklearn", "yaml"}
+    {
+        "dvc",
+        "fastapi",
+        "filelock",
+        "great_expectations",
+        "matplotlib",
+        "mlflow",
+        "python_multipart",
+        "scipy",
+        "sklearn",
+        "uvicorn",
+        "yaml",
+    }
 )
 """What the extra `pipeline` brings, by the names that are imported."""
 
@@ -63,9 +78,12 @@ def _bruna(
       bruna summary            see what came out
       bruna ui                 look at all runs, and compare them, in the browser
       bruna evaluate FOLDER    measure the trained models on another data set
+      bruna compare A B        see which differences are more than noise
       bruna attributes IMAGES  predict the attributes of people in other images
       bruna index IMAGES       describe images once, to search them
       bruna search PHOTO       find a person by photos, a description, or both
+      bruna serve              the same on a page in the browser
+      bruna export             take the models elsewhere as ONNX graphs
 
     `bruna --install-completion` teaches your shell to complete all this.
     """
@@ -78,9 +96,12 @@ app.command()(check)
 app.command()(summary)
 app.command()(ui)
 app.command()(evaluate)
+app.command()(compare)
 app.command()(attributes)
 app.command()(index)
 app.command()(search)
+app.command()(serve)
+app.command()(export)
 
 
 def _end(*_: object) -> None:

@@ -57,6 +57,9 @@ def search(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the results into this file too, JSON.")
     ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--html", help="Write a page with pictures and reasons into this file too.")
+    ] = None,
     models: Annotated[Path, typer.Option(help="Where the trained models lie.")] = ARTIFACTS,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: params.yaml.")] = None,
 ) -> None:
@@ -72,7 +75,7 @@ def search(
       bruna search photo.jpg --index people.index
       bruna search a.jpg b.jpg --index people.index --where "camera != 3"
       bruna search --where "upcolor = red and backpack = yes" --csv found.csv
-      bruna search photo.jpg --gallery crops/ --max-fmr 0.001
+      bruna search photo.jpg --gallery crops/ --max-fmr 0.001 --html found.html
     """
     if not photos and where is None:
         raise BrunaError("there is nothing to look for: give photos, or a description with --where.")
@@ -83,7 +86,9 @@ def search(
 
     given = list(photos or [])
     place = gallery or index or INDEX
-    check_outputs({"--csv": csv_file, "--json": json_file}, [PARAMS, *given, place, *model_folders(models)])
+    check_outputs(
+        {"--csv": csv_file, "--json": json_file, "--html": page}, [PARAMS, *given, place, *model_folders(models)]
+    )
     runtime = read_runtime(PARAMS)
     limit_instructions(runtime.instructions)
     from bruna.index.asking import index_of, open_index
@@ -110,6 +115,23 @@ def search(
     for answer in found.answers:
         typer.echo(answer)
     _write(found, csv_file, json_file)
+    if page is not None:
+        from bruna.inference.images import files_by_id
+        from bruna.pipeline.search_page import Question, write_search_page
+
+        conditions = {
+            "in": printable(place),
+            "images at most": f"{top:,}",
+            "false match rate": "" if max_fmr is None else f"{max_fmr:g} at most",
+            "cameras": "others than those of the photos" if different_camera else "",
+            "strict": "images that are predicted to be unlike the description are left out" if strict else "",
+            "junk": "searched too" if keep_junk else "",
+        }
+        photos_by_name = {printable(name): file for name, file in files_by_id(given).items()} if given else {}
+        question = Question(photos_by_name, where or "", each, conditions, gallery)
+        write_search_page(page, people, question, found, models)
+    if written := [printable(path) for path in (csv_file, json_file, page) if path is not None]:
+        typer.echo(f"Written to {' and '.join(written)}")
 
 
 def _show(results: "pd.DataFrame", title: str) -> None:
@@ -156,5 +178,3 @@ def _write(found: "Found", csv_file: Path | None, json_file: Path | None) -> Non
             for row in results.to_dict("records")
         ]
         write_json({"results": rows, "answers": found.answers, "notes": found.notes}, json_file, sort_keys=False)
-    if written := [printable(path) for path in (csv_file, json_file) if path is not None]:
-        typer.echo(f"Written to {' and '.join(written)}")

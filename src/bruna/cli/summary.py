@@ -15,13 +15,13 @@ def summary(
 ) -> None:
     """Show the headline metrics of the last run, and where to look further.
 
-    They are read from metrics/, which `dvc repro` writes and Git keeps; with --all
-    from artifacts/STAGE/figures.json.
+    They are read from metrics/, which `dvc repro` writes and Git keeps, their
+    intervals and everything that --all shows from artifacts/STAGE/figures.json.
     """
     from bruna.progress import table
     from bruna.summary import all_rows, headline_rows, warnings
 
-    rows: list[tuple[object, ...]] = [*(all_rows(ARTIFACTS) if all_ else headline_rows(METRICS))]
+    rows: list[tuple[object, ...]] = [*(all_rows(ARTIFACTS) if all_ else headline_rows(METRICS, ARTIFACTS))]
     if not rows and not Path("dvc.yaml").exists():
         raise BrunaError(
             f"{Path.cwd()} holds neither {METRICS}/ nor dvc.yaml: it is not the top folder of the project. Go there "
@@ -33,7 +33,7 @@ def summary(
     if all_:
         table("All figures of the last run", ("stage", "figure", "value"), rows)
     else:
-        table("The last run", ("stage", "metric", "value", "meaning"), rows)
+        table("The last run", ("metric", "value", "95% interval", "meaning"), _below_stages(rows))
     for warning in warnings(ARTIFACTS):
         typer.echo(f"warning: {warning}")
     if all_:
@@ -43,7 +43,16 @@ def summary(
     for fact, value in _origin().items():
         typer.echo(f"{fact:15}{value}")
     typer.echo("All figures    bruna summary --all")
-    typer.echo("Compare        make experiments (here), make ui (in the browser: curves and pictures too)")
+    typer.echo("Compare        make experiments (here), make ui (in the browser), bruna compare A B (is it noise?)")
+
+
+def _below_stages(rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    """A line with the name of each stage before its rows, so that the table is narrow enough for a terminal."""
+    lines: list[tuple[object, ...]] = []
+    for stage, metric, *cells in rows:
+        lines += [(stage, "", "", "")] if stage else []
+        lines.append((f"  {metric}", *cells))
+    return lines
 
 
 def _origin() -> dict[str, str]:

@@ -56,11 +56,17 @@ def prediction_frame(
         {
             "path": list(paths),
             "junk": junk,
-            **attribute_columns(true, tasks, _TRUE),
-            **attribute_columns(predicted, tasks, _PREDICTED),
+            **predicted_columns(true, predicted, tasks),
             "logits": list(logits),
         }
     )
+
+
+def predicted_columns(
+    true: npt.NDArray[np.integer], predicted: npt.NDArray[np.integer], tasks: Sequence[Task]
+) -> "dict[str, pd.Categorical[str]]":
+    """The columns `true/<task>` and `predicted/<task>` of N x T codes, -1 where not annotated."""
+    return {**attribute_columns(true, tasks, _TRUE), **attribute_columns(predicted, tasks, _PREDICTED)}
 
 
 def read_predictions(frame: pd.DataFrame) -> Predictions:

@@ -54,8 +54,16 @@ def calibrate_ranked(retrieval: Retrieval, params: Evaluate, data_set: str) -> C
     Returns:
         See `calibrate`.
     """
+    images, _ = images_in_pairs(retrieval, params)
+    return calibrate(images, ProductDistance(params.attribute_offset), data_set)
+
+
+def images_in_pairs(retrieval: Retrieval, params: Evaluate) -> tuple[Gallery, Counts]:
+    """Query and gallery images of a ranking, each once, without what the junk filter leaves out; and their attribute
+    codes, -1 where not annotated."""
     sides = {id(side): side for side in (retrieval.query, retrieval.gallery)}.values()
-    parts = [side.gallery.select(kept_images(side, params).nonzero().flatten()) for side in sides]
+    kept = [(side, kept_images(side, params).nonzero().flatten()) for side in sides]
+    parts = [side.gallery.select(rows) for side, rows in kept]
     attributes = [part.attributes for part in parts if part.attributes is not None]
     images = Gallery(
         torch.cat([part.features for part in parts]),
@@ -63,7 +71,7 @@ def calibrate_ranked(retrieval: Retrieval, params: Evaluate, data_set: str) -> C
         torch.cat([part.identities for part in parts]),
         torch.cat([part.cameras for part in parts]),
     )
-    return calibrate(images, ProductDistance(params.attribute_offset), data_set)
+    return images, np.concatenate([side.codes[rows.numpy()] for side, rows in kept])
 
 
 def calibrate(images: Gallery, distance: Distance, data_set: str) -> Calibrated | None:

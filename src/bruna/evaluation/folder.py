@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -16,13 +17,19 @@ from bruna.dataset.tables import attribute_codes, read_table
 from bruna.dataset.validation import validate_dataset, wide_warnings
 from bruna.errors import BrunaError, counted
 from bruna.evaluation.attributes import all_figures
+from bruna.evaluation.breakdown import Breakdown, breakdown
+from bruna.evaluation.browsed import Browsed, browse
 from bruna.evaluation.calibration import FEWEST_PEOPLE, Calibrated, calibrate_ranked
 from bruna.evaluation.common_attributes import with_schema_of
+from bruna.evaluation.intervals import attribute_measures, interval_figures, set_measures
 from bruna.evaluation.known import trained_on
-from bruna.evaluation.labelled import describe_table
+from bruna.evaluation.labelled import describe_table, image_contents
 from bruna.evaluation.retrieval import Retrieval, retrieve
 from bruna.evaluation.warnings import retrieval_warnings
+from bruna.headlines import INTERVALS
+from bruna.inference.calibration import read_calibration
 from bruna.inference.describer import load
+from bruna.inference.explaining import read_typical
 from bruna.inference.settings import Settings
 from bruna.metrics.baselines import attribute_warnings
 from bruna.params import Params
@@ -40,6 +47,8 @@ class MeasuredFolder:
         retrieval: the gallery ranked for every query; None where nobody knows who is who.
         query, gallery: the image tables (`bruna.dataset.tables`); the same object where every image is both.
         calibrated: of the distance on these images; None where it is not asked for.
+        browsed: what a page's browser shows; None where it is not asked for, or nothing was ranked.
+        by_group: retrieval and false matches by camera and attribute; None where nothing tells groups apart.
     """
 
     figures: dict[str, Any]
@@ -47,10 +56,12 @@ class MeasuredFolder:
     query: pd.DataFrame
     gallery: pd.DataFrame
     calibrated: Calibrated | None = None
+    browsed: Browsed | None = None
+    by_group: Breakdown | None = None
 
 
 def evaluate_folder(
-    folder: Path, *, models: Path, params: Params, device: torch.device, calibrate: bool = False
+    folder: Path, *, models: Path, params: Params, device: torch.device, calibrate: bool = False, page: bool = False
 ) -> MeasuredFolder:
     """Search a folder's `gallery/` for the images of its `query/`, and predict the attributes of the gallery.
 
@@ -64,6 +75,7 @@ def evaluate_folder(
         params: of the pipeline; the groups `validate` and `evaluate` are used.
         device: where to compute.
         calibrate: fit the probability of the same person to these images.
+        page: find out what a page's browser of queries shows.
 
     Returns:
         The ranking, the image tables, and these figures: `images`, `identities`, `images_trained_on` and
@@ -76,9 +88,9 @@ def evaluate_folder(
         alone, `attributes_bruna` by Bruna's attribute head alone, `attributes_both` by the mean of their
         probabilities; `attribute_means.<which of these>.<accuracy|balanced_accuracy>` of all of them. What the models
         or the folder lack is left out. Only where there are some: `quarantined`, the damaged images that are not
-        measured (`path`, `reason`), as `validate.on_bad_image` allows; and `warnings`, sentences: what was not
-        measured, what was trained on, what is below a baseline. With `calibrate` also `verification`
-        (`bruna.evaluation.calibration.calibrate`).
+        measured (`path`, `reason`), as `validate.on_bad_image` allows; `breakdown` (`Breakdown.facts`); and `warnings`,
+        sentences: what was not measured, what was trained on, what is below a baseline. `intervals` as in the figures
+        of the stage `evaluate`. With `calibrate` also `verification` (`bruna.evaluation.calibration.calibrate`).
 
     Raises:
         BrunaError: the folder does not pass the validation or has nothing to measure, a model is missing, or there
@@ -114,11 +126,14 @@ def evaluate_folder(
         *unlike,
         *wide_warnings(found.manifest[found.manifest["subset"].isin(names)]),
     ]
-    ranked, calibrated = None, None
+    ranked, calibrated, by_group, measures = None, None, None, {}
     if people.bruna is not None and dataset.identities:
         images = {name: describe_table(people, table, None, f"{folder.name} {name}") for name, table in tables.items()}
         ranked = retrieve(images[names[0]], images[names[1]], settings)
         figures |= {"retrieval": ranked.summary(), **all_figures(ranked.gallery.found, ranked.gallery.codes, settings)}
+        measures = set_measures(ranked, settings)
+        if by_group := breakdown(ranked, settings):
+            figures["breakdown"] = by_group.facts()
         warnings += retrieval_warnings(ranked, folder.name, settings)
         calibrated = calibrate_ranked(ranked, settings, folder.resolve().name) if calibrate else None
         if calibrated is not None:
@@ -127,7 +142,10 @@ def evaluate_folder(
         described = people.describe(
             list(gallery["image"]), names=list(gallery["path"]), masks=False, progress=f"describe {folder.name}"
         )
-        figures |= all_figures(described, attribute_codes(gallery), settings)
+        codes, shown = attribute_codes(gallery), gallery["identity"].to_numpy(np.int64)
+        figures |= all_figures(described, codes, settings)
+        measures = attribute_measures(described, shown, codes, image_contents(gallery), settings)
+    figures[INTERVALS] = interval_figures(measures)
     if calibrate and calibrated is None:
         raise BrunaError(
             f"{folder} has nothing to calibrate on: fewer than {FEWEST_PEOPLE} people are seen by two cameras, or, "
@@ -139,7 +157,13 @@ def evaluate_folder(
             "than those of others: its thresholds promise too much."
         )
     warnings += attribute_warnings(figures.get("attributes_predicted", {}).values(), f"attributes, {folder.name}")
-    return MeasuredFolder(figures | ({"warnings": warnings} if warnings else {}), ranked, query, gallery, calibrated)
+    browsed = None
+    if page and ranked is not None:
+        calibration = calibrated.calibration if calibrated else read_calibration(models / "evaluate")
+        typical = read_typical(models / "evaluate")
+        browsed = browse(people, ranked, (query, gallery), typical, calibration, settings)
+    figures |= {"warnings": warnings} if warnings else {}
+    return MeasuredFolder(figures, ranked, query, gallery, calibrated, browsed, by_group)
 
 
 def _measured(subsets: set[str], *, identities: bool) -> tuple[str, str]:

@@ -4,6 +4,7 @@ A histogram's bins are the leading bits of the float32 distances, so they are as
 its unit is. Memory grows with the number of bins and images, not of pairs.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from bruna.retrieval.gallery import Gallery
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Floats32 = npt.NDArray[np.float32]
 
 _SHIFT = 13
 """Bits of a float32 that a bin passes over: 10 of the mantissa stay."""
@@ -60,23 +62,27 @@ class ImagePairs:
         distance: how far two of them are apart.
 
     Attributes:
+        identities: P numbers, ascending.
+        rows: which of the images given are in pairs, those of one identity side by side.
+        person: of each of `rows`, the position of its identity.
         cross_camera: whether pairs are of different, known cameras. False where nobody is seen by two of them.
     """
 
     def __init__(self, images: Gallery, distance: Distance) -> None:
         known = (images.identities > 0).nonzero().flatten()
-        order = images.identities[known].argsort(stable=True)
-        sorted_images = images.select(known[order])
+        order = known[images.identities[known].argsort(stable=True)]
+        sorted_images = images.select(order)
+        self.rows: Counts = order.numpy(force=True)
         self._between: BlockDistances = distance.between(sorted_images, sorted_images)
-        self.identities, self._person = np.unique(sorted_images.identities.numpy(force=True), return_inverse=True)
+        self.identities, self.person = np.unique(sorted_images.identities.numpy(force=True), return_inverse=True)
         self._cameras = sorted_images.cameras.numpy(force=True).astype(np.int64)
-        self._starts = np.searchsorted(self._person, np.arange(len(self.identities) + 1))
+        self._starts = np.searchsorted(self.person, np.arange(len(self.identities) + 1))
         cameras_of = [set(self._cameras[a:b]) - {UNKNOWN_CAMERA} for a, b in zip(*self._bounds, strict=True)]
         self.cross_camera = any(len(cameras) > 1 for cameras in cameras_of)
 
     def __len__(self) -> int:
         """How many images there are."""
-        return len(self._person)
+        return len(self.person)
 
     @property
     def _bounds(self) -> tuple[Counts, Counts]:
@@ -90,6 +96,16 @@ class ImagePairs:
         return np.array(
             [len(set(self._cameras[a:b]) - {UNKNOWN_CAMERA}) > 1 for a, b in zip(*self._bounds, strict=True)]
         )
+
+    @cached_property
+    def identity_pairs(self) -> int:
+        """How many pairs of identities have a pair of images."""
+        seen = [set(self._cameras[a:b]) - {UNKNOWN_CAMERA} for a, b in zip(*self._bounds, strict=True)]
+        if not self.cross_camera:
+            return len(seen) * (len(seen) - 1) // 2
+        only = Counter(next(iter(cameras)) for cameras in seen if len(cameras) == 1)
+        people = sum(map(bool, seen))
+        return people * (people - 1) // 2 - sum(count * (count - 1) // 2 for count in only.values())
 
     def _blocks(self, cells: int) -> Iterator[tuple[int, int]]:
         """Ranges of identities whose images make no more than a block's distances, and no more than its histograms.
@@ -105,8 +121,8 @@ class ImagePairs:
             yield first, last
             first = last
 
-    def _pairs(self, first: int, last: int) -> tuple[Counts, Counts, Counts]:
-        """The identities (numbers from 0) of both images of each pair of a block, and the bins of their distances."""
+    def _pairs(self, first: int, last: int) -> tuple[Counts, Counts, Floats32]:
+        """Both images of each pair of a block (positions in `rows`), and their distances."""
         start, stop = int(self._starts[first]), int(self._starts[last])
         with torch.no_grad():
             found = self._between(start, stop)[:, start:].numpy(force=True)
@@ -115,8 +131,29 @@ class ImagePairs:
             ours, theirs = self._cameras[start:stop, None], self._cameras[None, start:]
             counts &= (ours != theirs) & (ours != UNKNOWN_CAMERA) & (theirs != UNKNOWN_CAMERA)
         rows, columns = counts.nonzero()
-        bins = found[rows, columns].view(np.int32) >> _SHIFT
-        return self._person[start:stop][rows], self._person[start:][columns], bins.astype(np.int64)
+        return start + rows, start + columns, found[rows, columns]
+
+    def _binned(self, first: int, last: int) -> tuple[Counts, Counts, Counts]:
+        """The identities (numbers from 0) of both images of each pair of a block, and the bins of their distances."""
+        one, other, distances = self._pairs(first, last)
+        bins = (distances.view(np.int32) >> _SHIFT).astype(np.int64)
+        return self.person[one], self.person[other], bins
+
+    def near_impostors(self, threshold: float, cells: int) -> Iterator[tuple[int, int, Counts, Counts]]:
+        """The pairs of two people whose distance is below a threshold, in blocks.
+
+        Args:
+            threshold: a distance.
+            cells: how many numbers are kept of a pair of identities; the more, the smaller the blocks.
+
+        Yields:
+            The first identity of a block and the first behind it; the positions in `rows` of both images of each pair,
+            that whose identity is in the block first.
+        """
+        for first, last in self._blocks(len(self.identities) * cells):
+            one, other, distances = self._pairs(first, last)
+            near = (distances < threshold) & (self.person[one] != self.person[other])
+            yield first, last, one[near], other[near]
 
     def fold_histograms(self, fold: Counts) -> FoldHistograms:
         """Count the pairs in every bin.
@@ -131,7 +168,7 @@ class ImagePairs:
             number[a, b] = number[b, a] = u
         dense = np.zeros((2, len(folds), _BINS), dtype=np.int64)
         for first, last in self._blocks(1):
-            one, other, bins = self._pairs(first, last)
+            one, other, bins = self._binned(first, last)
             cell = ((one != other) * len(folds) + number[fold[one], fold[other]]) * _BINS + bins
             dense += np.bincount(cell, minlength=dense.size).reshape(dense.shape)
         kept = np.flatnonzero(dense.any(axis=(0, 1)))
@@ -156,7 +193,7 @@ class ImagePairs:
         genuine, impostor = np.zeros((len(weights), cells)), np.zeros((len(weights), cells))
         identity_pairs = 0
         for first, last in self._blocks(people * cells):
-            one, other, bins = self._pairs(first, last)
+            one, other, bins = self._binned(first, last)
             cell = ((one - first) * people + other) * cells + place[bins]
             shape = last - first, people, cells
             found = np.bincount(cell, minlength=(last - first) * people * cells).reshape(shape).astype(np.float64)

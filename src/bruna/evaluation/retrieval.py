@@ -180,8 +180,14 @@ def ranked_table(retrieval: Retrieval) -> pd.DataFrame:
     )
 
 
-def untrained_figures(images: LabelledImages, trained: Retrieval, params: Evaluate) -> dict[str, dict[str, float]]:
-    """The main figures of another network on a set where every image is query and gallery.
+def features_ranking(images: LabelledImages) -> Ranked:
+    """A set where every image is query and gallery, ranked as `train_bruna` measures: features alone, no mirror images,
+    no junk filter."""
+    return evaluate_protocols(images.plain, images.plain, Euclidean(), self_index=torch.arange(len(images.plain)))
+
+
+def untrained_ranking(images: LabelledImages, trained: Retrieval, params: Evaluate) -> Ranked:
+    """The main ranking of another network of a set where every image is query and gallery.
 
     Args:
         images: the set as that network sees it.
@@ -190,7 +196,7 @@ def untrained_figures(images: LabelledImages, trained: Retrieval, params: Evalua
     """
     gallery, distance = images.gallery, ProductDistance(params.attribute_offset)
     itself = torch.arange(len(gallery))
-    return figures_of(evaluate_protocols(gallery, gallery, distance, kept=trained.kept, self_index=itself))
+    return evaluate_protocols(gallery, gallery, distance, kept=trained.kept, self_index=itself)
 
 
 STRIPES, BINS = 6, 8
@@ -221,8 +227,8 @@ def color_histograms(table: pd.DataFrame, size: tuple[int, int]) -> Gallery:
     )
 
 
-def histogram_figures(table: pd.DataFrame, size: tuple[int, int], kept: Tensor) -> dict[str, dict[str, float]]:
-    """MAP, CMC and mINP of colour histograms under every protocol, every image both query and gallery.
+def histogram_ranking(table: pd.DataFrame, size: tuple[int, int], kept: Tensor) -> Ranked:
+    """A ranking by colour histograms under every protocol, every image both query and gallery.
 
     Args:
         table: the images.
@@ -231,4 +237,4 @@ def histogram_figures(table: pd.DataFrame, size: tuple[int, int], kept: Tensor) 
     """
     gallery = color_histograms(table, size)
     itself = torch.arange(len(gallery))
-    return figures_of(evaluate_protocols(gallery, gallery, Euclidean(), kept=kept, self_index=itself))
+    return evaluate_protocols(gallery, gallery, Euclidean(), kept=kept, self_index=itself)

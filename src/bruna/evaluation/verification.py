@@ -130,6 +130,25 @@ def verify(pairs: ImagePairs, found: FoldHistograms) -> Verification:
     )
 
 
+def operating_threshold(pairs: ImagePairs, found: FoldHistograms) -> tuple[float, float | None] | None:
+    """One threshold to compare groups of people at: that of the largest of `RATES`, or, where too few people carry it,
+    of the equal error rate; both as `Verification.figures` has them.
+
+    Returns:
+        The threshold, and the false match rate that it stands for (None for the equal error rate); None where there is
+        no genuine or no impostor pair.
+    """
+    genuine, impostor = found.genuine.sum(axis=0), found.impostor.sum(axis=0)
+    if not genuine.any() or not impostor.any():
+        return None
+    edges = _edges(found.bins, genuine, impostor)
+    below = np.searchsorted(found.bins, edges)
+    fmr, matched = (np.append(0, of.cumsum())[below] / of.sum() for of in (impostor, genuine))
+    if RATES[0] >= smallest_rate(pairs.identity_pairs):
+        return float(lower_edges(edges)[(fmr <= RATES[0]).sum() - 1]), RATES[0]
+    return float(lower_edges(edges)[np.argmax(fmr >= 1 - matched)]), None
+
+
 def _edges(bins: Counts, genuine: Counts, impostor: Counts) -> Counts:
     """The thresholds to measure at, as bins: evenly over the false non-match rates, and over the logarithm of the
     false match rates; of those that accept as much the largest."""

@@ -3,12 +3,13 @@
 people = bruna.open_index("people.index", "artifacts")
 found = people.search(["a.jpg", "b.jpg"], where="upcolor = red and camera != 3")
 found.results   # a row a result
+people.search({"upload.jpg": data})   # the bytes of an image file
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,6 +31,9 @@ from bruna.inference.calibration import read_calibration
 from bruna.inference.describer import Describer, load
 from bruna.inference.images import files_by_id
 
+Photos = str | Path | Sequence[str | Path] | Mapping[str, bytes]
+"""Files and folders, or the bytes of image files by their names."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -39,11 +43,13 @@ class Found:
         results: a row a result; columns: `bruna.index.search.COLUMNS`.
         answers: sentences: who is not in the gallery.
         notes: sentences: how the question was understood.
+        predicted: of each query by its name, the most probable value of every attribute.
     """
 
     results: pd.DataFrame
     answers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    predicted: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 class Index:
@@ -56,6 +62,7 @@ class Index:
     def __init__(self, rows: Opened, models: Path, device: str | torch.device, describer: Describer | None) -> None:
         self.rows = rows
         self._models, self._device, self._describer = models, device, describer
+        self._mine = None if describer is None else rows.header
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,7 +72,7 @@ class Index:
 
     def search(
         self,
-        photos: str | Path | Sequence[str | Path] = (),
+        photos: Photos = (),
         *,
         where: str | None = None,
         top: int = 20,
@@ -78,7 +85,7 @@ class Index:
         """Find a person.
 
         Args:
-            photos: image files or folders, of one person.
+            photos: image files or folders, of one person; or the bytes of image files by their names.
             where: a description, and what is known of the images (`bruna.index.query`).
             top: results at most, of each query.
             each: each photo is a query of its own; otherwise the centroid of their features is one.
@@ -91,10 +98,10 @@ class Index:
             BrunaError: a photo cannot be read or shows nobody, the index is empty, `where` cannot be read, there is
                 no calibration for `max_fmr`, or the camera of a photo is not known.
         """
-        given = [Path(photos)] if isinstance(photos, str | Path) else [Path(photo) for photo in photos]
         if not len(self):
             raise BrunaError(f"{self.rows.name} is empty. `bruna index SOURCE --to {self.rows.name}` adds images.")
         condition = None if where is None else self.rows.condition(where)
+        given = _by_name(photos)
         queries = self._queries(given, each, different_camera, keep_junk) if given else []
         calibration = read_calibration(self._models / "evaluate") if given else None
         notes = []
@@ -110,13 +117,45 @@ class Index:
             calibration=calibration,
         )
         results = search(self.rows, queries, wish)
-        return Found(results, tuple(answers_to(results, queries, wish, max_fmr)), tuple(notes))
+        predicted = {query.name: self.rows.values(query.codes) for query in queries}
+        return Found(results, tuple(answers_to(results, queries, wish, max_fmr)), tuple(notes), predicted)
 
-    def _queries(self, photos: Sequence[Path], each: bool, different_camera: bool, keep_junk: bool) -> list[Query]:
-        files = files_by_id(photos)
-        describer = self._loaded()
-        found = describer.describe(
-            list(files.values()), names=[*map(printable, files)], masks=False, skip_unreadable=True
+    def load(self) -> Describer:
+        """The networks, loaded if they are not yet: a search by photo does so too.
+
+        Raises:
+            BrunaError: there are none, or others have made the index.
+        """
+        if self._describer is None:
+            describer = load(self._models, self._device)
+            self._mine = Header.of(describer, self._models)
+            self.rows = self._used_as_mine(self.rows)
+            self._describer = describer
+        return self._describer
+
+    def reopened(self) -> "Index":
+        """The same index as its folder is now; networks that are loaded stay so.
+
+        Raises:
+            BrunaError: it cannot be read, or others have made it.
+        """
+        found = Index(open_rows(Path(self.rows.name)), self._models, self._device, self._describer)
+        found._mine = self._mine
+        found.rows = self._used_as_mine(found.rows)
+        return found
+
+    def _used_as_mine(self, rows: Opened) -> Opened:
+        """Rows whose distance and threshold of junk are as the networks are used."""
+        if self._mine is None:
+            return rows
+        rows.header.refuse_others(self._mine, Path(rows.name), self._models)
+        return replace(rows, header=self._mine)
+
+    def _queries(
+        self, photos: Mapping[str, Path | bytes], each: bool, different_camera: bool, keep_junk: bool
+    ) -> list[Query]:
+        found = self.load().describe(
+            list(photos.values()), names=[*map(printable, photos)], masks=False, skip_unreadable=True
         )
         if found.rejected:
             wrong = "\n".join(f"  {printable(image.name)} {image.reason}" for image in found.rejected[:10])
@@ -128,34 +167,31 @@ class Index:
         queries = each_query(found) if each else [one_query(found)]
         if not different_camera:
             return queries
-        cameras = [self._cameras(file) for file in files.values()]
+        cameras = [self._cameras(name, photo) for name, photo in photos.items()]
         per_query = cameras if each else [frozenset().union(*cameras)]
         return [replace(query, cameras=of) for query, of in zip(queries, per_query, strict=True)]
 
-    def _cameras(self, photo: Path) -> frozenset[str]:
+    def _cameras(self, name: str, photo: Path | bytes) -> frozenset[str]:
         """The cameras that took a photo: by its row in the index, or by its name."""
-        digest = hashlib.sha256(read_file(photo)).hexdigest()
+        digest = hashlib.sha256(photo if isinstance(photo, bytes) else read_file(photo)).hexdigest()
         same = self.rows.texts("camera")[self.rows.digests == digest]
         found = {str(camera) for camera in same if camera is not None}
-        facts = name_facts(photo.name, "train")
+        facts = name_facts(name.rpartition("/")[2], "train")
         if not found and facts.problem is None and facts.camera != UNKNOWN_CAMERA:
             found = {str(facts.camera)}
         if not found:
             raise BrunaError(
-                f"nobody knows the camera of {printable(photo)}: it is not in {self.rows.name} with one, and its name "
+                f"nobody knows the camera of {printable(name)}: it is not in {self.rows.name} with one, and its name "
                 'is not like 0002_c1_7.jpg. Name the camera instead: --where "camera != 1".'
             )
         return frozenset(found)
 
-    def _loaded(self) -> Describer:
-        """The networks; from then on the distance and the threshold of junk are as they are used."""
-        if self._describer is None:
-            describer = load(self._models, self._device)
-            mine = Header.of(describer, self._models)
-            self.rows.header.refuse_others(mine, Path(self.rows.name), self._models)
-            self.rows = replace(self.rows, header=mine)
-            self._describer = describer
-        return self._describer
+
+def _by_name(photos: Photos) -> dict[str, Path | bytes]:
+    if isinstance(photos, Mapping):
+        return dict(photos)
+    given = [Path(photos)] if isinstance(photos, str | Path) else [Path(photo) for photo in photos]
+    return dict(files_by_id(given)) if given else {}
 
 
 def open_index(

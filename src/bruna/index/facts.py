@@ -1,8 +1,7 @@
 """Conditions put to the images of an index: where they hold, where they may hold, and how probably."""
 
 import operator
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any, TypeVar
 
@@ -113,10 +112,26 @@ def _compare(cells: _Cells, sign: str, value: str) -> Booleans:
     there = ~pd.isna(cells)
     texts = cells[there].astype(str).astype(np.object_)
     if sign == "like":
-        pattern = re.compile(".*".join(map(re.escape, value.split("%"))), re.DOTALL)
-        found = np.array([pattern.fullmatch(text) is not None for text in texts], dtype=np.bool_)
+        parts = value.split("%")
+        found = np.array([_is_like(text, parts) for text in texts], dtype=np.bool_)
     else:
         found = np.asarray(_ORDER[sign](texts, value), dtype=np.bool_)
     result = np.zeros(len(cells), np.bool_)
     result[there] = found
     return result
+
+
+def _is_like(text: str, parts: Sequence[str]) -> bool:
+    """Whether a text is the parts with anything between them; a regular expression could take ages to say no."""
+    if len(parts) == 1:
+        return text == parts[0]
+    first, *middle, last = parts
+    at, end = len(first), len(text) - len(last)
+    if at > end or not text.startswith(first) or not text.endswith(last):
+        return False
+    for part in middle:
+        at = text.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True

@@ -17,7 +17,7 @@ from bruna.index.facts import Facts
 from bruna.index.header import HEADER, Header, read_header
 from bruna.index.query import parse
 from bruna.index.rows import probabilities_of
-from bruna.index.store import column_names, part_sizes, parts_of, read_part
+from bruna.index.store import FIXED, column_names, part_sizes, parts_of, read_part
 from bruna.retrieval.gallery import Gallery
 
 _NO_COLUMN = ("digest", "features", "attribute_features", "thumbnail")
@@ -61,6 +61,10 @@ class Opened:
         """N booleans: no person is seen, by the threshold of the header."""
         found: npt.NDArray[np.bool_] = self.facts.columns["junk"] >= self.header.settings.junk_threshold
         return found
+
+    def values(self, codes: Mapping[str, int]) -> dict[str, str]:
+        """The value of each attribute that has a code."""
+        return {task.name: task.values[codes[task.name]] for task in self.header.schema}
 
     def condition(self, text: str, option: str = "--where") -> Condition:
         """Read a condition over the columns of this index; see `parse`."""
@@ -110,7 +114,8 @@ def open_rows(folder: Path, *, features: bool = True) -> Opened:
 def _text_columns(names: Sequence[str], schema: Tasks) -> list[str]:
     """What is known of images: the columns that are neither predicted nor numbers."""
     predicted = {name for task in schema for name in (task.name, probabilities_of(task.name))} | {"junk"}
-    return ["key", *(name for name in names if name not in predicted and name != "key")]
+    # An index without images has none of its own.
+    return list(dict.fromkeys(name for name in (*FIXED, *names) if name not in predicted))
 
 
 class _Reader:

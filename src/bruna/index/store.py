@@ -7,7 +7,7 @@ float32, in the order of the values in index.json), `junk` (float32, null where 
 """
 
 import fcntl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,6 +56,30 @@ def column_names(folder: Path) -> list[str]:
     for path in parts_of(folder):
         names |= dict.fromkeys(_opened(path, lambda file: list(file.schema_arrow.names)))
     return list(names)
+
+
+def state_of(folder: Path) -> tuple[tuple[object, ...], ...]:
+    """What changes whenever a file of an index does, for every file is replaced as a whole."""
+    found = []
+    for path in (folder / "index.json", *parts_of(folder)):
+        with suppress(OSError):  # such as a part that was erased just now
+            status = path.stat()
+            found.append((path.name, status.st_ino, status.st_mtime_ns, status.st_size))
+    return tuple(found)
+
+
+def thumbnails_of(folder: Path, keys: Collection[str] | None = None) -> dict[str, bytes]:
+    """The small JPEGs of an index by key, or those of some keys; images without one are absent."""
+    found: dict[str, bytes] = {}
+    for part in parts_of(folder):
+        rows = read_part(part, ["key"])["key"].to_pylist() if keys is not None else ()
+        if keys is not None and not any(key in keys for key in rows):
+            continue
+        table = read_part(part, ["key", "thumbnail"])
+        if "thumbnail" in table.schema.names:
+            pairs = zip(table["key"].to_pylist(), table["thumbnail"].to_pylist(), strict=True)
+            found |= {key: small for key, small in pairs if small is not None and (keys is None or key in keys)}
+    return found
 
 
 @contextmanager

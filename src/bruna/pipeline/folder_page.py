@@ -6,19 +6,22 @@ from typing import Any
 from bruna.errors import counted
 from bruna.evaluation.folder import MeasuredFolder
 from bruna.evaluation.retrieval import cmc_table, per_query, ranked_table
-from bruna.headlines import headline_metrics
+from bruna.headlines import headline_intervals, headline_metrics
 from bruna.params import Params
 from bruna.pipeline.attribute_drawings import predicted_drawing
+from bruna.pipeline.breakdown_drawings import breakdown_drawings
 from bruna.pipeline.calibration_drawings import calibration_drawings
+from bruna.pipeline.query_browser import BrowsedSet, browser_sections
 from bruna.pipeline.records import Images
 from bruna.pipeline.retrieval_drawings import RankedSet, retrieval_drawings
 from bruna.report.attribute_section import attribute_blocks
 from bruna.report.blocks import Settings
+from bruna.report.breakdown_section import Groups, breakdown_sections
 from bruna.report.calibration_section import calibration_sections
-from bruna.report.drawing import Drawing, Pictures, pictures
+from bruna.report.drawing import Drawing, Pictures, Set, pictures
 from bruna.report.page import Page, Section, TileGroup, render, write_html
 from bruna.report.retrieval_section import retrieval_blocks
-from bruna.report.sections import chance_notes
+from bruna.report.sections import BELOW_A_NUMBER, chance_notes
 from bruna.report.style import png_bytes
 from bruna.report.tiles import tile_groups
 
@@ -50,8 +53,8 @@ def write_folder_page(path: Path, measured: MeasuredFolder, params: Params, *, n
     )
     page = Page(
         f"{name}: persons found again, and their attributes",
-        f"{of} by the models in {models}.",
-        _tiles(found, name),
+        f"{of} by the models in {models}. {BELOW_A_NUMBER}",
+        _tiles(measured.figures, found, name),
         _sections(measured, found, params, name, pictures(drawings, drawn.__getitem__)),
         measured.figures.get("warnings", ()),
         footer="Made by bruna evaluate.",
@@ -67,9 +70,10 @@ def figures_of_set(figures: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tiles(found: dict[str, Any], name: str) -> list[TileGroup]:
+def _tiles(figures: dict[str, Any], found: dict[str, Any], name: str) -> list[TileGroup]:
     measured = {"validation": found}  # one set in the place of the pipeline's main one
-    groups = tile_groups(headline_metrics("evaluate", measured), chance_notes(measured))
+    metrics = headline_metrics("evaluate", measured)
+    groups = tile_groups(metrics, chance_notes(measured), headline_intervals(figures, metrics))
     return [TileGroup(f"Folder {name}", group.tiles) for group in groups]
 
 
@@ -83,12 +87,23 @@ def _sections(
         caption = f"{name}, {'every image both query and gallery' if own else 'query/ in gallery/'}"
         retrieval = retrieval_blocks(found, {}, caption, settings, finds_itself=own)
         sections.append(Section("Retrieval", [*retrieval, *shown.get("validation", [])]))
+    if measured.retrieval is not None and (browsed := measured.browsed) is not None:
+        images = [measured.query] if own else [measured.query, measured.gallery]
+        ranked = per_query(measured.retrieval), browsed.ranked
+        shown_set = BrowsedSet(*ranked, browsed.predicted, images, browsed.segments)
+        sections += browser_sections({name: shown_set}, params.evaluate.attribute_neighbors)
+    sections += breakdown_sections(_groups(measured, name), shown)
     sections += calibration_sections(measured.figures.get("verification"), shown)
     if "attributes_predicted" in found:
         sections.append(
             Section("Attributes", [*attribute_blocks(found, name), *shown.get("validation attributes", [])])
         )
     return [*sections, Section("Settings", [Settings({"evaluate": settings})])]
+
+
+def _groups(measured: MeasuredFolder, name: str) -> dict[Set, Groups]:
+    found = measured.by_group
+    return {} if found is None else {"validation": Groups(found.table, found.facts(), name)}
 
 
 def _drawings(measured: MeasuredFolder, found: dict[str, Any], params: Params, name: str) -> list[Drawing]:
@@ -103,6 +118,7 @@ def _drawings(measured: MeasuredFolder, found: dict[str, Any], params: Params, n
         drawings += retrieval_drawings(
             RankedSet(*tables, cameras, query_of, image_of), "validation", name, params.report
         )
+    drawings += breakdown_drawings(_groups(measured, name))
     if (calibrated := measured.calibrated) is not None:
         curve = calibrated.verification.curve()
         drawings += calibration_drawings(calibrated.figures, curve, calibrated.reliability, name)

@@ -9,13 +9,15 @@ from bruna.errors import BrunaError
 from bruna.files import whole_folder
 from bruna.params import Params
 from bruna.pipeline.attribute_drawings import predicted_drawing, task1_drawings
+from bruna.pipeline.breakdown_drawings import breakdown_drawings, recorded_groups
 from bruna.pipeline.calibration_drawings import calibration_drawings
 from bruna.pipeline.drawings import bruna_drawings, data_drawings, unet_drawings
+from bruna.pipeline.query_browser import browser_sections, recorded_browsed_set
 from bruna.pipeline.records import Records
 from bruna.pipeline.retrieval_drawings import recorded_set, retrieval_drawings
 from bruna.progress import track
 from bruna.report.drawing import Drawing, Set, pictures
-from bruna.report.page import render, with_origin, write_html
+from bruna.report.page import Section, render, with_origin, write_html
 from bruna.report.sections import Findings, report_page
 from bruna.report.style import save
 from bruna.retrieval.protocols import COURSE
@@ -59,7 +61,7 @@ def write_report(
     with whole_folder(artifacts / "report") as folder:
         for drawing in track(drawings, "draw", unit="pictures"):
             save(drawing.draw(), folder / drawing.file)
-        _write_page(folder, drawings, _findings(records, metrics, params, inputs))
+        _write_page(folder, drawings, _findings(records, metrics, params, inputs), _browser(records))
     _log(artifacts / "report", tracker)
     return dict(Counter(drawing.stage for drawing in drawings))
 
@@ -73,6 +75,7 @@ def all_drawings(records: Records, params: Params) -> list[Drawing]:
             drawn += retrieval_drawings(recorded_set(records, name), name, words, params.report)
         if "attributes_predicted" in measured.get(name, {}):
             drawn.append(predicted_drawing(measured[name], name, words))
+    drawn += breakdown_drawings(recorded_groups(records, _SETS))
     if "eer" in (found := measured.get("validation", {}).get("verification", {})):
         tables = records.csv("evaluate/verification"), records.csv("evaluate/reliability")
         drawn += calibration_drawings(found, *tables, _SETS["validation"])
@@ -98,10 +101,19 @@ def _findings(records: Records, metrics: Mapping[str, float], params: Params, in
         settings=params.model_dump(mode="json", by_alias=True, exclude={"runtime"}),
         inputs=inputs,
         warnings=[sentence for stage in _WARNING for sentence in records.figures(stage).get("warnings", ())],
+        groups=recorded_groups(records, _SETS),
     )
 
 
-def _write_page(folder: Path, drawings: Sequence[Drawing], findings: Findings) -> None:
+def _browser(records: Records) -> list[Section]:
+    """The section with the queries, where something was ranked."""
+    measured = records.figures("evaluate")
+    ranked = [name for name in _SETS if COURSE.name in measured.get(name, {})]
+    sets = {_SETS[name]: recorded_browsed_set(records, name) for name in ranked}
+    return browser_sections(sets, records.settings("evaluate")["attribute_neighbors"])
+
+
+def _write_page(folder: Path, drawings: Sequence[Drawing], findings: Findings, browser: Sequence[Section] = ()) -> None:
     """Write the page with the pictures that lie in `folder`.
 
     Raises:
@@ -114,7 +126,7 @@ def _write_page(folder: Path, drawings: Sequence[Drawing], findings: Findings) -
         except FileNotFoundError:
             raise BrunaError(f"the report page shows {file}, which is missing. Run `dvc repro report` again.") from None
 
-    write_html(folder / PAGE, render(report_page(findings, pictures(drawings, png_of))))
+    write_html(folder / PAGE, render(report_page(findings, pictures(drawings, png_of), browser)))
 
 
 def _log(folder: Path, tracker: Tracker) -> None:

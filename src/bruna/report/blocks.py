@@ -1,4 +1,4 @@
-"""What a section of the report page is made of: text, headings, remarks, tables, figures, settings; each as HTML."""
+"""What a section of a page is made of: text, headings, remarks, tables, figures, settings; each as HTML."""
 
 import base64
 import io
@@ -74,13 +74,38 @@ class Folded:
     blocks: Sequence["Block"]
 
 
-Block = str | Heading | Note | Table | Picture | Settings | Folded
+@dataclass(frozen=True)
+class Scripted:
+    """Markup with the scripts and style sheets that it needs; whoever makes it has escaped what is in it.
+
+    Attributes:
+        html: the markup.
+        scripts, styles: their texts; what several blocks need is on the page once.
+    """
+
+    html: str
+    scripts: Sequence[str]
+    styles: Sequence[str]
+
+
+Block = str | Heading | Note | Table | Picture | Settings | Folded | Scripted
 """What a section is made of; a plain string is a paragraph."""
 
 
 def blocks_html(blocks: Sequence[Block]) -> str:
     """Blocks one after the other, every text in them escaped."""
     return "".join(map(_block, blocks))
+
+
+def scripted(blocks: Sequence[Block]) -> list[Scripted]:
+    """The blocks with scripts, folded ones too."""
+    found: list[Scripted] = []
+    for block in blocks:
+        if isinstance(block, Folded):
+            found += scripted(block.blocks)
+        elif isinstance(block, Scripted):
+            found.append(block)
+    return found
 
 
 def _block(block: Block) -> str:
@@ -93,6 +118,8 @@ def _block(block: Block) -> str:
             return _picture(block)
         case Settings():
             return _settings(block)
+        case Scripted():
+            return block.html
         case Folded():
             return (
                 f"<details><summary>{escape(block.title)}</summary>"

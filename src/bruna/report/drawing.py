@@ -14,10 +14,19 @@ from bruna.report.blocks import Block, Folded, Picture
 Set = Literal["validation", "test"]
 """What is measured: the validation identities, or the labelled test set."""
 Place = Literal[
-    "validation", "test", "verification", "validation attributes", "test attributes", "task1", "training", "data"
+    "validation",
+    "test",
+    "groups",
+    "test groups",
+    "verification",
+    "validation attributes",
+    "test attributes",
+    "task1",
+    "training",
+    "data",
 ]
-"""Where on the page: retrieval or attributes of one of the two sets, the threshold, Task 1 alone, or the section
-of this name."""
+"""Where on the page: retrieval, groups of people or attributes of one of the two sets, the threshold, Task 1 alone, or
+the section of this name."""
 
 
 @dataclass(frozen=True)

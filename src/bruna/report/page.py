@@ -1,5 +1,7 @@
 """One self-contained HTML page: tiles, sections of blocks, links between them; nothing is loaded from elsewhere.
 
+No script runs but those that its blocks bring along, each named by its hash.
+
 `render` turns its arguments into text that depends on nothing else (no time, no machine).
 """
 
@@ -10,18 +12,21 @@ from html import escape
 from pathlib import Path
 
 from bruna.files import whole_file
-from bruna.report.blocks import Block, Note, blocks_html
+from bruna.report.blocks import Block, Note, blocks_html, scripted
 from bruna.report.page_style import CSS
+from bruna.report.scripts import script_source
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A headline number, e.g. `Tile("map", "mAP", "61.2%", "Market-1501 protocol")`; `name` as in metrics/*.json."""
+    """A headline number, e.g. `Tile("map", "mAP", "61.2%", "Market-1501 protocol", "58.0–64.4%")`; `name` as in
+    metrics/*.json, `interval` of 95%."""
 
     name: str
     label: str
     value: str
     note: str = ""
+    interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,10 @@ def render(page: Page) -> str:
     """Compose a complete HTML document; equal pages give equal texts."""
     names = _anchors([section.title for section in page.sections])
     sections = list(zip(names, page.sections, strict=True))
+    with_scripts = scripted([block for section in page.sections for block in section.blocks])
+    scripts = list(dict.fromkeys(text for block in with_scripts for text in block.scripts))
+    styles = list(dict.fromkeys(text for block in with_scripts for text in block.styles))
+    policy = ["default-src 'none'", "img-src data:", "style-src 'unsafe-inline'", script_source(scripts)]
     links = "".join(f'<a href="#{name}">{escape(section.title)}</a>' for name, section in sections)
     body = "".join(
         f'<section id="{name}"><h2>{escape(section.title)}</h2>{blocks_html(section.blocks)}</section>'
@@ -86,15 +95,16 @@ def render(page: Page) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         # The browser itself refuses whatever is not in the file.
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-        f"<title>{escape(page.title)}</title>\n<style>{CSS}</style></head>\n<body>"
+        f'<meta http-equiv="Content-Security-Policy" content="{"; ".join(filter(None, policy))}">'
+        f"<title>{escape(page.title)}</title>\n<style>{''.join([CSS, *styles])}</style></head>\n<body>"
         f'<header><h1>{escape(page.title)}</h1><p class="lead">{escape(page.lead)}</p>'
         + blocks_html([Note(f"Warning: {warning}") for warning in page.warnings])
         + "".join(map(_tile_group, page.groups))
         + "</header>"
         + (f'<nav aria-label="Sections">{links}</nav>' if links else "")
-        + f"\n<main>{body}</main>\n<footer>{escape(page.footer)}</footer></body></html>\n"
+        + f"\n<main>{body}</main>\n<footer>{escape(page.footer)}</footer>"
+        + "".join(f"<script>{text}</script>" for text in scripts)
+        + "</body></html>\n"
     )
 
 
@@ -122,7 +132,8 @@ def _tile_group(group: TileGroup) -> str:
 
 def _tile(tile: Tile) -> str:
     note = f'<span class="note">{escape(tile.note)}</span>' if tile.note else ""
+    interval = f'<span class="interval">{escape(tile.interval)}</span>' if tile.interval else ""
     return (
         f'<div class="tile" data-metric="{escape(tile.name)}"><span class="label">{escape(tile.label)}</span>'
-        f'<span class="value">{escape(tile.value)}</span>{note}</div>'
+        f'<span class="value">{escape(tile.value)}{interval}</span>{note}</div>'
     )

@@ -27,6 +27,7 @@ margin:22px 0 8px}
 padding:10px 12px;display:grid;grid-row:span 3;grid-template-rows:subgrid;row-gap:0;align-content:start}
 .label{font-size:.85rem;font-weight:600;line-height:1.3}
 .value{font-size:1.7rem;font-weight:650;line-height:1.3;font-variant-numeric:tabular-nums;letter-spacing:-.02em}
+.interval{display:block;font-size:.82rem;font-weight:500;letter-spacing:0;color:var(--muted)}
 .note{color:var(--muted);font-size:.78rem;line-height:1.35}
 .tiles.small{grid-template-columns:repeat(auto-fill,minmax(104px,1fr))}
 .small .tile{border-top-width:1px;padding:8px 12px}
@@ -62,7 +63,7 @@ tr.strong>*{font-weight:700;border-top:2px solid var(--line)}
 details{border:1px solid var(--line);border-radius:10px;margin:0 0 12px}
 summary{cursor:pointer;padding:10px 16px;font-weight:600;color:var(--accent);border-radius:10px}
 .inside{padding:6px 16px 10px}
-.columns{columns:320px;column-gap:28px}
+.columns{columns:320px;column-gap:28px;margin:0 0 12px}
 .settings{break-inside:avoid;margin-bottom:18px}
 dl{display:grid;grid-template-columns:minmax(0,max-content) minmax(0,1fr);gap:2px 16px;margin:0;
 font:.82rem/1.5 ui-monospace,Menlo,Consolas,monospace}

@@ -1,20 +1,24 @@
 """The report page as a whole, and its sections on the trainings and the settings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
+from bruna.headlines import headline_intervals
 from bruna.report.attribute_section import attribute_section, attribute_table
 from bruna.report.blocks import Block, Heading, Note, Settings, Table
+from bruna.report.breakdown_section import Groups, breakdown_sections
 from bruna.report.calibration_section import calibration_sections
 from bruna.report.data_sections import check_section, data_section
-from bruna.report.drawing import Pictures
+from bruna.report.drawing import Pictures, Set
 from bruna.report.page import Page, Section
 from bruna.report.retrieval_section import retrieval_section
 from bruna.report.tiles import tile_groups
 
+BELOW_A_NUMBER = "Below a number: its 95% interval, where it may lie with other people of the same kind."
+"""What the lead of a page says of the tiles."""
 _UNTRAINED = {
     "unet": "The data set has no mask pairs: there is no U-Net, and Bruna works without masks.",
     "attributes": "The data set has no attributes: there is no Task 1, no attribute factor and no junk filter.",
@@ -38,6 +42,7 @@ class Findings:
         settings: the groups of params.yaml.
         inputs: path -> MD5 of the data set and of every file that the page is made from.
         warnings: of all stages, a sentence each.
+        groups: by set, who is found less well.
     """
 
     metrics: Mapping[str, float]
@@ -51,20 +56,34 @@ class Findings:
     settings: Mapping[str, Any]
     inputs: Mapping[str, str]
     warnings: Sequence[str] = ()
+    groups: Mapping[Set, Groups] = field(default_factory=dict)
 
 
-def report_page(findings: Findings, pictures: Pictures) -> Page:
-    """Compose the page: every picture that was drawn, and what has to be known beside it."""
+def report_page(findings: Findings, pictures: Pictures, browser: Sequence[Section] = ()) -> Page:
+    """Compose the page: every picture that was drawn, and what has to be known beside it.
+
+    Args:
+        findings: what it tells.
+        pictures: of the page.
+        browser: of the queries, after the section on retrieval.
+    """
     return Page(
         "Bruna: person re-identification and attributes",
-        "Every figure is measured on identities that no network of this run was trained on, unless it says “train”.",
-        tile_groups(findings.metrics, chance_notes(findings.measured)),
+        "Every figure is measured on identities that no network of this run was trained on, unless it says “train”. "
+        + BELOW_A_NUMBER,
+        tile_groups(
+            findings.metrics,
+            chance_notes(findings.measured),
+            headline_intervals(findings.measured, findings.metrics),
+        ),
         [
             *(
                 []
                 if findings.epochs is None
                 else [retrieval_section(findings.measured, pictures, findings.settings["evaluate"])]
             ),
+            *browser,
+            *breakdown_sections(findings.groups, pictures),
             *calibration_sections(findings.measured.get("validation", {}).get("verification"), pictures),
             *(
                 []

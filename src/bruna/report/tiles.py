@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bruna.headlines import HEADLINES
+from bruna.headlines import HEADLINES, Interval
 from bruna.report.page import Tile, TileGroup
 
 _NOTES = {
@@ -24,12 +24,17 @@ _VALIDATION, _TEST, _OTHERS = "Validation identities", "Test set", "Data and tra
 _NO_SHARES = {"split_deviation"}
 
 
-def tile_groups(metrics: Mapping[str, float], notes: Mapping[str, str] | None = None) -> list[TileGroup]:
+def tile_groups(
+    metrics: Mapping[str, float],
+    notes: Mapping[str, str] | None = None,
+    intervals: Mapping[str, Interval] | None = None,
+) -> list[TileGroup]:
     """All tiles, in the order of `HEADLINES`; a metric that a data set does not have has none.
 
     Args:
         metrics: headline metrics by name.
         notes: name -> what to say of its number instead of the usual.
+        intervals: of the metrics, by name.
 
     Returns:
         What `evaluate` measures on the validation identities, then on the test set, then what the other stages tell.
@@ -39,7 +44,9 @@ def tile_groups(metrics: Mapping[str, float], notes: Mapping[str, str] | None = 
     for name, headline in HEADLINES.items():
         if name in metrics:
             title = _OTHERS if headline.stage != "evaluate" else _TEST if name.startswith("test_") else _VALIDATION
-            groups[title].tiles.append(Tile(name, headline.title, shown(name, metrics[name]), said.get(name, "")))
+            range_ = _range(intervals[name]) if intervals and name in intervals else ""
+            tile = Tile(name, headline.title, shown(name, metrics[name]), said.get(name, ""), range_)
+            groups[title].tiles.append(tile)
     return [group for group in groups.values() if group.tiles]
 
 
@@ -48,3 +55,9 @@ def shown(name: str, value: float) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.2g}" if name in _NO_SHARES else f"{value:.1%}"
+
+
+def _range(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return str(interval)
+    return f"{100 * interval.low:.1f}–{interval.high:.1%}"

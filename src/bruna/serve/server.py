@@ -1,0 +1,97 @@
+"""The application on an address, until Ctrl-C."""
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlencode
+
+import python_multipart  # noqa: F401 - FastAPI says too late and in other words that it is missing
+import torch
+import uvicorn
+
+from bruna.errors import BrunaError
+from bruna.serve.app import make_app
+from bruna.serve.live_index import LiveIndex
+
+_SECONDS = 3
+"""That answers in the making get when the server ends."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port, before anything takes long.
+
+    Raises:
+        BrunaError: it is taken, or the host is none of this machine.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise BrunaError(f"--host: there is no {host!r} ({error.strerror or error}). Give 127.0.0.1.") from None
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what a server that has just ended leaves is free
+    try:
+        found.bind(address)
+    except OSError as error:
+        found.close()
+        other = port + 1 if port < 65535 else 8000
+        raise BrunaError(
+            f"port {port} of {host} cannot be used ({error.strerror}): another program, perhaps another `bruna serve`, "
+            f"may have it. Choose another: `bruna serve --port {other}`."
+        ) from None
+    return found
+
+
+def address_of(listening: socket.socket, token: str | None) -> str:
+    """What to open in a browser."""
+    host, port = listening.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = socket.gethostname()
+    host = f"[{host}]" if ":" in host else host
+    return f"http://{host}:{port}/" + (f"?{urlencode({'token': token})}" if token else "")
+
+
+class Server(uvicorn.Server):
+    """Answers until SIGINT, which `run` raises again as KeyboardInterrupt, or SIGTERM."""
+
+    def __init__(self, live: LiveIndex, listening: socket.socket, token: str | None, ready: Callable[[], None]) -> None:
+        """Args:
+        live: what is asked.
+        listening: what `listen` gave.
+        token: what questions have to bring; None on loopback, where the names of this machine are enough.
+        ready: called when it answers; a signal ends it cleanly from then on.
+        """
+        mine = frozenset({"localhost", "127.0.0.1", "[::1]", listening.getsockname()[0]})
+        config = uvicorn.Config(
+            make_app(live, None if token else mine, token),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_level="warning",
+            access_log=False,  # it would write down tokens and keys
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=_SECONDS,
+        )
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        self._ready()
+
+
+def open_live(index: Path, models: Path, device: torch.device) -> LiveIndex:
+    """The index with its networks, which have run once: the first question is as fast as any."""
+    live = LiveIndex(index, models, device)
+    live.warm_up()
+    return live
