@@ -46,7 +46,10 @@ _RANKED: Columns = {
     "camera": "int64",
     "distance": "float",
     "match": "bool",
+    **dict.fromkeys(("probability", "upper", "lower"), "float"),
 }
+_VALUES_OF = {f"{part}/{attribute.name}": _NAME for part in ("true", "predicted") for attribute in ATTRIBUTES}
+_PREDICTED: Columns = {"path": "string", "identity": "int32", "camera": "int16", "junk": "float", **_VALUES_OF}
 _TESTS = ("gallery", "queries", "query", "test")
 TABLES: Mapping[str, Columns] = {
     **{f"split/{name}.parquet": _IMAGES for name in ("train", "validation", *(f"test/{part}" for part in _TESTS))},
@@ -62,6 +65,13 @@ TABLES: Mapping[str, Columns] = {
         "anchor_distance": "double",
     },
     **{f"evaluate/ranked_{name}.parquet": _RANKED for name in ("validation", "test")},
+    **{f"evaluate/predicted_{name}.parquet": _PREDICTED for name in ("validation", "test_query", "test_gallery")},
+    "evaluate/by_identity.parquet": {
+        **dict.fromkeys(("headline", "unit", "group", "cell"), "string"),
+        "sum": "double",
+        "count": "int64",
+        **dict.fromkeys(("contents", "among"), "uint64"),
+    },
 }
 """Columns and types of every table."""
 _MEASURES = [f"{protocol.name}_{what}" for protocol in PROTOCOLS for what in ("ap", "first_hit")]
@@ -71,10 +81,16 @@ _SHARES = [
     for key in ("accuracy", "precision", "balanced_accuracy", "majority")
 ]
 _BALANCE = [f"{side}{key}" for key in ("percent", "images", "image_percent") for side in ("", "train_", "validation_")]
+_BROKEN_DOWN = ("", "_low", "_high", "_difference", "_difference_low", "_difference_high", "_verdict")
 TEXTS: Mapping[str, list[str]] = {
     "split/balance.csv": ["attribute", "value", "people", "train", "validation", "wanted", "deviation", *_BALANCE],
     **{f"evaluate/queries_{name}.csv": ["path", "identity", *_MEASURES] for name in ("validation", "test")},
     **{f"evaluate/cmc_{name}.csv": ["rank", *(p.name for p in PROTOCOLS)] for name in ("validation", "test")},
+    "evaluate/breakdown_validation.csv": [
+        *("by", "value", "queries", "people"),
+        *(f"{figure}{column}" for figure in ("map", "rank1", "fmr") for column in _BROKEN_DOWN),
+        *("fmr_people", "fmr_pairs"),
+    ],
     "evaluate/table1.csv": ["task", *_SHARES],
     "evaluate/operating_points.csv": ["task", "shift", *_SHARES[::2][:2], *_SHARES[4:][::2][:2]],
 }
@@ -86,6 +102,7 @@ OTHERS = {
     *(f"{training}/epochs.csv" for training in ("train_unet", "train_attributes", "train_bruna")),
     *(f"{stage}/figures.json" for stage in MADE),
     "evaluate/classification_test.csv",
+    "evaluate/halves.safetensors",
     "evaluate/reid_test.txt",
 }
 
@@ -165,7 +182,8 @@ def test_what_is_logged(stages: dict[str, Stage]) -> None:
     assert tables == {
         "split": ["tables/balance.json"],
         "evaluate": [
-            f"tables/{table}.json" for table in ("operating_points", "queries_test", "queries_validation", "table1")
+            f"tables/{table}.json"
+            for table in ("breakdown_validation", "operating_points", "queries_test", "queries_validation", "table1")
         ],
     }
     for name, log in logs.items():
