@@ -164,3 +164,8 @@ def test_values_of_an_attribute_become_one_part() -> None:
 def test_a_pattern_that_a_regular_expression_would_never_end_with_is_answered() -> None:
     known = Facts({}, {}, {"key": np.array(["j" * 300, "j" * 300 + "x"], dtype=object)})
     assert known.holds(parse(f"key like '{'%j' * 60}x'", (), ["key"])).tolist() == [False, True]
+
+
+def test_a_condition_of_any_length_is_answered_at_once() -> None:
+    with pytest.raises(BrunaError, match="has 40,009 characters, and 10,000 are read at most"):
+        parse("hat = yes" + " and hat = yes" * 2857 + "  ", (), ["key"])

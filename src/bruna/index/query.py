@@ -25,6 +25,8 @@ _SIGNS = {"=": "=", "==": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">"
 _KEYWORDS = ("and", "or", "not", "in", "like")
 _DEEPEST = 100
 """Brackets and negations in each other."""
+_LONGEST = 10_000
+"""Characters: the time that a condition takes grows with the square of its parts."""
 
 
 class _Token(NamedTuple):
@@ -48,6 +50,10 @@ def parse(text: str, schema: Tasks, columns: Sequence[str], option: str = "--whe
     Raises:
         BrunaError: it cannot be read, or names a column or a value that there is not; a caret shows where.
     """
+    if len(text) > _LONGEST:
+        raise BrunaError(
+            f"{option} has {len(text):,} characters, and {_LONGEST:,} are read at most. Ask for less at once."
+        )
     return _Parser(text, schema, columns, option).all()
 
 

@@ -72,7 +72,7 @@ class Guard:
     def _without(self, token: str, request: Request) -> Response | None:
         """What a question without the token gets."""
         if request.method == "GET" and _same(request.query_params.get("token", ""), token):
-            welcome = RedirectResponse(request.url.path, 303)
+            welcome = RedirectResponse("/" + request.url.path.lstrip("/"), 303)  # `//host` would be another site
             welcome.set_cookie(_COOKIE, token, httponly=True, samesite="lax")
             return welcome
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
