@@ -6,8 +6,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
@@ -68,3 +72,12 @@ def torchreid_file() -> Callable[[str], Path]:
         return Path(str(found))
 
     return find
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator["Browser"]:
+    """A headless browser. Not for the whole session: while it is open no other event loop runs in this process."""
+    from chromium import chromium
+
+    with chromium() as found:
+        yield found

@@ -19,7 +19,6 @@ from bruna.evaluation.verification import operating_threshold
 from bruna.inference.described import Described
 from bruna.inference.settings import Settings
 from bruna.metrics.bootstrap import ROUNDS, draws, interval
-from bruna.params import Evaluate
 from bruna.pipeline.breakdown_drawings import breakdown_drawings
 from bruna.report.blocks import blocks_html
 from bruna.report.breakdown_section import Groups, breakdown_sections
@@ -27,22 +26,9 @@ from bruna.report.drawing import pictures
 from bruna.report.style import png_bytes
 from bruna.retrieval.distances import ProductDistance
 from bruna.retrieval.gallery import Gallery
+from tiny_settings import SETTINGS
 
 SCHEMA = (Task("hat", ("no", "yes")), Task("top", ("red", "None", "blue")))
-SETTINGS = Evaluate(
-    batch_size=4,
-    attribute_offset=0.1,
-    flip=False,
-    rerank=False,
-    rerank_k1=5,
-    rerank_k2=2,
-    rerank_lambda=0.3,
-    filter_junk=True,
-    junk_threshold=0.5,
-    reid_test_length=3,
-    attributes_from="task1",
-    attribute_neighbors=1,
-)
 
 
 def people(

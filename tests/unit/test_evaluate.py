@@ -27,27 +27,23 @@ from bruna.inference.describer import load
 from bruna.inference.settings import Settings
 from bruna.inference.unet import UNetSegmenter, segment_images, segment_table
 from bruna.models.bruna import Embedding
-from bruna.params import Evaluate
 from bruna.pipeline.evaluate import evaluate_and_save
 from bruna.tracking.protocol import NullTracker
 from course_schema import CAMERA_CLASSES
 from person_table import person_table
 from tiny_models import save_tiny_models
+from tiny_settings import SETTINGS
 
 CPU = torch.device("cpu")
-PARAMS = Evaluate(
-    batch_size=8,
-    attribute_offset=2.0,
-    flip=True,
-    rerank=False,
-    rerank_k1=5,
-    rerank_k2=2,
-    rerank_lambda=0.3,
-    filter_junk=False,
-    junk_threshold=0.5,
-    reid_test_length=3,
-    attributes_from="both",
-    attribute_neighbors=2,
+PARAMS = SETTINGS.model_copy(
+    update={
+        "batch_size": 8,
+        "attribute_offset": 2.0,
+        "flip": True,
+        "filter_junk": False,
+        "attributes_from": "both",
+        "attribute_neighbors": 2,
+    }
 )
 
 

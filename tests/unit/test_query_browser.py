@@ -14,7 +14,6 @@ from bruna.report.blocks import Scripted
 from bruna.report.browser import NO_SCRIPT, Asked, Match, Shown, browser
 from bruna.report.browser_images import outline, small_image
 from bruna.report.page import Page, Section, render, write_html
-from chromium import chromium
 from person_table import encoded
 
 if TYPE_CHECKING:
@@ -92,12 +91,6 @@ def page(tmp_path_factory: pytest.TempPathFactory, queries: pd.DataFrame) -> Pat
     ]
     block = browser("Queries", images, asked, SCHEMA, filtered=True)
     return _page(tmp_path_factory.mktemp("browser") / "page.html", block)
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator["Browser"]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(params=[390, 1400])

@@ -1,6 +1,5 @@
 """The report page in a browser: it fits a phone, a tablet and a desk, loads nothing, and works by keyboard."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ from bruna.report.blocks import Folded, Picture, Settings, Table
 from bruna.report.figures import cmc_curves
 from bruna.report.page import Page, Section, Tile, TileGroup, render, write_html
 from bruna.report.style import new_figure, png_bytes
-from chromium import chromium
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -20,12 +18,6 @@ if TYPE_CHECKING:
 _WIDE = pd.DataFrame(
     {"what": ["Bruna with a long name"], **{f"Market-1501 protocol/rank-{i}": [0.5] for i in range(30)}}
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +38,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [390, 800, 1400])
-def test_the_page_itself_never_scrolls_sideways_and_loads_nothing(browser: "Browser", page: Path, width: int) -> None:
-    tab = browser.new_page(viewport={"width": width, "height": 900})
+def test_the_page_itself_never_scrolls_sideways_and_loads_nothing(chrome: "Browser", page: Path, width: int) -> None:
+    tab = chrome.new_page(viewport={"width": width, "height": 900})
     requests: list[str] = []
     tab.on("request", lambda request: requests.append(request.url))
     tab.goto(page.resolve().as_uri())
@@ -60,8 +52,8 @@ def test_the_page_itself_never_scrolls_sideways_and_loads_nothing(browser: "Brow
     tab.close()
 
 
-def test_whatever_scrolls_or_opens_is_reached_by_keyboard(browser: "Browser", page: Path) -> None:
-    tab = browser.new_page(viewport={"width": 390, "height": 844})
+def test_whatever_scrolls_or_opens_is_reached_by_keyboard(chrome: "Browser", page: Path) -> None:
+    tab = chrome.new_page(viewport={"width": 390, "height": 844})
     tab.goto(page.resolve().as_uri())
     reached = set()
     for _ in range(60):
@@ -71,8 +63,8 @@ def test_whatever_scrolls_or_opens_is_reached_by_keyboard(browser: "Browser", pa
     tab.close()
 
 
-def test_dark_mode_has_light_letters_on_dark(browser: "Browser", page: Path) -> None:
-    tab = browser.new_page()
+def test_dark_mode_has_light_letters_on_dark(chrome: "Browser", page: Path) -> None:
+    tab = chrome.new_page()
 
     def brightness(name: str) -> float:
         color = str(tab.evaluate(f"getComputedStyle(document.body).{name}"))

@@ -23,27 +23,12 @@ from bruna.inference.described import Described, mean_direction
 from bruna.inference.embedding import embed
 from bruna.inference.settings import Settings
 from bruna.models.bruna import Bruna
-from bruna.params import Evaluate
 from bruna.retrieval.distances import Euclidean, ProductDistance
 from bruna.retrieval.gallery import Gallery
 from bruna.retrieval.protocols import FIGURES, MARKET1501
 from bruna.retrieval.ranking import evaluate_retrieval
 from person_table import encoded, person_table
-
-SETTINGS = Evaluate(
-    batch_size=4,
-    attribute_offset=0.1,
-    flip=False,
-    rerank=False,
-    rerank_k1=5,
-    rerank_k2=2,
-    rerank_lambda=0.3,
-    filter_junk=True,
-    junk_threshold=0.5,
-    reid_test_length=3,
-    attributes_from="task1",
-    attribute_neighbors=1,
-)
+from tiny_settings import SETTINGS
 
 
 def images(identities, junk, seed, flipped=False):

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,6 @@ from bruna.report.scripts import json_block
 from bruna.retrieval.calibration import Calibration, FittedOn
 from bruna.retrieval.spread import BROWSED_QUERIES, BROWSED_RANKS
 from bruna.sample import render_sample
-from chromium import chromium
 from conftest import Run
 from tiny_dataset import write_dataset, write_image
 from tiny_models import save_tiny_models
@@ -144,12 +142,6 @@ def test_nothing_is_written_over(project: Path, bruna: Run) -> None:
     assert status == 1 and "--html: kept.html is there and is no HTML page" in err
     status, _, err = bruna("search", PHOTO, "--html", "same", "--csv", "same")
     assert status == 1 and "are the same file" in err
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator["Browser"]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.mark.parametrize("width", [390, 1400])

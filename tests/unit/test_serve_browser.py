@@ -19,7 +19,6 @@ from bruna.inference.calibration import write_calibration
 from bruna.inference.describer import load
 from bruna.inference.explaining import explain, write_typical
 from bruna.retrieval.calibration import Calibration, FittedOn
-from chromium import chromium
 from served import Site, make_index, served, tiny_models
 from tiny_dataset import write_image
 
@@ -67,16 +66,10 @@ def site(top: Path) -> Iterator[Site]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with chromium() as found:
-        yield found
-
-
 @pytest.fixture(params=[390, 1400])
-def page(request: pytest.FixtureRequest, browser: "Browser", site: Site) -> Iterator["Page"]:
+def page(request: pytest.FixtureRequest, chrome: "Browser", site: Site) -> Iterator["Page"]:
     """The page, opened; at its end nothing was complained of, nothing came from elsewhere, nobody was fooled."""
-    found = browser.new_page(viewport={"width": request.param, "height": 844})
+    found = chrome.new_page(viewport={"width": request.param, "height": 844})
     said: list[str] = []
     asked: list[str] = []
     found.on("console", lambda message: said.append(message.text))
@@ -275,10 +268,10 @@ def test_why_compares_both_images_or_only_the_description(page: "Page", top: Pat
     assert "1 attributes" in page.inner_text("#why-body") and "Upper half" not in page.inner_text("#why-body")
 
 
-def test_an_index_without_pictures_and_an_empty_one(browser: "Browser", top: Path, tmp_path: Path) -> None:
+def test_an_index_without_pictures_and_an_empty_one(chrome: "Browser", top: Path, tmp_path: Path) -> None:
     index = make_index(tmp_path / "bare.index", top / "artifacts", top / "data", thumbnails=False)
     with served(index, top / "artifacts") as site:
-        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page = chrome.new_page(viewport={"width": 390, "height": 844})
         page.goto(site.url)
         page.wait_for_selector("#all:not([disabled])")
         choose(page, top, NAMES[1])
@@ -294,8 +287,8 @@ def test_an_index_without_pictures_and_an_empty_one(browser: "Browser", top: Pat
         page.close()
 
 
-def test_the_page_of_the_api(browser: "Browser", site: Site) -> None:
-    page = browser.new_page(viewport={"width": 390, "height": 844})
+def test_the_page_of_the_api(chrome: "Browser", site: Site) -> None:
+    page = chrome.new_page(viewport={"width": 390, "height": 844})
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.goto(f"{site.url}docs")

@@ -26,7 +26,7 @@ _KEYWORDS = ("and", "or", "not", "in", "like")
 _DEEPEST = 100
 """Brackets and negations in each other."""
 _LONGEST = 10_000
-"""Characters: the time that a condition takes grows with the square of its parts."""
+"""Characters: every comparison looks at every image."""
 
 
 class _Token(NamedTuple):
@@ -100,11 +100,14 @@ class _Parser:
 
     def _both(self) -> Condition:
         parts = [self._one()]
+        left: dict[str, frozenset[int]] = {}
+        impossible = _narrowed(left, parts[0])
         while self._token.is_word("and"):
             self._take()
             start = self._token.at
             parts.append(self._one())
-            if impossible := _impossible(both(parts)):
+            impossible = impossible or _narrowed(left, parts[-1])
+            if impossible:
                 self._wrong(f"{impossible} cannot have all these values at once; write `{impossible} in (a, b)`", start)
         return both(parts)
 
@@ -195,10 +198,18 @@ class _Parser:
         raise BrunaError(f"{self._option} cannot be read:\n  {self._text}\n  {' ' * at}^\n{what}.")
 
 
-def _impossible(condition: Condition) -> str | None:
-    """The attribute that would have to have two values at once."""
-    parts = condition.parts if isinstance(condition, Both) else (condition,)
-    return next((part.attribute for part in parts if isinstance(part, Predicted) and not part.codes), None)
+def _narrowed(left: dict[str, frozenset[int]], part: Condition) -> str | None:
+    """Keep of the values that each attribute may have those that a part of `and` allows.
+
+    Returns:
+        An attribute that has none left.
+    """
+    for each in part.parts if isinstance(part, Both) else (part,):
+        if isinstance(each, Predicted):
+            left[each.attribute] = left.get(each.attribute, each.codes) & each.codes
+            if not left[each.attribute]:
+                return each.attribute
+    return None
 
 
 def _unquoted(token: _Token) -> str:
