@@ -1,14 +1,16 @@
 """What an answer rests on and says: the threshold, who is refused, who is not in the gallery."""
 
 from collections.abc import Sequence
+from decimal import ROUND_UP, Context
 from pathlib import Path
 
 import pandas as pd
 
 from bruna.dataset.filenames import printable
 from bruna.errors import BrunaError, counted
-from bruna.index.search import Calibration, Query, Wish
+from bruna.index.search import Query, Wish
 from bruna.inference.described import Described
+from bruna.retrieval.calibration import Calibration, smallest_rate
 
 _LIKELY = 0.5
 """Below this probability of the same person somebody is probably not there."""
@@ -27,9 +29,11 @@ def threshold_of(calibration: Calibration | None, max_fmr: float, models: Path) 
         raise BrunaError(f"--max-fmr needs a calibration, and {models / 'evaluate'} has none. `dvc repro` makes it.")
     found = calibration.threshold(max_fmr)
     if found is None:
+        fitted_on = calibration.fitted_on
+        carried = Context(prec=2, rounding=ROUND_UP).create_decimal_from_float(smallest_rate(fitted_on.identity_pairs))
         raise BrunaError(
-            f"--max-fmr {max_fmr:g}: too few people were measured to know so small a rate. Give a larger one, or leave "
-            "it out and look at the probabilities."
+            f"--max-fmr {max_fmr:g}: too few people were measured to know so small a rate. The smallest that these "
+            f"{fitted_on.identities} carry is {float(carried):g}. Give that or more, or look at the probabilities."
         )
     return found
 

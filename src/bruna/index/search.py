@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,24 +14,13 @@ from bruna.index.facts import Floats
 from bruna.index.opened import Opened
 from bruna.inference.described import Described
 from bruna.models.attribute_logits import most_probable
+from bruna.retrieval.calibration import Calibration
 from bruna.retrieval.gallery import Gallery
 
 COLUMNS = ("query", "rank", "key", "camera", "distance", "probability", "description", "agreeing", "differing")
 """Columns of a result."""
 
 _DIRECT = "donot_use_mm_for_euclid_dist"
-
-
-class Calibration(Protocol):
-    """How probable it is that two images show the same person, fitted by the stage `evaluate`."""
-
-    def probability(self, distances: npt.NDArray[np.float64]) -> Floats:
-        """N probabilities of N distances."""
-        ...
-
-    def threshold(self, max_fmr: float) -> float | None:
-        """The distance below which at most this share of different people lies; None where too few were seen."""
-        ...
 
 
 @dataclass(frozen=True)
