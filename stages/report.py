@@ -1,4 +1,4 @@
-"""Draw every figure and write the report page, from what the other stages have written.
+"""Draw every figure, write the report page and the model card, from what the other stages have written.
 
 A change to a picture runs this stage again and no other. It loads no network.
 """
@@ -17,7 +17,7 @@ def run(stage: harness.Stage) -> None:
     for measuring in dict.fromkeys(headline.stage for headline in HEADLINES.values()):
         metrics |= read_json(stage.project / "metrics" / f"{measuring}.json")
     params = read_params(stage.project / "params.yaml")
-    counts = write_report(stage.artifacts, metrics, params, stage.inputs, stage.tracker)
+    counts = write_report(stage.artifacts, stage.data, metrics, params, stage.inputs, stage.tracker)
     page = (stage.artifacts / "report" / PAGE).relative_to(stage.project)
     table("report", ("pictures of", "pictures"), [*counts.items(), (f"all, on {page}", sum(counts.values()))])
 

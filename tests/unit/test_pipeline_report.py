@@ -13,6 +13,7 @@ from PIL import Image
 from bruna.batches.attribute_items import MEASURED_JUNK_EVERY, zoom_junk
 from bruna.batches.seeds import step_generator
 from bruna.batches.store import ImageStore
+from bruna.dataset.dataset_file import DATASET
 from bruna.dataset.schema import Task, as_json
 from bruna.dataset.tables import read_table, write_table
 from bruna.errors import BrunaError
@@ -35,7 +36,7 @@ class _Log(NullTracker):
 
     def __init__(self, gone: str = "") -> None:
         self.gone = gone
-        self.page = ""
+        self.page = self.card = ""
         self.files: list[tuple[str, str | None]] = []
         self.producers: dict[str, _Log] = {}
 
@@ -43,6 +44,8 @@ class _Log(NullTracker):
         self.files.append((path.name, folder))
         if path.name == report.PAGE:
             self.page = path.read_text(encoding="utf-8")
+        if path.name == report.CARD:
+            self.card = path.read_text(encoding="utf-8")
 
     def origin(self) -> dict[str, str]:
         return {"Commit": "0a1b2c3"}
@@ -64,6 +67,14 @@ def made(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Path:
     return artifacts
 
 
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data set folder with nothing but its own file."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / DATASET).write_text("name: Tiny people\n")
+    return tmp_path / "data"
+
+
 METRICS = {name: 0.001 * number for number, name in enumerate(HEADLINES, start=1)}
 INPUTS = {"data": "0123.dir", "artifacts/evaluate": "4567.dir"}
 
@@ -72,10 +83,10 @@ def _names(drawings: list[Drawing]) -> set[str]:
     return {drawing.file for drawing in drawings}
 
 
-def test_every_picture_is_drawn_shown_and_logged(made: Path, params: Params) -> None:
+def test_every_picture_is_drawn_shown_and_logged(made: Path, data: Path, params: Params) -> None:
     artifacts = made
     log = _Log(gone="artifacts/train_bruna")
-    counts = report.write_report(artifacts, METRICS, params, INPUTS, log)
+    counts = report.write_report(artifacts, data, METRICS, params, INPUTS, log)
     folder = artifacts / "report"
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
     assert files == _names(report.all_drawings(Records(artifacts), params))
@@ -97,7 +108,15 @@ def test_every_picture_is_drawn_shown_and_logged(made: Path, params: Params) -> 
     assert all(len(alt) > 15 for alt in re.findall(' alt="(.*?)"', page))
     assert "0a1b2c3" not in page
     assert "Commit <code>0a1b2c3</code>" in log.page
-    assert log.files == [("report.html", None), *((stage, f"figures/{stage}") for stage in sorted(counts))]
+    card = (folder / "model_card.md").read_text(encoding="utf-8")
+    title, _, rest = card.partition("\n")
+    assert log.card == f"{title}\n\nCommit: 0a1b2c3\n{rest}" and "Tiny people" in title
+    assert page.count("<h2>Model card</h2>") == 1
+    assert log.files == [
+        ("report.html", None),
+        ("model_card.md", None),
+        *((stage, f"figures/{stage}") for stage in sorted(counts)),
+    ]
     assert {path: found.files for path, found in log.producers.items()} == {
         "artifacts/evaluate": [("evaluate", "figures")],
         "artifacts/train_attributes": [("train_attributes", "figures")],
@@ -106,14 +125,14 @@ def test_every_picture_is_drawn_shown_and_logged(made: Path, params: Params) -> 
     }
 
 
-def test_other_attributes_and_cameras_are_trained_drawn_and_shown(params: Params, tmp_path: Path) -> None:
+def test_other_attributes_and_cameras_are_trained_drawn_and_shown(params: Params, data: Path, tmp_path: Path) -> None:
     schema = (Task("size", ("small", "middle", "large")), Task("glasses", ("no", "yes")), Task("coat", ("red", "blue")))
     group = params.train_attributes.model_copy(update={"camera_classes": (2,)})
     params = params.model_copy(update={"train_attributes": group})
     write_records(tmp_path, params, schema)
     settings = {name: read_json(tmp_path / name / "settings.json") for name in ("attributes", "bruna")}
     assert all(found["attributes"] == as_json(schema) for found in settings.values())
-    counts = report.write_report(tmp_path, METRICS, params, INPUTS, NullTracker())
+    counts = report.write_report(tmp_path, data, METRICS, params, INPUTS, NullTracker())
     sheets = {path.stem for path in (tmp_path / "report" / "train_attributes").glob("confident_*.png")}
     assert sheets == {f"confident_{name}" for name in ("size", "glasses", "coat", "camera2", "junk")}
     assert counts["train_attributes"] == 5 + len(sheets)
@@ -151,7 +170,7 @@ def test_what_the_stages_warn_of_stands_above_the_numbers(made: Path, params: Pa
 
 
 def test_a_picture_that_is_missing_is_an_error_and_the_report_of_before_stays(
-    made: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Path, data: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     artifacts = tmp_path / "artifacts"
     shutil.copytree(made, artifacts)
@@ -160,7 +179,7 @@ def test_a_picture_that_is_missing_is_an_error_and_the_report_of_before_stays(
     monkeypatch.setattr(report, "all_drawings", lambda *_: kept)
     monkeypatch.setattr(report, "save", lambda figure, path: None if path.stem == "lost" else save(figure, path))
     with pytest.raises(BrunaError, match=r"shows train_unet/lost\.png, which is missing"):
-        report.write_report(artifacts, METRICS, params, INPUTS, NullTracker())
+        report.write_report(artifacts, data, METRICS, params, INPUTS, NullTracker())
     assert "before.json" in [path.name for path in (artifacts / "report").iterdir()]
 
 

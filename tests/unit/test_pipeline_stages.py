@@ -332,4 +332,4 @@ def test_report_is_given_the_metrics_of_every_stage(tmp_path: Path, monkeypatch:
     stage = Stage("report", params.group("report"), tmp_path, inputs={"data": "0123.dir"})
     module.run(stage)
     metrics = {f"of_{name}": number for number, name in enumerate(STAGES[:-1])}
-    assert given == [stage.artifacts, metrics, params, stage.inputs, stage.tracker]
+    assert given == [stage.artifacts, stage.data, metrics, params, stage.inputs, stage.tracker]

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bruna.dataset.dataset_file import read_dataset_file
 from bruna.errors import BrunaError
 from bruna.files import whole_folder
 from bruna.params import Params
@@ -12,18 +13,21 @@ from bruna.pipeline.attribute_drawings import predicted_drawing, task1_drawings
 from bruna.pipeline.breakdown_drawings import breakdown_drawings, recorded_groups
 from bruna.pipeline.calibration_drawings import calibration_drawings
 from bruna.pipeline.drawings import bruna_drawings, data_drawings, unet_drawings
+from bruna.pipeline.model_card import card_facts
 from bruna.pipeline.query_browser import browser_sections, recorded_browsed_set
 from bruna.pipeline.records import Records
 from bruna.pipeline.retrieval_drawings import recorded_set, retrieval_drawings
 from bruna.progress import track
 from bruna.report.drawing import Drawing, Set, pictures
+from bruna.report.model_card import card_section, card_title, model_card
+from bruna.report.model_card_markdown import markdown, with_card_origin
 from bruna.report.page import Section, render, with_origin, write_html
 from bruna.report.sections import Findings, report_page
 from bruna.report.style import save
 from bruna.retrieval.protocols import COURSE
 from bruna.tracking.protocol import Tracker
 
-PAGE = "report.html"
+PAGE, CARD = "report.html", "model_card.md"
 _INPUTS = {
     "validate": "artifacts/validate/manifest.parquet",
     "train_unet": "artifacts/train_unet",
@@ -39,12 +43,18 @@ _SETS: Mapping[Set, str] = {"validation": "validation identities", "test": "test
 
 
 def write_report(
-    artifacts: Path, metrics: Mapping[str, float], params: Params, inputs: Mapping[str, str], tracker: Tracker
+    artifacts: Path,
+    data: Path,
+    metrics: Mapping[str, float],
+    params: Params,
+    inputs: Mapping[str, str],
+    tracker: Tracker,
 ) -> dict[str, int]:
-    """Draw every picture and write the page, from what the other stages have written.
+    """Draw every picture, write the page and the model card, from what the other stages have written.
 
     Args:
         artifacts: the folder of all stages' outputs; this one's is `artifacts/report`.
+        data: the data set folder, of which the model card tells name, source and terms.
         metrics: the headline metrics of all stages by name.
         params: all of params.yaml: the page shows them.
         inputs: path -> MD5 of the data set and of what the page is made from: the page shows them.
@@ -54,14 +64,18 @@ def write_report(
         How many pictures there are of each stage.
 
     Raises:
-        BrunaError: a record is missing.
+        BrunaError: a record or the data set's own file is missing.
     """
     records = Records(artifacts)
     drawings = all_drawings(records, params)
+    findings = _findings(records, metrics, params, inputs)
+    facts = card_facts(records, read_dataset_file(data))
+    card = model_card(findings, facts)
     with whole_folder(artifacts / "report") as folder:
         for drawing in track(drawings, "draw", unit="pictures"):
             save(drawing.draw(), folder / drawing.file)
-        _write_page(folder, drawings, _findings(records, metrics, params, inputs), _browser(records))
+        _write_page(folder, drawings, findings, _browser(records), [card_section(card)])
+        (folder / CARD).write_text(markdown(card_title(facts), card), encoding="utf-8", newline="\n")
     _log(artifacts / "report", tracker)
     return dict(Counter(drawing.stage for drawing in drawings))
 
@@ -113,7 +127,13 @@ def _browser(records: Records) -> list[Section]:
     return browser_sections(sets, records.settings("evaluate")["attribute_neighbors"])
 
 
-def _write_page(folder: Path, drawings: Sequence[Drawing], findings: Findings, browser: Sequence[Section] = ()) -> None:
+def _write_page(
+    folder: Path,
+    drawings: Sequence[Drawing],
+    findings: Findings,
+    browser: Sequence[Section] = (),
+    card: Sequence[Section] = (),
+) -> None:
     """Write the page with the pictures that lie in `folder`.
 
     Raises:
@@ -126,19 +146,23 @@ def _write_page(folder: Path, drawings: Sequence[Drawing], findings: Findings, b
         except FileNotFoundError:
             raise BrunaError(f"the report page shows {file}, which is missing. Run `dvc repro report` again.") from None
 
-    write_html(folder / PAGE, render(report_page(findings, pictures(drawings, png_of), browser)))
+    write_html(folder / PAGE, render(report_page(findings, pictures(drawings, png_of), browser, card)))
 
 
 def _log(folder: Path, tracker: Tracker) -> None:
-    """Log the page and all pictures to the stage's own run, and the pictures of a stage to the run that made them.
+    """Log page, model card and pictures to the stage's own run, and the pictures of a stage to the run that made them.
 
-    The copy of the page that is logged says which commit, experiment and run it is of: the output itself cannot, for
-    DVC may restore it from its cache in another.
+    The copies of page and card that are logged say which commit, experiment and run they are of: the outputs
+    themselves cannot, for DVC may restore them from its cache in another.
     """
+    origin = tracker.origin()
     with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(scratch) / PAGE
-        write_html(copy, with_origin((folder / PAGE).read_text(encoding="utf-8"), tracker.origin()))
-        tracker.file(copy)
+        page, card = Path(scratch) / PAGE, Path(scratch) / CARD
+        write_html(page, with_origin((folder / PAGE).read_text(encoding="utf-8"), origin))
+        text = with_card_origin((folder / CARD).read_text(encoding="utf-8"), origin)
+        card.write_text(text, encoding="utf-8", newline="\n")
+        tracker.file(page)
+        tracker.file(card)
     for pictured in sorted(path for path in folder.iterdir() if path.is_dir()):
         tracker.file(pictured, f"figures/{pictured.name}")
         producer = tracker.producer(_INPUTS[pictured.name])

@@ -19,11 +19,12 @@ from bruna.report.tiles import tile_groups
 
 BELOW_A_NUMBER = "Below a number: its 95% interval, where it may lie with other people of the same kind."
 """What the lead of a page says of the tiles."""
-_UNTRAINED = {
+UNTRAINED = {
     "unet": "The data set has no mask pairs: there is no U-Net, and Bruna works without masks.",
     "attributes": "The data set has no attributes: there is no Task 1, no attribute factor and no junk filter.",
     "bruna": "Nobody knows who is who in this data set: Bruna is not trained, and nothing is ranked.",
 }
+"""What there is to say of a model that is not trained."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,16 @@ class Findings:
     groups: Mapping[Set, Groups] = field(default_factory=dict)
 
 
-def report_page(findings: Findings, pictures: Pictures, browser: Sequence[Section] = ()) -> Page:
+def report_page(
+    findings: Findings, pictures: Pictures, browser: Sequence[Section] = (), card: Sequence[Section] = ()
+) -> Page:
     """Compose the page: every picture that was drawn, and what has to be known beside it.
 
     Args:
         findings: what it tells.
         pictures: of the page.
         browser: of the queries, after the section on retrieval.
+        card: the model card, before the settings.
     """
     return Page(
         "Bruna: person re-identification and attributes",
@@ -93,6 +97,7 @@ def report_page(findings: Findings, pictures: Pictures, browser: Sequence[Sectio
             Section("Training", [*_training_notes(findings), *pictures.get("training", [])]),
             check_section(findings.checked),
             data_section(findings.balance, pictures),
+            *card,
             _origin(findings),
         ],
         findings.warnings,
@@ -117,7 +122,7 @@ def chance_notes(measured: Mapping[str, Any]) -> dict[str, str]:
 
 def _training_notes(findings: Findings) -> list[Block]:
     notes: list[Block] = []
-    notes += [Note(_UNTRAINED[model]) for model in findings.untrained]
+    notes += [Note(UNTRAINED[model]) for model in findings.untrained]
     if findings.epochs is None:
         return notes
     margin = findings.epochs["train/margin"]

@@ -44,7 +44,7 @@ def tile_groups(
     for name, headline in HEADLINES.items():
         if name in metrics:
             title = _OTHERS if headline.stage != "evaluate" else _TEST if name.startswith("test_") else _VALIDATION
-            range_ = _range(intervals[name]) if intervals and name in intervals else ""
+            range_ = interval_text(intervals[name]) if intervals and name in intervals else ""
             tile = Tile(name, headline.title, shown(name, metrics[name]), said.get(name, ""), range_)
             groups[title].tiles.append(tile)
     return [group for group in groups.values() if group.tiles]
@@ -57,7 +57,8 @@ def shown(name: str, value: float) -> str:
     return f"{value:.2g}" if name in _NO_SHARES else f"{value:.1%}"
 
 
-def _range(interval: Interval) -> str:
+def interval_text(interval: Interval) -> str:
+    """An interval of shares as text, e.g. `40.0–62.5%`; `too few people` without."""
     if interval.low is None or interval.high is None:
         return str(interval)
     return f"{100 * interval.low:.1f}–{interval.high:.1%}"
