@@ -18,7 +18,7 @@ _SEARCH = "bruna search PHOTO"
 
 
 @cache
-def _made() -> Path:
+def made_index() -> Path:
     """A folder with tiny networks, and an index of two photos by them."""
     from bruna.index.build import add_images
     from bruna.index.gather import images_of
@@ -43,10 +43,12 @@ def _index(kind: str, says: str, damage: Callable[[Path], object]) -> Damage:
     def run(folder: Path) -> str:
         from bruna.index.asking import open_index
 
-        index = shutil.copytree(_made() / "people.index", folder / "people.index")
+        index = shutil.copytree(made_index() / "people.index", folder / "people.index")
         damage(index)
         return refusal(
-            lambda: open_index(index, _made() / "artifacts", "cpu").search(_made() / "photos" / "0.jpg", keep_junk=True)
+            lambda: open_index(index, made_index() / "artifacts", "cpu").search(
+                made_index() / "photos" / "0.jpg", keep_junk=True
+            )
         )
 
     return Damage(kind, _SEARCH, says, run)
@@ -59,7 +61,7 @@ def _photo(kind: str, says: str, write: Callable[[Path], object], *, keep_junk: 
         from bruna.index.asking import open_index
 
         write(folder / "photo.jpg")
-        people = open_index(_made() / "people.index", _made() / "artifacts", "cpu")
+        people = open_index(made_index() / "people.index", made_index() / "artifacts", "cpu")
         return refusal(lambda: people.search(folder / "photo.jpg", keep_junk=keep_junk))
 
     return Damage(kind, _SEARCH, says, run)

@@ -18,6 +18,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from bruna import runtime
 from fuzz import Fuzz, Hangs
 from fuzz.commands import fuzz_attributes, fuzz_evaluate, fuzz_import, fuzz_validate
+from fuzz.index import fuzz_conditions, fuzz_index
 from fuzz.settings import fuzz_checkpoints, fuzz_figures, fuzz_models, fuzz_params, fuzz_presets, fuzz_pretrained
 
 FUZZERS: dict[str, tuple[Fuzz, int]] = {
@@ -31,6 +32,8 @@ FUZZERS: dict[str, tuple[Fuzz, int]] = {
     "pretrained": (fuzz_pretrained, 60),
     "checkpoints": (fuzz_checkpoints, 60),
     "figures": (fuzz_figures, 200),
+    "index": (fuzz_index, 40),
+    "conditions": (fuzz_conditions, 100),
 }
 """How each is done, and the rounds that a test takes."""
 

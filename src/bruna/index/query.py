@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import NamedTuple, NoReturn
 
+from bruna.dataset.filenames import printable
 from bruna.dataset.schema import Tasks
 from bruna.errors import BrunaError
 from bruna.index.conditions import Both, Condition, Known, Predicted, both, either, opposite
@@ -27,6 +28,8 @@ _DEEPEST = 100
 """Brackets and negations in each other."""
 _LONGEST = 10_000
 """Characters: every comparison looks at every image."""
+_AROUND = 60
+"""Characters before and after a mistake that a message shows."""
 
 
 class _Token(NamedTuple):
@@ -185,7 +188,8 @@ class _Parser:
             return by_folded[name.casefold()]
         near = get_close_matches(name.casefold(), by_folded, n=1)
         meant = f" Did you mean {by_folded[near[0]]}?" if near else ""
-        return self._wrong(f"{wrong} {name!r}.{meant} {there} {', '.join(known)}", token.at)
+        shown = name if len(name) <= _AROUND else f"{name[:_AROUND]}…"
+        return self._wrong(f"{wrong} {shown!r}.{meant} {there} {', '.join(known)}", token.at)
 
     def _expect(self, sign: str) -> None:
         if self._token.kind != "sign" or self._token.text != sign:
@@ -195,7 +199,10 @@ class _Parser:
     def _wrong(self, what: str, at: int | None = None) -> NoReturn:
         at = self._token.at if at is None else at
         what = what or "this sign has no meaning here"
-        raise BrunaError(f"{self._option} cannot be read:\n  {self._text}\n  {' ' * at}^\n{what}.")
+        start, end = max(0, at - _AROUND), at + _AROUND
+        before = "…" * (start > 0) + printable(self._text[start:at])
+        after = printable(self._text[at:end]) + "…" * (end < len(self._text))
+        raise BrunaError(f"{self._option} cannot be read:\n  {before}{after}\n  {' ' * len(before)}^\n{what}.")
 
 
 def _narrowed(left: dict[str, frozenset[int]], part: Condition) -> str | None:
