@@ -85,6 +85,18 @@ def test_probabilities_by_hand() -> None:
     assert linear.probability([]).shape == (0,) and linear.probability(2).dtype == np.float64
 
 
+def test_a_larger_gallery_makes_a_distance_less_convincing() -> None:
+    """Of the pairs at the fit 10 in 100 are genuine. In a gallery of twice the size 5 in 100 are, in one of ten times
+    1 in 100: the odds shrink from 1/9 to 1/19 and to 1/99."""
+    known = logistic(fitted_on=FittedOn("made up", 50, 5, 10, 90, 10, cross_camera=True))
+    even = 2.0  # odds of 1 at the fit
+    for images, odds in ((None, 1), (20, 1), (50, 1), (100, 9 / 19), (500, 9 / 99)):
+        assert known.probability(even, images) == pytest.approx(odds / (1 + odds))
+    certain = replace(known, method="isotonic", knots=((1.0, 1.0), (3.0, 0.0)))
+    assert certain.probability([0, 5], 10**9).tolist() == [1, 0]
+    assert np.isnan(known.probability(math.nan, 500))
+
+
 def test_a_threshold_is_the_largest_distance_within_the_rate() -> None:
     known = logistic()
     assert [known.threshold(rate) for rate in (0.2, 0.249, 0.25, 0.9, 1)] == [0, 0, 1, 1, 3]

@@ -127,7 +127,11 @@ def test_a_threshold_leaves_out_and_says_not_in_the_gallery(project: Path, dista
     falling = [1 - known.index(distance) / 14 for distance in distances]
     assert [float(row["probability"]) for row in found] == pytest.approx(falling, abs=0.01)
     assert "probability" in out and "not in the gallery" not in out
-    assert bruna("search", PHOTO, "--max-fmr", "0.3", "--csv", "b.csv")[0] == 0
+    status, _, err = bruna("search", PHOTO, "--max-fmr", "0.3", "--csv", "b.csv")
+    passing = sum(distance < known[4] for distance in distances)
+    assert status == 0 and f"only images nearer than {known[4]:.4g} are results: {passing} images pass\n" in err
+    status, _, err = bruna("search", PHOTO, "--max-fmr", "0.3", "--top", "2")
+    assert status == 0 and "2 or more images pass (--top shows more)" in err
     assert [row["key"] for row in table(Path("b.csv").read_text())] == [
         row["key"] for row, distance in zip(found, distances, strict=True) if distance < known[4]
     ]
@@ -144,6 +148,30 @@ def test_a_threshold_leaves_out_and_says_not_in_the_gallery(project: Path, dista
     for rate in ("0", "1.5", "nan"):
         status, _, err = bruna("search", PHOTO, "--max-fmr", rate)
         assert status == 1 and "a rate lies above 0 and is at most 1" in err
+
+
+def test_a_photo_of_the_index_and_photos_of_several_people_are_told(
+    project: Path, distances: list[float], bruna: Run
+) -> None:
+    several = "the photos seem to show several people; --each searches for each of them alone"
+    write_image(Path("new.jpg"), 77)
+    calibrate([distance * 1000 for distance in distances])  # all images are nearer than that
+    status, _, err = bruna("search", PHOTO, "new.jpg")
+    assert status == 0 and f"note: {Path(PHOTO).name} is in the index too, and found again" in err
+    assert ("new.jpg" not in err) and several not in err
+    calibrate([distance / 1000 for distance in distances])  # and now farther
+    assert several in bruna("search", PHOTO, "new.jpg")[2]
+    assert several not in bruna("search", PHOTO, "new.jpg", "--each")[2]
+
+
+def test_no_spreadsheet_runs_the_name_of_a_file(project: Path, bruna: Run) -> None:
+    write_image(Path("crops/=1+1.jpg"), 5)
+    write_image(Path("=HYPERLINK.jpg"), 6)
+    options = ("--gallery", "crops", "--csv", "a.csv", "--json", "a.json")
+    assert bruna("search", "./=HYPERLINK.jpg", *options)[0] == 0
+    (row,) = table(Path("a.csv").read_text())
+    assert row["query"] == "'=HYPERLINK.jpg" and row["key"] == "crops/=1+1.jpg"
+    assert read_json(Path("a.json"))["results"][0]["query"] == "=HYPERLINK.jpg"
 
 
 @pytest.mark.usefixtures("distances")
@@ -190,6 +218,10 @@ def test_photos_of_a_folder_are_one_query_or_many(project: Path, bruna: Run) -> 
         (("index", "data", "--to", "params.yaml"), "--to: params.yaml is no folder"),
         (("index", "--remove", "gone.jpg"), "no image of the key gone.jpg. Nothing was erased"),
         (("index", "--remove-where", "camera = 99"), "fits --remove-where. Nothing was erased"),
+        (
+            ("index", "--remove-where", "camera = 1 or upcolor = red"),
+            "--remove-where names upcolor, which is predicted",
+        ),
         (("index", "--remove-where", "camra = 1"), "--remove-where cannot be read:\n  camra = 1\n  ^\n"),
         (("index", "--to", "gone.index", "--remove", "a"), "gone.index does not exist"),
     ],

@@ -113,6 +113,26 @@ def test_of_a_long_text_the_message_shows_what_is_around_the_mistake() -> None:
     assert len(str(error.value)) < 500 and "\x1b" not in str(error.value)
 
 
+def test_numbers_are_compared_as_numbers_in_quotes_too_where_a_column_has_nothing_else() -> None:
+    """Identities and cameras are kept without leading zeros, and people know them with."""
+    columns = {"key": np.array(["a", "b", "c", "d"], object), "camera": np.array(["348", "12", None, "348"], object)}
+    columns["time"] = np.array(["0348", "hall", "348", None], object)
+    found = Facts({}, {}, columns)
+    for text in ("0348", "'0348'", '"348"', "348.0", "'+348'"):
+        assert found.holds(parse(f"camera = {text}", (), COLUMNS)).tolist() == [True, False, False, True]
+        assert found.holds(parse(f"camera in (1, {text})", (), COLUMNS)).tolist() == [True, False, False, True]
+    assert found.holds(parse("camera < '100'", (), COLUMNS)).tolist() == [False, True, False, False]
+    assert found.holds(parse("camera != '0348'", (), COLUMNS)).tolist() == [False, True, True, False]
+    assert found.holds(parse("time = '0348'", (), COLUMNS)).tolist() == [True, False, False, False]
+    assert found.holds(parse("time = 348", (), COLUMNS)).tolist() == [True, False, True, False]
+    assert found.holds(parse("camera = 'hall'", (), COLUMNS)).tolist() == [False] * 4
+
+
+def test_only_a_name_that_is_near_is_suggested() -> None:
+    with pytest.raises(BrunaError, match=r"no attribute or column 'hut'\. There are upcolor, shirt"):
+        parse("hut = yes", (SCHEMA[0], Task("shirt", ("no", "yes")), Task("hat", ("no", "yes"))), COLUMNS)
+
+
 def test_probabilities_multiply_and_add_up() -> None:
     known, _ = facts(50, 1)
     up, hat = known.probabilities["upcolor"].astype(float), known.probabilities["hat"].astype(float)

@@ -38,8 +38,9 @@ SCHEMA = (Task("upcolor", ("black", "red", "blue")), Task("hat", ("no", "yes")))
 class Steps:
     """A calibration of two steps, as an isotonic fit has: ties are frequent."""
 
-    def probability(self, distances: np.ndarray) -> np.ndarray:
-        return np.where(distances < 1.5, 0.8, 0.1)
+    def probability(self, distances: np.ndarray, images: int | None = None) -> np.ndarray:
+        assert images is not None
+        return np.where(distances < 1.5, 0.8, 0.1) / images
 
     def threshold(self, max_fmr: float) -> float | None:
         return 1.5 if max_fmr >= 0.01 else None
@@ -80,7 +81,7 @@ def naive(index: Opened, query: Query, wish: Wish, where: str | None) -> pd.Data
             if camera == "2" or (wish.strict and table.codes["upcolor"][i] != 1):
                 continue
             if not wish.strict:
-                cost = -round(float(wish.calibration.probability(np.array([distance]))[0]) * red, 6)
+                cost = -round(float(wish.calibration.probability(np.array([distance]), 1)[0]) * red, 6)
         rows.append((cost, distance, i))
     rows.sort()
     return pd.DataFrame(rows[: wish.top], columns=["cost", "distance", "row"]).astype({"distance": float})
@@ -118,6 +119,9 @@ def test_a_search_is_a_naive_ranking(seed, count, top, mode, junk, nearer, camer
     assert found["key"].tolist() == [f"{row}.jpg" for row in expected["row"]]
     np.testing.assert_allclose(found["distance"], expected["distance"], rtol=1e-6)
     assert found["rank"].tolist() == list(range(1, len(found) + 1))
+    if mode == "both":  # of all images that show a person, not of those alone that the conditions leave
+        persons = sum(value < index.header.settings.junk_threshold for value in index.facts.columns["junk"])
+        np.testing.assert_allclose(found["probability"], np.where(found["distance"] < 1.5, 0.8, 0.1) / persons)
     for row, agreeing, differing in zip(expected["row"], found["agreeing"], found["differing"], strict=True):
         fits = {"upcolor": index.facts.codes["upcolor"][row] == 1, "hat": index.facts.codes["hat"][row] == 0}
         assert (set(agreeing), set(differing)) == ({n for n in fits if fits[n]}, {n for n in fits if not fits[n]})

@@ -38,7 +38,7 @@ def index(
         typer.Option(help="Erase the image of this key for good. Give it once an image.", show_default=False),
     ] = None,
     remove_where: Annotated[
-        str | None, typer.Option(help="Erase the images of which this holds, such as \"identity = 'anna'\".")
+        str | None, typer.Option(help='Erase the images of which this holds, such as "identity = 348".')
     ] = None,
     models: Annotated[Path, typer.Option(help="Where the trained models lie.")] = ARTIFACTS,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: params.yaml.")] = None,
@@ -130,6 +130,7 @@ def _tell(to: Path, added: "Added") -> None:
 def _remove(to: Path, keys: Sequence[str], where: str | None) -> None:
     import numpy as np
 
+    from bruna.index.conditions import named
     from bruna.index.header import read_header
     from bruna.index.opened import open_rows
     from bruna.index.remove import remove_images
@@ -140,7 +141,14 @@ def _remove(to: Path, keys: Sequence[str], where: str | None) -> None:
         found = open_rows(to, features=False)
         wanted = np.isin(found.keys, list(keys))
         if where is not None:
-            wanted |= found.facts.holds(found.condition(where, "--remove-where"))
+            condition = found.condition(where, "--remove-where")
+            if guessed := named(condition):
+                raise BrunaError(
+                    f"--remove-where names {guessed[0].attribute}, which is predicted, and a prediction may be wrong. "
+                    "Look at the images first: `bruna search --strict --where CONDITION --html found.html`. Then erase "
+                    "those that you mean by their keys: --remove KEY."
+                )
+            wanted |= found.facts.holds(condition)
         if not wanted.any():
             what = f"no image of {found.name} fits --remove-where" if where is not None else (
                 f"{found.name} has no image of the key {', '.join(keys)}"

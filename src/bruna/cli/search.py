@@ -74,7 +74,7 @@ def search(
     \b
       bruna search photo.jpg --index people.index
       bruna search a.jpg b.jpg --index people.index --where "camera != 3"
-      bruna search --where "upcolor = red and backpack = yes" --csv found.csv
+      bruna search --where "upcolor = green and backpack = yes" --csv found.csv
       bruna search photo.jpg --gallery crops/ --max-fmr 0.001 --html found.html
     """
     if not photos and where is None:
@@ -169,12 +169,18 @@ def _write(found: "Found", csv_file: Path | None, json_file: Path | None) -> Non
 
     results = found.results
     if csv_file is not None:
-        names = {name: results[name].map(", ".join) for name in ("agreeing", "differing")}
+        texts = {name: results[name].map(", ".join) for name in ("agreeing", "differing")}
+        texts |= {name: results[name].map(_as_cell, na_action="ignore") for name in ("query", "key", "camera")}
         with whole_file(csv_file) as beside:
-            results.assign(**names).to_csv(beside, index=False, lineterminator="\n", float_format="%.6g")
+            results.assign(**texts).to_csv(beside, index=False, lineterminator="\n", float_format="%.6g")
     if json_file is not None:
         rows = [
             {name: None if isinstance(cell, float) and isnan(cell) else cell for name, cell in row.items()}
             for row in results.to_dict("records")
         ]
         write_json({"results": rows, "answers": found.answers, "notes": found.notes}, json_file, sort_keys=False)
+
+
+def _as_cell(text: str) -> str:
+    """A text that no spreadsheet takes for a formula (OWASP, CSV injection): names of files may be anybody's."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

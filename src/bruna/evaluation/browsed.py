@@ -59,8 +59,8 @@ def told_ranking(
 ) -> pd.DataFrame:
     """The `ranked_table` with three more columns, float32.
 
-    `probability` of the same person, NaN without a calibration; `upper` and `lower`, how alike the halves of query and
-    image are (`bruna.inference.explaining`), NaN but for the rows that the browser shows.
+    `probability` of the same person in a gallery of this size, NaN without a calibration; `upper` and `lower`, how
+    alike the halves of query and image are (`bruna.inference.explaining`), NaN but for the rows that the browser shows.
 
     Args:
         people: the networks.
@@ -74,7 +74,7 @@ def told_ranking(
     ranked = ranked.assign(probability=nothing, upper=nothing, lower=nothing)
     if calibration is not None:
         distances = ranked["distance"].to_numpy(np.float64)
-        ranked["probability"] = calibration.probability(distances).astype(np.float32)
+        ranked["probability"] = calibration.probability(distances, len(sides[1].table)).astype(np.float32)
     shown = browsed_hits(found, ranked)
     if len(shown) and typical is not None:
         alike = _similarities(people, shown, sides, typical)

@@ -59,6 +59,20 @@ def refuse_junk(found: Described) -> None:
         )
 
 
+def notes_on(results: pd.DataFrame, queries: Sequence[Query], wish: Wish, max_fmr: float | None) -> list[str]:
+    """A sentence for each query of which a threshold has kept something: how many images."""
+    notes = []
+    for query in queries if wish.nearer is not None else ():
+        count = int((results["query"] == query.name).sum())
+        if count:
+            passed = f"{count:,} or more images pass (--top shows more)" if count == wish.top else (
+                f"{counted(count, 'images')} {'passes' if count == 1 else 'pass'}"
+            )  # fmt: skip
+            of = f" of {printable(query.name)}" if len(queries) > 1 else ""
+            notes.append(f"only images nearer than {wish.nearer:.4g} are results{of}: {passed}")
+    return notes
+
+
 def answers_to(results: pd.DataFrame, queries: Sequence[Query], wish: Wish, max_fmr: float | None) -> list[str]:
     """A sentence for each query whose person is not in the gallery, or probably not."""
     answers = []

@@ -20,19 +20,22 @@ from bruna.dataset.decoding import read_file
 from bruna.dataset.filenames import name_facts, printable
 from bruna.dataset.identities import UNKNOWN_CAMERA
 from bruna.errors import BrunaError, counted
-from bruna.index.answers import answers_to, refuse_junk, threshold_of
+from bruna.index.answers import answers_to, notes_on, refuse_junk, threshold_of
 from bruna.index.build import add_images
 from bruna.index.conditions import named
 from bruna.index.gather import images_of
 from bruna.index.header import Header, begin
 from bruna.index.opened import Opened, open_rows
-from bruna.index.search import Query, Wish, each_query, one_query, search
+from bruna.index.search import Query, Wish, each_query, one_query, search, shows_several
 from bruna.inference.calibration import read_calibration
+from bruna.inference.described import Described
 from bruna.inference.describer import Describer, load
 from bruna.inference.images import files_by_id
 
 Photos = str | Path | Sequence[str | Path] | Mapping[str, bytes]
 """Files and folders, or the bytes of image files by their names."""
+_NAMED = 3
+"""Photos that a note names."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,12 @@ class Index:
             raise BrunaError(f"{self.rows.name} is empty. `bruna index SOURCE --to {self.rows.name}` adds images.")
         condition = None if where is None else self.rows.condition(where)
         given = _by_name(photos)
-        queries = self._queries(given, each, different_camera, keep_junk) if given else []
         calibration = read_calibration(self._models / "evaluate") if given else None
-        notes = []
+        described = self._described(given, keep_junk) if given else None
+        notes = self._own_images(given)
+        queries = self._queries(described, given, each, different_camera) if described else []
+        if described and not each and calibration and shows_several(described, calibration):
+            notes.append("the photos seem to show several people; --each searches for each of them alone")
         if given and condition is not None and named(condition) and calibration is None and not strict:
             strict = True
             notes.append("without a calibration beside the models the description filters, as with --strict")
@@ -117,6 +123,7 @@ class Index:
             calibration=calibration,
         )
         results = search(self.rows, queries, wish)
+        notes += notes_on(results, queries, wish, max_fmr)
         predicted = {query.name: self.rows.values(query.codes) for query in queries}
         return Found(results, tuple(answers_to(results, queries, wish, max_fmr)), tuple(notes), predicted)
 
@@ -151,9 +158,7 @@ class Index:
         rows.header.refuse_others(self._mine, Path(rows.name), self._models)
         return replace(rows, header=self._mine)
 
-    def _queries(
-        self, photos: Mapping[str, Path | bytes], each: bool, different_camera: bool, keep_junk: bool
-    ) -> list[Query]:
+    def _described(self, photos: Mapping[str, Path | bytes], keep_junk: bool) -> Described:
         found = self.load().describe(
             list(photos.values()), names=[*map(printable, photos)], masks=False, skip_unreadable=True
         )
@@ -164,6 +169,11 @@ class Index:
             )
         if not keep_junk:
             refuse_junk(found)
+        return found
+
+    def _queries(
+        self, found: Described, photos: Mapping[str, Path | bytes], each: bool, different_camera: bool
+    ) -> list[Query]:
         queries = each_query(found) if each else [one_query(found)]
         if not different_camera:
             return queries
@@ -171,10 +181,17 @@ class Index:
         per_query = cameras if each else [frozenset().union(*cameras)]
         return [replace(query, cameras=of) for query, of in zip(queries, per_query, strict=True)]
 
+    def _own_images(self, photos: Mapping[str, Path | bytes]) -> list[str]:
+        """A sentence where photos are images of the index: these come first, and tell nothing."""
+        found = [name for name, photo in photos.items() if (self.rows.digests == _digest(photo)).any()]
+        if not found:
+            return []
+        names = ", ".join(map(printable, found[:_NAMED])) + (" ..." if len(found) > _NAMED else "")
+        return [f"{names} {'is' if len(found) == 1 else 'are'} in the index too, and found again"]
+
     def _cameras(self, name: str, photo: Path | bytes) -> frozenset[str]:
         """The cameras that took a photo: by its row in the index, or by its name."""
-        digest = hashlib.sha256(photo if isinstance(photo, bytes) else read_file(photo)).hexdigest()
-        same = self.rows.texts("camera")[self.rows.digests == digest]
+        same = self.rows.texts("camera")[self.rows.digests == _digest(photo)]
         found = {str(camera) for camera in same if camera is not None}
         facts = name_facts(name.rpartition("/")[2], "train")
         if not found and facts.problem is None and facts.camera != UNKNOWN_CAMERA:
@@ -185,6 +202,10 @@ class Index:
                 'is not like 0002_c1_7.jpg. Name the camera instead: --where "camera != 1".'
             )
         return frozenset(found)
+
+
+def _digest(photo: Path | bytes) -> str:
+    return hashlib.sha256(photo if isinstance(photo, bytes) else read_file(photo)).hexdigest()
 
 
 def _by_name(photos: Photos) -> dict[str, Path | bytes]:

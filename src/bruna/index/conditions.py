@@ -1,5 +1,6 @@
 """Conditions on images, as `query.py` reads them: what is predicted and what is known, joined by `and` and `or`."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -26,7 +27,7 @@ class Known:
     Attributes:
         column: its name.
         sign: one of = != < <= > >= like.
-        value: a number where numbers are compared.
+        value: a number is compared with numbers; a text with texts, and as a number if it is one and all cells are.
         holds: False where the opposite is asked for.
     """
 
@@ -93,3 +94,8 @@ def named(condition: Condition) -> list[Predicted]:
     if isinstance(condition, Predicted):
         return [condition]
     return [] if isinstance(condition, Known) else [leaf for part in condition.parts for leaf in named(part)]
+
+
+def number_in(text: str) -> float | None:
+    """The number that a text is; None where it is none."""
+    return float(text) if re.fullmatch(r"[+-]?\d+(\.\d+)?", text, re.ASCII) else None

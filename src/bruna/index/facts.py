@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bruna.index.conditions import Both, Condition, Known, Predicted
+from bruna.index.conditions import Both, Condition, Known, Predicted, number_in
 
 Booleans = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -78,11 +78,18 @@ class Facts:
         return np.isin(self.codes[part.attribute], sorted(part.codes))
 
     def _is_known(self, part: Known) -> Booleans:
-        if isinstance(part.value, float):
-            found = _ORDER[part.sign](self._as_numbers(part.column), part.value)
+        value = part.value
+        if isinstance(value, str) and part.sign != "like" and (number := number_in(value)) is not None:
+            # '0348' and 0348 are one identity, quoted or not.
+            value = number if self._has_numbers_only(part.column) else value
+        if isinstance(value, float):
+            found = _ORDER[part.sign](self._as_numbers(part.column), value)
         else:
-            found = _compare(self.columns[part.column], part.sign, part.value)
+            found = _compare(self.columns[part.column], part.sign, value)
         return found if part.holds else ~found
+
+    def _has_numbers_only(self, column: str) -> bool:
+        return bool((pd.isna(self.columns[column]) | ~np.isnan(self._as_numbers(column))).all())
 
     def _as_numbers(self, column: str) -> Floats:
         """The cells of a column, NaN where they are none; kept, since it takes longer than all else of a search."""

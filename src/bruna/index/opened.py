@@ -62,6 +62,11 @@ class Opened:
         found: npt.NDArray[np.bool_] = self.facts.columns["junk"] >= self.header.settings.junk_threshold
         return found
 
+    @cached_property
+    def persons(self) -> int:
+        """How many images show a person: the size of the gallery, which a probability depends on."""
+        return len(self) - int(self.junk.sum())
+
     def values(self, codes: Mapping[str, int]) -> dict[str, str]:
         """The value of each attribute that has a code."""
         return {task.name: task.values[codes[task.name]] for task in self.header.schema}

@@ -4,9 +4,9 @@
     column = value        != < <= > >= in (...)  like 'a%'     what is known of the image: key, camera, time, ...
     not ...    ... and ...    ... or ...    (...)              as in SQL; `and` binds more tightly than `or`
 
-Names and values may stand in quotes, and have to where they hold spaces. A number without quotes is compared as a
-number, everything else as text. A cell that is empty is unlike every value: `camera != 3` holds where the camera is
-unknown.
+Names and values may stand in quotes, and have to where they hold spaces. A number is compared as a number: in quotes
+only where all cells of the column are numbers. Everything else is compared as text. A cell that is empty is unlike
+every value: `camera != 3` holds where the camera is unknown.
 """
 
 import re
@@ -17,7 +17,7 @@ from typing import NamedTuple, NoReturn
 from bruna.dataset.filenames import printable
 from bruna.dataset.schema import Tasks
 from bruna.errors import BrunaError
-from bruna.index.conditions import Both, Condition, Known, Predicted, both, either, opposite
+from bruna.index.conditions import Both, Condition, Known, Predicted, both, either, number_in, opposite
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*")|(?P<sign><>|[!<>=]=|[=<>(),])|(?P<word>[^\s'"()=<>!,]+))"""
@@ -28,6 +28,8 @@ _DEEPEST = 100
 """Brackets and negations in each other."""
 _LONGEST = 10_000
 """Characters: every comparison looks at every image."""
+_NEAR = 0.7
+"""Likeness, from 0 to 1, from which on a name may be what was meant."""
 _AROUND = 60
 """Characters before and after a mistake that a message shows."""
 
@@ -168,7 +170,7 @@ class _Parser:
             values = self._attributes[column]
             found = Predicted(column, frozenset({values.index(self._value_of(column, value))}), len(values))
             return found if sign == "=" else opposite(found)
-        number = _number(value.text) if value.kind == "word" and sign != "like" else None
+        number = number_in(value.text) if value.kind == "word" and sign != "like" else None
         literal = _unquoted(value) if number is None else number
         return opposite(Known(column, "=", literal)) if sign == "!=" else Known(column, sign, literal)
 
@@ -186,7 +188,10 @@ class _Parser:
         by_folded = {each.casefold(): each for each in known}
         if name.casefold() in by_folded:
             return by_folded[name.casefold()]
-        near = get_close_matches(name.casefold(), by_folded, n=1)
+        typed = name.casefold()
+        near = get_close_matches(typed, by_folded, n=1, cutoff=_NEAR) or [
+            x for x in by_folded if typed and x.startswith(typed)
+        ]
         meant = f" Did you mean {by_folded[near[0]]}?" if near else ""
         shown = name if len(name) <= _AROUND else f"{name[:_AROUND]}…"
         return self._wrong(f"{wrong} {shown!r}.{meant} {there} {', '.join(known)}", token.at)
@@ -224,9 +229,3 @@ def _unquoted(token: _Token) -> str:
         return token.text
     quote = token.text[0]
     return token.text[1:-1].replace(quote * 2, quote)
-
-
-def _number(text: str) -> float | None:
-    if not re.fullmatch(r"[+-]?\d+(\.\d+)?", text, re.ASCII):
-        return None
-    return float(text)

@@ -62,6 +62,20 @@ def each_query(found: Described) -> list[Query]:
     ]
 
 
+def shows_several(found: Described, calibration: Calibration) -> bool:
+    """Whether most pairs of the described photos are rather of two people than of one."""
+    assert found.gallery is not None
+    pairs = torch.ones(len(found), len(found)).triu(1).nonzero()
+    if not len(pairs):
+        return False
+    rows = [
+        _distances(found.gallery.select(torch.tensor([i])), found.gallery, found.settings.attribute_offset)
+        for i in range(len(found))
+    ]
+    near = torch.cat(rows)[pairs[:, 0], pairs[:, 1]]
+    return bool(np.median(calibration.probability(near.numpy())) < 0.5)
+
+
 @dataclass(frozen=True)
 class Wish:
     """What is asked of a ranking.
@@ -158,7 +172,7 @@ def _of_query(
     if described is None or wish.calibration is None:
         best = _best(near[kept], kept, wish.top)
     else:
-        same = wish.calibration.probability(near[kept].astype(np.float64))
+        same = wish.calibration.probability(near[kept].astype(np.float64), index.persons)
         # The distance decides between scores that are equal, as those of a step of an isotonic fit.
         order = np.lexsort((kept, near[kept], -same * described[kept]))
         best = kept[order[: wish.top]]
@@ -175,7 +189,7 @@ def _table(
 ) -> pd.DataFrame:
     nothing = np.full(len(rows), np.nan)
     far = nothing if near is None else near[rows].astype(np.float64)
-    same = nothing if near is None or wish.calibration is None else wish.calibration.probability(far)
+    same = nothing if near is None or wish.calibration is None else wish.calibration.probability(far, index.persons)
     compared = _compared(index, query, rows, wish.where)
     columns = {
         "query": [""] * len(rows) if query is None else [query.name] * len(rows),

@@ -16,8 +16,8 @@ Method = Literal["isotonic", "logistic"]
 METHODS: tuple[Method, ...] = ("isotonic", "logistic")
 _VERSION = 1
 _FEWEST = 3
-"""Of n trials without an error, 3 / n is the upper 95% limit of the rate ("rule of 3": ISO/IEC 19795-1; Hanley and
-Lippman-Hand, JAMA 1983). A smaller rate is not told from 0. Trials are pairs of identities, not of images: the images
+"""Of n trials without an error, 3 / n is the upper 95% limit of the rate ("rule of 3": Hanley and Lippman-Hand,
+JAMA 1983). A smaller rate is not told from 0. Trials are pairs of identities, not of images: the images
 of one pair of people err together."""
 
 
@@ -94,16 +94,31 @@ class Calibration:
         if not np.isfinite(curve[0]).all() or (np.diff(curve[0]) <= 0).any() or (np.diff(curve[1]) < 0).any():
             raise ValueError("thresholds must ascend, and false match rates never fall")
 
-    def probability(self, distances: npt.ArrayLike) -> Floats:
-        """The probability of the same person, among pairs such as the fitted ones (docs/explanation/threshold.md).
+    def probability(self, distances: npt.ArrayLike, images: int | None = None) -> Floats:
+        """The probability of the same person (docs/explanation/threshold.md).
+
+        In a large gallery few pairs are of one person, and a distance convinces less. Its odds are those of the fit
+        times the ratio of the odds of a pair before its distance is known (Bayes' theorem): s at the fit, t in the
+        gallery. t = s n / N takes it that the gallery of N images has as many images of the person as the n images of
+        the fit had of each of theirs. A smaller gallery than that of the fit is taken for one of its size.
 
         Args:
             distances: of the search (`bruna.retrieval.distances.ProductDistance`), any shape.
+            images: N, of the gallery; None for the probability among pairs such as the fitted ones.
 
         Returns:
             Float64 of the same shape, from 0 to 1, never rising with the distance; NaN of NaN.
         """
-        given = np.asarray(distances, dtype=np.float64)
+        fitted = self._fitted(np.asarray(distances, dtype=np.float64))
+        on = self.fitted_on
+        if images is None or images <= on.images or not on.genuine_pairs:
+            return fitted
+        s = on.genuine_pairs / (on.genuine_pairs + on.impostor_pairs)
+        t = s * on.images / images
+        ratio = t * (1 - s) / (s * (1 - t))
+        return fitted * ratio / (fitted * ratio + (1 - fitted))
+
+    def _fitted(self, given: Floats) -> Floats:
         x, y = np.array(self.knots).T
         if self.method == "isotonic":
             return np.asarray(np.interp(given, x, y))

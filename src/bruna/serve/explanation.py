@@ -39,7 +39,7 @@ def explain_hit(live: LiveIndex, key: str, photo: tuple[str, bytes] | None) -> E
     side = Side(name=photo[0], attributes=rows.values(query.codes))
     hit.distance = float(distances(rows, query)[row])
     if (calibration := live.calibration) is not None:
-        hit.probability = float(calibration.probability(hit.distance))
+        hit.probability = float(calibration.probability(hit.distance, rows.persons))
     explained, typical = live.explained([photo[1], small] if small else [photo[1]]), live.typical
     if explained.masks is not None:
         side.mask, *others = map(outline, explained.masks)
