@@ -40,7 +40,7 @@ class Steps:
 
     def probability(self, distances: np.ndarray, images: int | None = None) -> np.ndarray:
         assert images is not None
-        return np.where(distances < 1.5, 0.8, 0.1) / images
+        return np.where(distances < 1.5, 0.8, 0.1) / (images + 1)
 
     def threshold(self, max_fmr: float) -> float | None:
         return 1.5 if max_fmr >= 0.01 else None
@@ -121,7 +121,7 @@ def test_a_search_is_a_naive_ranking(seed, count, top, mode, junk, nearer, camer
     assert found["rank"].tolist() == list(range(1, len(found) + 1))
     if mode == "both":  # of all images that show a person, not of those alone that the conditions leave
         persons = sum(value < index.header.settings.junk_threshold for value in index.facts.columns["junk"])
-        np.testing.assert_allclose(found["probability"], np.where(found["distance"] < 1.5, 0.8, 0.1) / persons)
+        np.testing.assert_allclose(found["probability"], np.where(found["distance"] < 1.5, 0.8, 0.1) / (persons + 1))
     for row, agreeing, differing in zip(expected["row"], found["agreeing"], found["differing"], strict=True):
         fits = {"upcolor": index.facts.codes["upcolor"][row] == 1, "hat": index.facts.codes["hat"][row] == 0}
         assert (set(agreeing), set(differing)) == ({n for n in fits if fits[n]}, {n for n in fits if not fits[n]})

@@ -98,6 +98,15 @@ def test_a_search_is_that_of_the_index(site: Site, top: Path, asked: dict[str, o
     assert {row["probability"] for row in found["results"]} == {None}
 
 
+def test_how_many_images_are_searched_is_told(site: Site, top: Path, photo: Photo) -> None:
+    rows = open_index(top / "people.index", top / "artifacts", "cpu").rows
+    of_camera = sum(
+        str(camera) == "1" and not junk for camera, junk in zip(rows.texts("camera"), rows.junk, strict=True)
+    )
+    found = site.search([photo], where="camera = 1", top=1).json
+    assert (found["searched"], found["images"]) == (of_camera, len(rows)) and 1 < of_camera < len(rows)
+
+
 def test_a_description_alone_ranks(site: Site, top: Path) -> None:
     found = site.search(where="upcolor = red").json
     expected = open_index(top / "people.index", top / "artifacts", "cpu").search(where="upcolor = red", top=60)
@@ -135,7 +144,7 @@ _HUGE = b"\xff\xd8" + bytes(100 << 20)
         ([("huge.jpg", _HUGE)], {}, 413, "more than 64 MB of photos"),
         ([("a.jpg", b"x")] * 33, {}, 422, "these are 33 photos; 32 at most"),
         ([("a.jpg", b"x")] * 1000, {}, 422, "these are 1000 photos; 32 at most"),
-        ([("a.jpg", b"x")] * 1001, {}, 400, "Too many files"),
+        ([("a.jpg", b"x")] * 1001, {}, 400, "the form cannot be read (Too many files"),
         ([], {"where": "hat = yes", "top": 0}, 422, "top: "),
         ([], {"where": "hat = yes", "top": "many"}, 422, "top: "),
         ([], {"where": "hat = yes", "top": 1001}, 422, "top: "),
@@ -238,6 +247,8 @@ def test_thumbnails_are_found_by_key_and_nothing_else(site: Site, top: Path) -> 
     keys = ["../index.json", "/etc/passwd", "data/../data/" + PHOTO, "part-000001.parquet", "", "\x00", "%", "'" * 4000]
     assert {site.thumbnail(key).status for key in keys} == {404}
     assert site.get("/api/thumbnail").status == 422
+    assert site.get("/nothing").json["detail"] == "there is nothing at /nothing. /docs lists all addresses."
+    assert site.ask("DELETE", "/api/index").json["detail"] == "DELETE is not possible here. /docs shows what is."
     for path in ("/static/../app.py", "/static/%2e%2e/app.py", "/static//etc/passwd", "/assets/..%2fpage.py"):
         assert site.get(path).status == 404
 
@@ -341,7 +352,16 @@ def test_only_the_page_itself_may_ask(site: Site) -> None:
     here = f"127.0.0.1:{site.port}"
     for host in (here, f"localhost:{site.port}", "localhost", f"[::1]:{site.port}", "LOCALHOST"):
         assert site.get("/api/index", Host=host).status == 200
-    for host in ("evil.example", f"evil.example:{site.port}", "127.0.0.1.evil.example", "", "localhost@evil", "["):
+    for host in (
+        "evil.example",
+        f"evil.example:{site.port}",
+        "127.0.0.1.evil.example",
+        "",
+        "localhost@evil",
+        "[",
+        "127.0.0.1:1@evil",
+        "[::1]evil",
+    ):
         assert site.get("/", Host=host).status == 403
     body, kind = multipart([], {"where": "hat = yes"})
 
@@ -389,7 +409,7 @@ def test_a_token_opens_the_door_and_nothing_else_does(top: Path) -> None:
         welcome = site.get("/?token=the+token")
         assert (welcome.status, welcome.headers["location"]) == (303, "/")
         cookie = welcome.headers["set-cookie"]
-        assert "HttpOnly" in cookie and "SameSite=lax" in cookie
+        assert "HttpOnly" in cookie and "SameSite=lax" in cookie and cookie.startswith(f"bruna_{site.port}=")
         assert site.get("/api/index", Cookie=cookie.partition(";")[0]).status == 200
         body, kind = multipart([], {"where": "hat = yes"})
         asked = {"Content_Type": kind, "Cookie": cookie.partition(";")[0]}
@@ -398,18 +418,33 @@ def test_a_token_opens_the_door_and_nothing_else_does(top: Path) -> None:
         assert site.ask("POST", "/api/search", body, Content_Type=kind).status == 401
 
 
-def test_who_stops_in_the_middle_makes_room(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("trickles", [False, True])
+def test_who_stops_in_the_middle_or_trickles_makes_room(
+    top: Path, monkeypatch: pytest.MonkeyPatch, trickles: bool
+) -> None:
     monkeypatch.setattr(bruna.serve.guard, "_PATIENCE", 0.3)
     monkeypatch.setattr(bruna.serve.guard, "_AT_ONCE", 1)
     import socket
 
     with served(top / "people.index", top / "artifacts") as site:
         lazy = socket.create_connection(("127.0.0.1", site.port))
-        host = "Host: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=limit\r\nContent-Length: 900\r\n\r\n--li"
-        lazy.sendall(f"POST /api/search HTTP/1.1\r\n{host}".encode())
+        host = "Host: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=limit\r\nContent-Length: 900\r\n\r\n"
+        begin = '--limit\r\nContent-Disposition: form-data; name="where"\r\n\r\n'
+        lazy.sendall(f"POST /api/search HTTP/1.1\r\n{host}{begin}".encode())
+        ended = threading.Event()
+
+        def trickle() -> None:
+            with suppress(OSError):
+                while trickles and not ended.wait(0.05):
+                    lazy.sendall(b"-")
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
         time.sleep(0.1)
         assert site.search(where="hat = yes").status == 200
-        assert b"400" in lazy.recv(100)
+        assert b" 408 " in lazy.recv(100)
+        ended.set()
+        thread.join()
         lazy.close()
 
 

@@ -105,6 +105,10 @@ def keys(page: "Page") -> list[str]:
     return [str(each.get_attribute("title")) for each in page.query_selector_all(".card:not(.out)")]
 
 
+def all_keys(page: "Page") -> list[str]:
+    return [str(each.get_attribute("title")) for each in page.query_selector_all(".card")]
+
+
 def expected(top: Path, **asked: Any) -> list[str]:
     photos = [top / "data" / name for name in asked.pop("photos", ())]
     return list(opened(top / "people.index", top / "artifacts", "cpu").search(photos, top=60, **asked).results["key"])
@@ -159,6 +163,7 @@ def test_states_that_are_no_result_are_told(page: "Page", top: Path, tmp_path: P
 def test_the_threshold_shows_at_once_what_falls_away(page: "Page", top: Path) -> None:
     choose(page, top, NAMES[1])
     assert page.inner_text("#kept") == "The 30 best images" and "Off" in page.inner_text("#told")
+    page.select_option("#measure", "fmr")
     rates = page.evaluate("asked.facts.calibration.rates")
     for level in (1, len(rates)):
         page.evaluate(f"at('level').value = {level}; at('level').dispatchEvent(new Event('input'))")
@@ -177,10 +182,65 @@ def test_the_threshold_shows_at_once_what_falls_away(page: "Page", top: Path) ->
     page.evaluate("at('level').value = 30; at('level').dispatchEvent(new Event('input'))")
     assert keys(page) == list(results["key"])[:1]
     assert [option.inner_text() for option in page.query_selector_all("#measure option")] == [
-        "false match rate",
         "probability of the same person",
+        "false match rate",
         "distance",
     ]
+
+
+def test_with_a_description_each_card_has_both_probabilities(page: "Page", top: Path) -> None:
+    choose(page, top, NAMES[1])
+    page.evaluate("document.querySelector('#describe').open = true")
+    page.select_option("#attributes select >> nth=1", "yes")
+    settle(page)
+    first = open_index(top / "people.index", top / "artifacts", "cpu").search(
+        top / "data" / NAMES[1], where='"<b onclick=alert(1)>hat" = yes'
+    )
+    same, described = first.results.iloc[0][["probability", "description"]]
+    card = page.inner_text(".card >> nth=0")
+    assert f"{100 * same:.1f}%" in card and f"description {100 * described:.1f}%" in card
+    page.select_option("#measure", "description")  # the greatest is the last stop, however small it is
+    page.evaluate("at('level').value = 100; at('level').dispatchEvent(new Event('input'))")
+    assert page.inner_text("#kept") == "1 of 30 images passes"
+
+
+def test_a_mistake_keeps_what_was_found_and_shows_what_was_typed(page: "Page", top: Path) -> None:
+    choose(page, top, NAMES[1])
+    page.evaluate("document.querySelector('#narrow').open = true")
+    page.check("#cameras input[value='1']")
+    settle(page)
+    before = keys(page)
+    page.fill("#where", "camera = = 2")
+    settle(page)
+    said = page.inner_text("#messages")
+    assert "(camera = = 2) and" in said and "The images below are those of the question before." in said
+    assert keys(page) == before and page.evaluate("at('gallery').inert") and page.is_hidden("#bar")
+    page.fill("#where", "")
+    settle(page)
+    assert keys(page) == before and not page.evaluate("at('gallery').inert") and page.is_visible("#bar")
+
+
+def test_while_it_searches_old_cards_lead_nowhere(page: "Page", top: Path) -> None:
+    choose(page, top, NAMES[1])
+    page.click(".card >> nth=0")
+    page.wait_for_selector("#why .why")
+    page.evaluate("ask()")  # as a photo that is dropped on the page does
+    assert page.evaluate("at('gallery').inert && !at('why').open")
+    settle(page)
+    assert not page.evaluate("at('gallery').inert")
+
+
+def test_more_images_are_shown_from_where_one_was(page: "Page", top: Path) -> None:
+    choose(page, top, NAMES[1])
+    page.evaluate("ask({ now: true, top: 10 })")
+    settle(page)
+    assert len(keys(page)) == 10
+    page.evaluate("at('level').value = 1; at('level').dispatchEvent(new Event('input'))")
+    assert page.inner_text("#kept") == "10 images pass, perhaps more: choose Show more"
+    page.click("#more")
+    settle(page)
+    assert len(page.query_selector_all(".card")) == 20
+    page.wait_for_function("title => document.activeElement.title === title", arg=all_keys(page)[10])
 
 
 def test_the_list_is_saved_as_it_is_shown(page: "Page", top: Path, tmp_path: Path) -> None:
@@ -224,6 +284,8 @@ def test_all_is_reached_by_keyboard_alone(page: "Page", top: Path) -> None:
     choosers[0].set_files(top / "data" / NAMES[1])
     settle(page)
     best = keys(page)
+    tab_to("measure")
+    page.keyboard.press("ArrowDown")  # from the probability to the false match rate
     tab_to("level")
     for _ in range(page.evaluate("asked.facts.calibration.rates.length")):
         page.keyboard.press("ArrowRight")
@@ -266,7 +328,11 @@ def test_why_compares_both_images_or_only_the_description(page: "Page", top: Pat
     settle(page)
     page.click(".card >> nth=0")
     page.wait_for_selector("#why .why")
-    assert "1 attributes" in page.inner_text("#why-body") and "Upper half" not in page.inner_text("#why-body")
+    assert (
+        "1 attribute " in page.inner_text("#why-body")
+        and "query" not in page.inner_text("#why-body")
+        and "Upper half" not in page.inner_text("#why-body")
+    )
 
 
 def test_an_index_without_pictures_and_an_empty_one(chrome: "Browser", top: Path, tmp_path: Path) -> None:

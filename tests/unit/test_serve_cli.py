@@ -6,8 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +38,14 @@ def project(top_folder: Path, made: Path) -> Path:
     return top_folder
 
 
+def suppressed(ask: Callable[[], object]) -> None:
+    with suppress(OSError, HTTPException):
+        ask()
+
+
 @contextmanager
-def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-u", "-c", "from bruna.cli.main import main; main()", "serve", *arguments]
+def started(*arguments: str, before: str = "") -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-u", "-c", f"{before}from bruna.cli.main import main; main()", "serve", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -58,6 +65,27 @@ def test_it_prints_its_address_answers_there_and_ends_with_ctrl_c() -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
         assert (process.stdout.read(), process.stderr.read()) == ("The application has ended.\n", "")
+
+
+@pytest.mark.usefixtures("project")
+def test_ctrl_c_ends_it_at_once_while_it_answers_something_long() -> None:
+    port = free_port()
+    slow = (
+        "import time; from bruna.serve.live_index import LiveIndex\n"
+        "LiveIndex.search = lambda *_, **__: print('begun', flush=True) or time.sleep(60)\n"
+    )
+    with started("--port", str(port), before=slow) as process:
+        assert process.stdout is not None and process.stderr is not None
+        for _ in range(3):
+            process.stdout.readline()
+        thread = threading.Thread(target=suppressed, args=(lambda: Site(port).search(where="hat = yes"),))
+        thread.start()
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        thread.join()
+        assert process.stdout.read() == "The application has ended, in the middle of an answer.\n"
+        assert process.stderr.read() == ""
 
 
 @pytest.mark.usefixtures("project")
@@ -87,6 +115,8 @@ def test_what_cannot_be_is_told_before_anything_is_loaded(bruna: Run) -> None:
     assert f"port {port} of 127.0.0.1 cannot be used" in err and f"bruna serve --port {port + 1}" in err
     status, out, err = bruna("serve", "--host", "no host")
     assert (status, out) == (1, "") and "there is no 'no host'" in err
+    status, out, err = bruna("serve", "--host", "8.8.8.8")
+    assert (status, out) == (1, "") and "--host: 8.8.8.8 is no address of this machine. Give 127.0.0.1" in err
     assert bruna("serve", "--port", "70000")[0] == 2
 
 

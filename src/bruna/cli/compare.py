@@ -12,19 +12,33 @@ if TYPE_CHECKING:
     from bruna.evaluation.comparing import Compared
 
 
+_FIGURE = "map"
+_LISTED, _SHORT = 20, 8
+"""Runs that are listed, and signs of an id."""
+
+
 def compare(
-    a: Annotated[str, typer.Argument(help="Artifacts folder, or MLflow run by id or name.", show_default=False)],
-    b: Annotated[str, typer.Argument(help="Another one, such as artifacts.", show_default=False)],
+    a: Annotated[
+        str | None, typer.Argument(help="Artifacts folder, or MLflow run by id or name.", show_default=False)
+    ] = None,
+    b: Annotated[str | None, typer.Argument(help="Another one, such as artifacts.", show_default=False)] = None,
 ) -> None:
     """Say which differences between two evaluations are more than noise.
 
     Each headline metric of both, their difference, and its 95% interval over the
-    people that both were measured on. Nothing is changed.
+    people that both were measured on. Without A and B: list the runs that can be
+    compared. Nothing is changed.
 
     \b
+      bruna compare
       bruna compare old/artifacts artifacts
-      bruna compare "repro 2026-11-28 02:15" my-experiment
+      bruna compare 3f2a91c0 my-experiment
     """
+    if a is None:
+        _list()
+        return
+    if b is None:
+        raise typer.BadParameter("compare takes two: A and B. Without both it lists what can be compared.")
     from bruna.dataset.filenames import printable
     from bruna.evaluation.comparing import compare as compare_both
     from bruna.evaluation.comparing import sentences
@@ -35,6 +49,35 @@ def compare(
     table(f"A: {printable(a)}\nB: {printable(b)}", columns, map(_row, found))
     for sentence in sentences(found):
         typer.echo(sentence)
+
+
+def _list() -> None:
+    """The runs that can be compared, and how to go on."""
+    from bruna.dataset.filenames import printable
+    from bruna.errors import BrunaError, counted
+    from bruna.headlines import BY_IDENTITY, HEADLINES
+    from bruna.progress import table
+    from bruna.tracking.runs import evaluated_runs
+
+    found = evaluated_runs(Path(), _FIGURE)
+    own = (Path("artifacts/evaluate") / BY_IDENTITY).is_file()
+    if not found:
+        raise BrunaError(
+            "no MLflow run here has been evaluated, so there is no list. `dvc repro` makes one; two folders of "
+            "artifacts can be compared without: `bruna compare A B`."
+        )
+    rows = [
+        (printable(run.name), run.run_id[:_SHORT], f"{run.started:%Y-%m-%d %H:%M}", run.figure)
+        for run in found[:_LISTED]
+    ]
+    table("runs to compare", ("run", "id", "started", HEADLINES[_FIGURE].title), rows)
+    if more := len(found) - len(rows):
+        typer.echo(f"And {counted(more, 'older runs')}, which `bruna ui` shows.")
+    other = found[1].run_id if len(found) > 1 else found[0].run_id
+    a, b = other[:_SHORT], found[0].run_id[:_SHORT] if len(found) > 1 and not own else "artifacts"
+    typer.echo(f"Next: `bruna compare {a} {b}`")
+    if own:
+        typer.echo("artifacts is what lies in this folder now.")
 
 
 def _read(name: str) -> "pd.DataFrame":

@@ -14,7 +14,7 @@ import pandas as pd
 from bruna.dataset.tables import read_table
 from bruna.errors import BrunaError
 from bruna.evaluation.breakdown import TOO_FEW, verdict
-from bruna.headlines import BY_IDENTITY, HEADLINES
+from bruna.headlines import BY_IDENTITY, FIGURES_FILE, HEADLINES
 from bruna.metrics.bootstrap import Sums, difference, resampled
 
 EQUAL = "equal"
@@ -22,6 +22,7 @@ OTHER_GALLERY = "other gallery"
 NOBODY = "nobody in common"
 _PLACES = ("", "evaluate", "artifacts/evaluate", "evaluate/evaluate")
 _CELL = ["group", "cell"]
+_COLUMNS = ("headline", "unit", *_CELL, "sum", "count", "contents", "among")
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,28 @@ def read_by_identity(folder: Path) -> pd.DataFrame:
     Raises:
         BrunaError: it has no such file, or the file is damaged.
     """
-    for place in _PLACES:
-        if (file := folder / place / BY_IDENTITY).is_file():
-            return read_table(file, ["headline", "unit", *_CELL, "sum", "count", "contents", "among"])
-    raise BrunaError(
-        f"{folder} holds no evaluate/{BY_IDENTITY}, which `bruna compare` reads: it is no folder of artifacts, or an "
-        "older version of Bruna wrote it. `dvc repro evaluate` writes the file."
+    file = next((found for place in _PLACES if (found := folder / place / BY_IDENTITY).is_file()), None)
+    if file is None:
+        raise BrunaError(_without(folder))
+    table = read_table(file)
+    if lacking := [name for name in _COLUMNS if name not in table]:
+        raise BrunaError(
+            f"{file} is damaged: it lacks {', '.join(lacking)}. `dvc repro evaluate` writes it where it was made, and "
+            "`dvc checkout` brings it back from DVC's cache."
+        )
+    return table[list(_COLUMNS)]
+
+
+def _without(folder: Path) -> str:
+    """Why a folder cannot be compared, and what to do."""
+    lacks = f"{folder} has no evaluate/{BY_IDENTITY}, which `bruna compare` reads"
+    if any((folder / place / FIGURES_FILE).is_file() for place in _PLACES):
+        return f"{lacks}: an older version of Bruna evaluated it. Run `dvc repro evaluate` there with this version."
+    if (folder / "dvc.yaml").is_file():
+        return f"{lacks}: it is a project that was not evaluated yet. Run `dvc repro` there."
+    return (
+        f"{lacks}: it is no folder of artifacts. Give one, such as artifacts, or an MLflow run; `bruna compare` alone "
+        "lists the runs."
     )
 
 

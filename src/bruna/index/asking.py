@@ -26,7 +26,7 @@ from bruna.index.conditions import named
 from bruna.index.gather import images_of
 from bruna.index.header import Header, begin
 from bruna.index.opened import Opened, open_rows
-from bruna.index.search import Query, Wish, each_query, one_query, search, shows_several
+from bruna.index.search import Query, Wish, candidates, each_query, one_query, search, shows_several
 from bruna.inference.calibration import read_calibration
 from bruna.inference.described import Described
 from bruna.inference.describer import Describer, load
@@ -47,12 +47,14 @@ class Found:
         answers: sentences: who is not in the gallery.
         notes: sentences: how the question was understood.
         predicted: of each query by its name, the most probable value of every attribute.
+        searched: images that the conditions leave.
     """
 
     results: pd.DataFrame
     answers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     predicted: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    searched: int = 0
 
 
 class Index:
@@ -122,10 +124,12 @@ class Index:
             nearer=None if max_fmr is None else threshold_of(calibration, max_fmr, self._models),
             calibration=calibration,
         )
-        results = search(self.rows, queries, wish)
+        allowed = candidates(self.rows, wish)
+        results = search(self.rows, queries, wish, allowed)
         notes += notes_on(results, queries, wish, max_fmr)
         predicted = {query.name: self.rows.values(query.codes) for query in queries}
-        return Found(results, tuple(answers_to(results, queries, wish, max_fmr)), tuple(notes), predicted)
+        answers = answers_to(results, queries, wish, max_fmr)
+        return Found(results, tuple(answers), tuple(notes), predicted, len(allowed))
 
     def load(self) -> Describer:
         """The networks, loaded if they are not yet: a search by photo does so too.

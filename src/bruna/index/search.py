@@ -98,12 +98,20 @@ class Wish:
 
 
 @torch.no_grad()
-def search(index: Opened, queries: Sequence[Query], wish: Wish) -> pd.DataFrame:
+def search(
+    index: Opened, queries: Sequence[Query], wish: Wish, kept: npt.NDArray[np.int64] | None = None
+) -> pd.DataFrame:
     """Rank the images of an index for every query; without queries, once by the description.
 
     With a photo alone the nearest come first; with a description alone those of which it most probably holds; with
     both those of which the product of P(same person | distance) and that probability is greatest. At equal scores the
     earlier row of the index comes first.
+
+    Args:
+        index: the images.
+        queries: none for a description alone.
+        wish: what is asked.
+        kept: what `candidates` gave, where it is known.
 
     Returns:
         `COLUMNS`, the queries in their order, each with its best images first. `query` is the name of the photos,
@@ -114,7 +122,7 @@ def search(index: Opened, queries: Sequence[Query], wish: Wish) -> pd.DataFrame:
     Raises:
         ValueError: a description ranks together with a photo, and there is no calibration.
     """
-    kept = _kept(index, wish)
+    kept = candidates(index, wish) if kept is None else kept
     described = None
     if wish.where is not None and named(wish.where) and not wish.strict:
         described = index.facts.probability(wish.where)
@@ -144,8 +152,8 @@ def _distances(query: Gallery, gallery: Gallery, offset: float) -> Tensor:
     return near.mul_(torch.cdist(query.attributes, gallery.attributes, compute_mode=_DIRECT).add_(offset))
 
 
-def _kept(index: Opened, wish: Wish) -> npt.NDArray[np.int64]:
-    """The rows that may be results."""
+def candidates(index: Opened, wish: Wish) -> npt.NDArray[np.int64]:
+    """The rows of an index that may be results, by all but their distance."""
     kept = np.ones(len(index), np.bool_) if wish.without is None else ~wish.without
     if wish.where is not None:
         kept = kept & (index.facts.holds(wish.where) if wish.strict else index.facts.may_hold(wish.where))

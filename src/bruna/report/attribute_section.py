@@ -10,6 +10,7 @@ from bruna.dataset.schema import mean_title, title
 from bruna.report.blocks import Block, Heading, Note, Table
 from bruna.report.drawing import Pictures, Set
 from bruna.report.page import Section
+from bruna.report.words import words
 
 _SETS: dict[Set, str] = {"validation": "validation identities", "test": "test set"}
 _SOURCES = {
@@ -28,6 +29,7 @@ _COLUMNS = {
     "precision": "precision/predicted",
 }
 _CLEARLY = 0.01
+_WORDS = ("accuracy", "balanced accuracy", "precision", "operating point", "Table 1 of the paper")
 
 
 def attribute_section(
@@ -41,11 +43,11 @@ def attribute_section(
         points: the operating points; the last task is the mean of the attributes.
         pictures: of the page.
     """
-    blocks: list[Block] = []
-    for name, words in _SETS.items():
+    blocks: list[Block] = [words(*_WORDS)]
+    for name, called in _SETS.items():
         if "attributes_predicted" in figures.get(name, {}):
             blocks += [] if name == "validation" else [Heading("Test set")]
-            blocks += attribute_blocks(figures[name], words)
+            blocks += attribute_blocks(figures[name], called)
             blocks += pictures.get("test attributes" if name == "test" else "validation attributes", [])
     caption = "Table 1 of the paper, with the share of the commonest value"
     percent = dict.fromkeys(("accuracy", "precision", "balanced_accuracy", "majority"), "{:.1%}")
@@ -58,12 +60,12 @@ def attribute_section(
     return Section("Attributes", blocks)
 
 
-def attribute_blocks(found: Mapping[str, Any], words: str) -> list[Block]:
+def attribute_blocks(found: Mapping[str, Any], called: str) -> list[Block]:
     """The tables of one set: each attribute as it is predicted, and the means by the source of the predictions.
 
     Args:
         found: the figures of the set.
-        words: what the set is called.
+        called: what the set is called.
     """
     table = attribute_table(found["attributes_predicted"])
     mean = {"task": mean_title(len(table)), **table.drop(columns="task").mean().to_dict()}
@@ -74,9 +76,9 @@ def attribute_blocks(found: Mapping[str, Any], words: str) -> list[Block]:
         if (means := found["attribute_means"].get(key))
     ]
     percent = dict.fromkeys((*_COLUMNS.values(), "accuracy", "balanced accuracy"), "{:.1%}")
-    caption = f"{mean_title(len(table))} by the source of the predictions, {words}"
+    caption = f"{mean_title(len(table))} by the source of the predictions, {called}"
     return [
-        Table(shown, f"Attributes as they are predicted, {words}", percent, [str(mean["task"])]),
+        Table(shown, f"Attributes as they are predicted, {called}", percent, [str(mean["task"])]),
         Table(pd.DataFrame(sources), caption, percent, [_SOURCES["attributes_predicted"]]),
     ]
 

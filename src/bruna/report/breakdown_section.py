@@ -13,9 +13,11 @@ from bruna.metrics.bootstrap import FEWEST
 from bruna.report.blocks import Block, Folded, Heading, Note, Table
 from bruna.report.drawing import Pictures, Set
 from bruna.report.page import Section
+from bruna.report.words import words
 
 FIGURES = {"map": "mAP", "rank1": "rank-1", "fmr": "false match rate"}
 """What is told of every group, as in a sentence."""
+_WORDS = ("AP, mAP", "rank-1, rank-5, CMC", "false match rate (FMR)")
 _COMPARED = ("better", "worse", "noise")
 _PLACES: Mapping[Set, str] = {"validation": "groups", "test": "test groups"}
 
@@ -47,7 +49,7 @@ def breakdown_sections(found: Mapping[Set, Groups], pictures: Pictures) -> list[
         "A group differs for all that goes with it: people with a backpack may often be those of the darkest camera. "
         "Groups overlap. The table says where to look, not why."
     )
-    return [Section("Who is found less well", [*blocks, note])]
+    return [Section("Who is found less well", [words(*_WORDS), *blocks, note])]
 
 
 def _sentences(groups: Groups) -> list[Block]:
@@ -75,9 +77,9 @@ def stand_outs(groups: Groups) -> list[str]:
     `mAP, rank-1: no group is clearly worse than all others. 0 of 12 groups stand out, better or worse; ...`
     """
     found: dict[str, list[str]] = {}
-    for name, words in FIGURES.items():
+    for name, called in FIGURES.items():
         if groups.facts[name]["compared"]:
-            found.setdefault(_stand_out(groups.table, name), []).append(words)
+            found.setdefault(_stand_out(groups.table, name), []).append(called)
     return [f"{_start(', '.join(names))}: {text}" for text, names in found.items()]
 
 
@@ -100,8 +102,16 @@ def _stand_out(table: pd.DataFrame, name: str) -> str:
     )
     return (
         f"{clearly}. {out} of {counted(compared, 'groups')} stand out, better or worse; "
-        f"{0.05 * compared:.1f} would by chance alone." + (f" {few} have too few people to tell." if few else "")
+        f"{0.05 * compared:.1f} would by chance alone.{_not_compared(few)}"
     )
+
+
+def _not_compared(groups: int) -> str:
+    """A sentence on the groups without a verdict; they are counted here and nowhere else."""
+    if not groups:
+        return ""
+    more = f"{groups} more {'is' if groups == 1 else 'are'}"
+    return f" {more} not compared: fewer than {FEWEST} people are in the group, or outside it."
 
 
 def _table(groups: Groups) -> list[Block]:
@@ -109,14 +119,13 @@ def _table(groups: Groups) -> list[Block]:
     for _, row in groups.table.iterrows():
         cells: dict[str, Any] = {"": "All" if row["by"] == "all" else f"{title(row['by'])}: {row['value']}"}
         cells |= {"people": row["people"], "queries": row["queries"]}
-        for name, words in FIGURES.items():
+        for name, called in FIGURES.items():
             if not np.isnan(groups.table[name].iloc[0]):
-                cells[f"{words}/95% interval"] = _with_interval(row, name)
-                cells[f"{words}/less the others"] = _against(row, name)
+                cells[f"{called}/95% interval"] = _with_interval(row, name)
+                cells[f"{called}/less the others"] = _against(row, name)
         rows.append(cells)
-    few = int((groups.table["people"] < FEWEST).sum())
-    heading = f"All {counted(len(rows) - 1, 'groups')}" + (f", {few} of them of too few people" if few else "")
-    return [Folded(heading, [Table(pd.DataFrame(rows), f"By camera and attribute, {groups.words}", strong=["All"])])]
+    table = Table(pd.DataFrame(rows), f"By camera and attribute, {groups.words}", strong=["All"])
+    return [Folded(f"All {counted(len(rows) - 1, 'groups')}", [table])]
 
 
 def _with_interval(row: "pd.Series[Any]", name: str) -> str:

@@ -34,12 +34,13 @@ def roc_chart(curve: pd.DataFrame, figures: Mapping[str, Any], smallest: float, 
         shown["fmr"], 1 - shown["fnmr_high"], 1 - shown["fnmr_low"], color=TRAIN, alpha=0.2, lw=0, label="95% interval"
     )
     eer = figures["eer"]["value"]
-    place.plot(shown["fmr"], 1 - shown["fnmr"], color=TRAIN, label=f"equal error rate {eer:.1%}")
+    place.plot(shown["fmr"], 1 - shown["fnmr"], color=TRAIN, label="as measured")
+    place.plot(eer, 1 - eer, "D", color=VALIDATION, ms=6, label=f"equal error rate {eer:.1%}")
     known = [(at["fmr"], 1 - at["fnmr"]) for at in figures["at_fmr"].values() if "fnmr" in at]
     if known:
-        place.plot(*zip(*known, strict=True), "o", color=INK, ms=5, label="as in the table")
+        place.plot(*zip(*known, strict=True), "o", color=INK, ms=5, label="rates of the table")
     if smallest > _SMALLEST:
-        place.axvspan(_SMALLEST, smallest, color=MUTED, alpha=0.15, lw=0, label="too few people")
+        place.axvspan(_SMALLEST, smallest, color=MUTED, alpha=0.15, lw=0, label="too few people to tell")
     place.set(xscale="log", xlim=(_SMALLEST, 1), xlabel="false match rate", ylabel="genuine pairs accepted")
     place.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{100 * rate:g}%"))
     share_axis(place.yaxis)

@@ -8,7 +8,19 @@ import pandas as pd
 from bruna.report.blocks import Block, Note, Table
 from bruna.report.drawing import Pictures
 from bruna.report.page import Section
+from bruna.report.words import words
 
+_ON_OTHERS = "on others/"
+_WORDS = (
+    "false match rate (FMR)",
+    "false non-match rate (FNMR)",
+    "equal error rate (EER)",
+    "genuine pair",
+    "ROC",
+    "logistic, isotonic",
+    "log loss",
+    "calibration error (ECE)",
+)
 _TOO_FEW = "too few people: {:,} are needed"
 
 
@@ -27,11 +39,11 @@ def calibration_sections(found: Mapping[str, Any] | None, pictures: Pictures) ->
     pairs = "pairs of images from different cameras" if found["cross_camera"] else "pairs of different images"
     other = "logistic" if found["method"] == "isotonic" else "isotonic"
     blocks: list[Block] = [
+        words(*_WORDS),
         rate_table(found),
         f"Measured on {found['genuine_pairs']:,} {pairs} of one person and {found['impostor_pairs']:,} of two: "
         f"{found['images']:,} images of {found['identities']:,} people. A pair is accepted where its distance is below "
-        "the threshold. Intervals come from resampled people. “On others” is measured at thresholds that were fitted "
-        "to other people.",
+        f"the threshold. Intervals come from resampled people.{on_others(found)}",
         *([] if found["cross_camera"] else [Note("Nobody is seen by two known cameras: all pairs of images count.")]),
         f"The probability of the same person is the {found['method']} regression on the distance: on people that it "
         f"was not fitted to, its log loss is {found['log_loss'][found['method']]:.4g}, that of the {other} one "
@@ -47,6 +59,20 @@ def calibration_sections(found: Mapping[str, Any] | None, pictures: Pictures) ->
     return [Section("Threshold", blocks)]
 
 
+def on_others(found: Mapping[str, Any]) -> str:
+    """A sentence on the last columns of the table; nothing where there are none."""
+    if not _measured_on_others(found):
+        return ""
+    return (
+        " “On others”: the rates of people to whom the threshold was not fitted. A dash: the equal error rate is not "
+        "measured so, and where too few people carry a rate there is nothing to measure."
+    )
+
+
+def _measured_on_others(found: Mapping[str, Any]) -> bool:
+    return any("fnmr" in at for at in found["at_fmr"].values())
+
+
 def rate_table(found: Mapping[str, Any]) -> Table:
     """One row a false match rate, and one for the equal error rate; what too few people carry says so."""
     eer = found["eer"]
@@ -56,8 +82,8 @@ def rate_table(found: Mapping[str, Any]) -> Table:
             "threshold": f"{eer['threshold']:.4g}",
             "false non-match rate": f"{eer['value']:.1%}",
             "95% interval": f"{eer['low']:.1%} to {eer['high']:.1%}",
-            "on others/false match rate": "–",
-            "on others/false non-match rate": "–",
+            f"{_ON_OTHERS}false match rate": "–",
+            f"{_ON_OTHERS}false non-match rate": "–",
         }
     ]
     for rate, at in found["at_fmr"].items():
@@ -69,8 +95,10 @@ def rate_table(found: Mapping[str, Any]) -> Table:
                 "threshold": f"{at['threshold']:.4g}",
                 "false non-match rate": f"{at['fnmr']:.1%}",
                 "95% interval": f"{at['low']:.1%} to {at['high']:.1%}",
-                "on others/false match rate": f"{at['fmr_cross_fitted']:.3%}",
-                "on others/false non-match rate": f"{at['fnmr_cross_fitted']:.1%}",
+                f"{_ON_OTHERS}false match rate": f"{at['fmr_cross_fitted']:.3%}",
+                f"{_ON_OTHERS}false non-match rate": f"{at['fnmr_cross_fitted']:.1%}",
             }
         rows.append(row)
+    if not _measured_on_others(found):
+        rows = [{name: cell for name, cell in row.items() if not name.startswith(_ON_OTHERS)} for row in rows]
     return Table(pd.DataFrame(rows), "Same person or not, by distance")

@@ -134,8 +134,8 @@ def _data(findings: Findings, facts: CardFacts) -> list[Any]:
     ]
     rows = [
         {
-            "images": side.name,
-            "number": f"{side.images:,}",
+            "part": side.name,
+            "images": f"{side.images:,}",
             "identities": "–" if side.identities is None else f"{side.identities:,}",
             "cameras": "–" if side.cameras is None else f"{side.cameras:,}",
         }

@@ -13,7 +13,7 @@ from bruna.headlines import HEADLINES, headline_intervals
 from bruna.metrics.bootstrap import FEWEST
 from bruna.report.blocks import Table
 from bruna.report.breakdown_section import Groups, stand_outs
-from bruna.report.calibration_section import rate_table
+from bruna.report.calibration_section import on_others, rate_table
 from bruna.report.model_card_words import Part
 from bruna.report.sections import Findings, chance_notes
 from bruna.report.tiles import interval_text, shown
@@ -28,9 +28,9 @@ _ATTRIBUTES, _VALUES = 40, 12
 """Attributes, and values of each, that the card names."""
 _SHARES = {
     "accuracy": "accuracy",
-    "majority": "commonest value",
+    "majority": "always the commonest value",
     "balanced_accuracy": "balanced accuracy",
-    "chance": "any constant",
+    "chance": "any constant prediction",
 }
 _SOURCES = {"task1": "Task 1’s network", "bruna": "Bruna’s attribute head", "both": "the mean of both networks"}
 
@@ -55,7 +55,7 @@ def figure_parts(findings: Findings, data: DatasetFile) -> list[Any]:
                     "to compare with": (ranked if name in _RANKED else notes.get(name, "")) or "–",
                 }
             )
-    caption = "Intervals come from so many resampled people (for the U-Net, from mask pairs)"
+    caption = "“Resampled”: the people (for the U-Net, the images with a mask) that the interval comes from"
     table = Table(pd.DataFrame(rows), caption)
     return [*([table] if rows else ["Nothing was measured."]), *_how(findings), *_chosen(findings, data)]
 
@@ -79,7 +79,8 @@ def _how(findings: Findings) -> list[str]:
     if queries and "attributes" not in findings.untrained:
         texts.append(
             f"The distance is d(features) · ({settings['attribute_offset']:g} + d(attributes)). Gallery images that "
-            f"Task 1 takes for junk are {'left out' if settings['filter_junk'] else 'kept'}."
+            f"Task 1 takes for junk (no person, or too little of one) are "
+            f"{'left out' if settings['filter_junk'] else 'kept'}."
         )
     if "attributes_predicted" in found:
         neighbors = settings["attribute_neighbors"]
@@ -115,7 +116,11 @@ def attribute_rows(findings: Findings, data: DatasetFile) -> list[Any]:
         for name, values in list(data.attributes.items())[:_ATTRIBUTES]
     ]
     more = len(data.attributes) - len(rows)
-    caption = "As predicted for the validation images, beside what constant predictions have" if measured else ""
+    caption = (
+        "As predicted for the validation images, beside what needs no network: to predict always the same"
+        if measured
+        else ""
+    )
     return [
         Table(pd.DataFrame(rows).fillna("–"), caption),
         *([f"And {counted(more, 'attributes')} more."] if more else []),
@@ -160,7 +165,8 @@ def threshold_parts(findings: Findings) -> list[Part]:
         return [Part("Threshold", [text])]
     text = (
         f"Fitted to the {found['identities']:,} validation people, by {found['genuine_pairs']:,} pairs of images of "
-        f"one person and {found['impostor_pairs']:,} of two. “On others” is at thresholds that were fitted to other "
-        "people. A rate is of one comparison: a search makes as many as the gallery has images."
+        f"one person and {found['impostor_pairs']:,} of two. A false match takes two people for one, a false non-match "
+        "one person for two; at the equal error rate both are as frequent. A rate is of one comparison: a search makes "
+        f"as many as the gallery has images.{on_others(found)}"
     )
     return [Part("Threshold", [rate_table(found), text])]

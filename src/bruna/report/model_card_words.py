@@ -79,8 +79,8 @@ def limits(findings: Findings, data: DatasetFile) -> list[str]:
         "bruna evaluate.",
         "Another training. The weights are those of one training. Another seed gives other weights and other figures; "
         "no interval covers that.",
-        "Two people on an image. A network takes an image for that of one person. Which of two it tells of nobody "
-        "knows: it was not measured.",
+        "Two people on an image. A network takes an image for that of one person. Of which person it tells "
+        "where there are two was not measured.",
     ]
     if "bruna" not in findings.untrained:
         found += [

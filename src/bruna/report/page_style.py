@@ -6,8 +6,7 @@ CSS = """
 @media (prefers-color-scheme:dark){:root{--bg:#12171c;--card:#1b222a;--ink:#e6ebf0;--muted:#9aa7b3;--line:#303a44;
 --accent:#7db7e0;--soft:#22303c;--remark:#2c2618;--remark-line:#e0a04e}figure img{filter:brightness(.88)}}
 *{box-sizing:border-box}
-html{scroll-behavior:smooth;-webkit-text-size-adjust:100%;scroll-padding-top:64px}
-@media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}}
+html{-webkit-text-size-adjust:100%;scroll-padding-top:64px}
 body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,
 "Helvetica Neue",Arial,sans-serif;overflow-wrap:break-word}
 header,nav,main,footer{max-width:1660px;margin:0 auto;padding:0 24px}

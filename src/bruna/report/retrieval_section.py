@@ -9,6 +9,7 @@ import pandas as pd
 from bruna.report.blocks import Block, Heading, Note, Table
 from bruna.report.drawing import Pictures, Set
 from bruna.report.page import Section
+from bruna.report.words import words
 from bruna.retrieval.protocols import COURSE, FIGURES, MARKET1501, PROTOCOLS
 
 _SETS: dict[Set, str] = {
@@ -34,6 +35,17 @@ _WHY_NOT = {
     ),
 }
 """Why the main row is not this variant, which is better."""
+_WORDS = (
+    "query, gallery",
+    "AP, mAP",
+    "rank-1, rank-5, CMC",
+    "mINP",
+    "Market-1501 protocol",
+    "course protocol",
+    "Bruna, Task 1, U-Net",
+    "attribute factor",
+    "junk, distractor",
+)
 _CLEARLY = 0.01
 """mAP from which on a variant is better than the main row, and the page says why it is not the main row."""
 
@@ -46,7 +58,7 @@ def retrieval_section(figures: Mapping[str, Any], pictures: Pictures, settings: 
         pictures: of the page.
         settings: the group `evaluate` that the figures were measured with.
     """
-    blocks: list[Block] = []
+    blocks: list[Block] = [words(*_WORDS)]
     for name, caption in _SETS.items():
         if name in figures:
             own = name == "validation"
@@ -100,9 +112,9 @@ def _better_variants(found: Mapping[str, Any], settings: Mapping[str, Any]) -> l
     for name, figures in {"unfiltered": found["unfiltered"], **found["variants"]}.items():
         gain = figures.get(MARKET1501.name, {}).get("map", 0.0) - main
         if gain > _CLEARLY:
-            words = "without the junk filter" if name == "unfiltered" else _VARIANTS[name]
+            which = "without the junk filter" if name == "unfiltered" else _VARIANTS[name]
             why = _WHY_NOT[name].format(**settings)
-            notes.append(Note(f"Bruna {words} has {100 * gain:.1f} points more mAP. {why}"))
+            notes.append(Note(f"Bruna {which} has {100 * gain:.1f} points more mAP. {why}"))
     return notes
 
 
@@ -117,8 +129,8 @@ def retrieval_table(found: Mapping[str, Any], baselines: Mapping[str, Any], capt
     rows = {"Bruna": found}
     if found["left_out_as_junk"]:
         rows["Bruna without the junk filter"] = found["unfiltered"]
-    rows |= {f"Bruna {words}": found["variants"][key] for key, words in _VARIANTS.items() if key in found["variants"]}
-    rows |= {words: baselines[key] for key, words in _BASELINES.items() if key in baselines}
+    rows |= {f"Bruna {title}": found["variants"][key] for key, title in _VARIANTS.items() if key in found["variants"]}
+    rows |= {title: baselines[key] for key, title in _BASELINES.items() if key in baselines}
     frame = pd.DataFrame(
         [
             {"what": name}
@@ -161,5 +173,5 @@ def _discarded(found: Mapping[str, Any], *, filters_junk: bool) -> str:
     if not found["left_out_as_junk"]:
         return f"{images}The junk filter took none of them for junk, so it changes no figure.{known}"
     kinds = {"people": "of labelled people, which it should have kept", "distractors": "distractors", "junk": "junk"}
-    parts = [f"{lost[kind]:,} {words}" for kind, words in kinds.items() if lost[kind]]
+    parts = [f"{lost[kind]:,} {which}" for kind, which in kinds.items() if lost[kind]]
     return f"{images}The junk filter left out {found['left_out_as_junk']:,}: {'; '.join(parts) or 'unlabelled'}.{known}"

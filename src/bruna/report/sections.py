@@ -16,9 +16,11 @@ from bruna.report.drawing import Pictures, Set
 from bruna.report.page import Page, Section
 from bruna.report.retrieval_section import retrieval_section
 from bruna.report.tiles import tile_groups
+from bruna.report.words import words
 
 BELOW_A_NUMBER = "Below a number: its 95% interval, where it may lie with other people of the same kind."
 """What the lead of a page says of the tiles."""
+_WORDS = ("loss", "IoU", "Bruna, Task 1, U-Net", "adversary", "margin")
 UNTRAINED = {
     "unet": "The data set has no mask pairs: there is no U-Net, and Bruna works without masks.",
     "attributes": "The data set has no attributes: there is no Task 1, no attribute factor and no junk filter.",
@@ -74,7 +76,8 @@ def report_page(
     return Page(
         "Bruna: person re-identification and attributes",
         "Every figure is measured on identities that no network of this run was trained on, unless it says “train”. "
-        + BELOW_A_NUMBER,
+        + BELOW_A_NUMBER
+        + " What the words mean stands at the head of each section.",
         tile_groups(
             findings.metrics,
             chance_notes(findings.measured),
@@ -94,7 +97,7 @@ def report_page(
                 if findings.table1 is None or findings.points is None
                 else [attribute_section(findings.measured, findings.table1, findings.points, pictures)]
             ),
-            Section("Training", [*_training_notes(findings), *pictures.get("training", [])]),
+            Section("Training", [words(*_WORDS), *_training_notes(findings), *pictures.get("training", [])]),
             check_section(findings.checked),
             data_section(findings.balance, pictures),
             *card,

@@ -115,10 +115,11 @@ class Result(BaseModel):
 class SearchAnswer(BaseModel):
     """The ranking, who is not in the gallery, how the question was understood, what the photos are taken for.
 
-    `images`: how many the index has.
+    `images`: how many the index has; `searched`: how many of them the conditions leave.
     """
 
     images: int
+    searched: int
     results: list[Result]
     answers: list[str]
     notes: list[str]
@@ -140,6 +141,7 @@ class SearchAnswer(BaseModel):
         return cls.model_validate(
             {
                 "images": len(now.index),
+                "searched": found.searched,
                 "results": rows,
                 "answers": found.answers,
                 "notes": found.notes,

@@ -1,13 +1,15 @@
 """The pages of the application and its JSON API, put together for one index."""
 
 import re
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Annotated, Any
 
-from fastapi import FastAPI, File, Form, HTTPException, Query, Request, UploadFile
+from fastapi import FastAPI, File, Form, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 from starlette.types import ASGIApp
 
@@ -162,6 +164,17 @@ def _add_problems(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         wrong = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()]
         return _problem(422, "; ".join(wrong))
+
+    @app.exception_handler(HTTPException)
+    def of_the_form(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        said = {
+            400: f"the form cannot be read ({error.detail}). Send it as multipart/form-data; /docs shows its fields.",
+            404: f"there is nothing at {printable(request.url.path)}. /docs lists all addresses.",
+            405: f"{request.method} is not possible here. /docs shows what is.",
+        }
+        own = error.status_code != 400 and error.detail != HTTPStatus(error.status_code).phrase
+        return _problem(error.status_code, error.detail if own else said.get(error.status_code, error.detail))
 
     @app.exception_handler(Exception)
     def of_the_machine(_: Request, error: Exception) -> Response:

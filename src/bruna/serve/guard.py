@@ -2,6 +2,8 @@
 
 import asyncio
 import hmac
+import re
+import time
 from collections.abc import Mapping
 
 from starlette.datastructures import MutableHeaders
@@ -10,13 +12,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_COOKIE = "bruna"
 MOST_BYTES = 64 << 20
 """Of a question, photos and all."""
 _AT_ONCE = 4
 """Questions whose photos are in memory; further ones wait before their photos are read."""
-_PATIENCE = 60.0
-"""Seconds that the next piece of a question may take."""
+_PATIENCE = 20.0
+"""Seconds that the photos of a question may take, and what a slow line may need beside that."""
+_SLOWEST = 256 << 10
+"""Bytes a second of a slow line."""
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:@/\s]+)(:\d+)?", re.IGNORECASE)
 _TOO_MUCH = f"these are more than {MOST_BYTES >> 20} MB of photos. Give fewer, or smaller ones."
 _HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
@@ -73,10 +77,10 @@ class Guard:
         """What a question without the token gets."""
         if request.method == "GET" and _same(request.query_params.get("token", ""), token):
             welcome = RedirectResponse("/" + request.url.path.lstrip("/"), 303)  # `//host` would be another site
-            welcome.set_cookie(_COOKIE, token, httponly=True, samesite="lax")
+            welcome.set_cookie(_cookie(request), token, httponly=True, samesite="lax")
             return welcome
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if _same(request.cookies.get(_COOKIE, ""), token) or _same(bearer, token):
+        if _same(request.cookies.get(_cookie(request), ""), token) or _same(bearer, token):
             return None
         return _problem(401, "a token is needed: open the whole address that `bruna serve` printed, with ?token=...")
 
@@ -85,8 +89,15 @@ def _same(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode(errors="surrogateescape"), token.encode())
 
 
+def _cookie(request: Request) -> str:
+    """The name of this server's cookie: browsers send those of a host to all of its ports."""
+    return f"bruna_{(request.scope.get('server') or ('', 0))[1]}"
+
+
 def _without_port(host: str) -> str:
-    return host.lower() if host.endswith("]") else host.lower().rpartition(":")[0] or host.lower()
+    """The host that a `Host` header names; empty where it is none."""
+    found = _HOST.fullmatch(host)
+    return found[1].lower() if found else ""
 
 
 def _is_foreign(request: Request, host: str) -> bool:
@@ -113,14 +124,20 @@ def _with_headers(send: Send) -> Send:
 
 def _limited(receive: Receive) -> Receive:
     """Whoever sends too much is stopped, and whoever stops in the middle of a question makes room for others."""
-    left = MOST_BYTES
+    taken, begun, whole = 0, time.monotonic(), False
 
     async def receiving() -> Message:
-        nonlocal left
-        async with asyncio.timeout(_PATIENCE):
-            message = await receive()
-        left -= len(message.get("body", b""))
-        if left < 0:
+        nonlocal taken, whole
+        if whole:
+            return await receive()
+        try:
+            async with asyncio.timeout(begun + _PATIENCE + taken / _SLOWEST - time.monotonic()):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, "the photos come too slowly. Give fewer, or smaller ones.") from None
+        taken += len(message.get("body", b""))
+        whole = not message.get("more_body", False)
+        if taken > MOST_BYTES:
             raise HTTPException(413, _TOO_MUCH)
         return message
 

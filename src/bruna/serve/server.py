@@ -1,9 +1,15 @@
 """The application on an address, until Ctrl-C."""
 
+import errno
 import ipaddress
+import logging
+import os
+import signal
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from urllib.parse import urlencode
 
 import python_multipart  # noqa: F401 - FastAPI says too late and in other words that it is missing
@@ -42,6 +48,11 @@ def listen(host: str, port: int) -> socket.socket:
         found.bind(address)
     except OSError as error:
         found.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise BrunaError(
+                f"--host: {host} is no address of this machine. Give 127.0.0.1 for this machine alone, or 0.0.0.0 for "
+                "all that can reach it."
+            ) from None
         other = port + 1 if port < 65535 else 8000
         raise BrunaError(
             f"port {port} of {host} cannot be used ({error.strerror}): another program, perhaps another `bruna serve`, "
@@ -83,6 +94,21 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self._ready = ready
+        self._signal: int | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take note of the signal that ends it."""
+        self._signal = sig
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End within seconds, whatever is still being answered: no file is open, and nobody can stop a thread."""
+        logging.getLogger("uvicorn.error").disabled = self._signal is not None
+        await super().shutdown(sockets)
+        if self._signal is not None and self.server_state.tasks:
+            print("The application has ended, in the middle of an answer.", flush=True)
+            sys.stderr.flush()
+            os._exit(0 if self._signal == signal.SIGINT else 128 + self._signal)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""

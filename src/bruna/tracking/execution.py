@@ -47,7 +47,7 @@ class Execution:
         identity = process_identity(dvc)
         if experiment := environment.get("DVC_EXP_NAME"):
             return cls(f"{experiment} {identity}", experiment)
-        return cls(identity, f"{'repro' if dvc else 'by hand'} {time.strftime('%Y-%m-%d %H:%M')}")
+        return cls(identity, f"{'repro' if dvc else 'by hand'} {time.strftime('%Y-%m-%d %H:%M:%S')}")
 
 
 def process_identity(process: psutil.Process | None = None) -> str:

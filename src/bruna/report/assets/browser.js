@@ -12,7 +12,6 @@ for (const place of document.querySelectorAll(".browser")) {
     return element;
   };
   const known = number => typeof number === "number";
-  const percent = share => (share > 0 && share < 0.005 ? "<1%" : share < 1 && share >= 0.995 ? ">99%" : `${Math.round(share * 100)}%`);
   const camera = of => (of ? `camera ${of}` : null);
   const values = codes =>
     Object.fromEntries(data.attributes.flatMap(({ name, values }, i) => (codes && codes[i] >= 0 ? [[name, values[codes[i]]]] : [])));
@@ -40,17 +39,17 @@ for (const place of document.querySelectorAll(".browser")) {
     const image = data.images[hit.image];
     const [kind, sign, verdict] = VERDICTS.get(hit.match);
     const shown = make("span", "browser-picture", photo(hit.image), sign ? make("span", "browser-sign", sign) : null);
-    const shares = [hit.probability, hit.description].filter(known).map(percent);
-    const number = shares.length ? shares.join(" × ") : known(hit.distance) ? hit.distance.toPrecision(3) : "";
+    const shares = [hit.probability, hit.description].filter(known).map(bruna_percent);
+    const number = shares.length ? shares.join(" × ") : known(hit.distance) ? bruna_distance(hit.distance) : "";
     const under = make("span", "browser-under", 
       make("span", "", make("b", "", `${rank + 1}`), image.camera ? ` · c${image.camera}` : ""), make("span", "", number));
     const button = make("button", `browser-hit ${kind}`, shown, under);
     button.type = "button";
     const told = [
       `Rank ${rank + 1}`, verdict, camera(image.camera),
-      known(hit.distance) ? `distance ${hit.distance.toPrecision(3)}` : "",
-      known(hit.probability) ? `probability of the same person ${percent(hit.probability)}` : "",
-      known(hit.description) ? `probability of the description ${percent(hit.description)}` : "",
+      known(hit.distance) ? `distance ${bruna_distance(hit.distance)}` : "",
+      known(hit.probability) ? `probability of the same person ${bruna_percent(hit.probability)}` : "",
+      known(hit.description) ? `probability of the description ${bruna_percent(hit.description)}` : "",
       `file ${image.name}`,
     ];
     button.setAttribute("aria-label", told.filter(Boolean).join(", "));
@@ -63,7 +62,7 @@ for (const place of document.querySelectorAll(".browser")) {
   function row(query) {
     const first = query.images[0];
     const named = query.name ?? data.images[first].name;
-    const facts = make("div", "browser-facts", known(query.ap) ? make("b", "", `AP ${percent(query.ap)}`) : null);
+    const facts = make("div", "browser-facts", known(query.ap) ? make("b", "", `AP ${bruna_percent(query.ap)}`) : null);
     if (first !== undefined && camera(data.images[first].camera)) facts.append(make("span", "", camera(data.images[first].camera)));
     facts.append(make("span", "why-name", named));
     const photos = make("div", "browser-photos", ...query.images.slice(0, PHOTOS).map(photo));

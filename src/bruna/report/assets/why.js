@@ -5,11 +5,19 @@ bruna_why(query, hit) gives an element. An image is {name, image, mask, attribut
 picture and of the outline (null where there is none), values by attribute as predicted and (optional) as annotated.
 A hit may have {distance, probability, upper, lower}; and {agreeing, differing}, names of attributes, where they were
 not compared one by one. All texts are put in as text. */
+
+/** A probability, the same wherever one stands: one digit behind the point, and never 0% or 100%. */
+const bruna_percent = (share) =>
+  share >= 0.9995 && share < 1 ? ">99.9%" : share > 0 && share < 0.0005 ? "<0.1%" : `${(share * 100).toFixed(1)}%`;
+
+/** A distance: three digits, without an exponent. */
+const bruna_distance = (value) => value.toLocaleString("en", { maximumSignificantDigits: 3, useGrouping: false });
+
 var bruna_why = (() => {
   const make = (tag, kind, ...children) => {
     const element = document.createElement(tag);
     if (kind) element.className = kind;
-    element.append(...children.filter(child => child !== null && child !== undefined));
+    element.append(...children.filter(child => child !== null && child !== undefined && child !== false));
     return element;
   };
   const told = (values, name) => (values && Object.hasOwn(values, name) ? values[name] : undefined);
@@ -74,15 +82,16 @@ var bruna_why = (() => {
     const rows = compared(query, hit);
     if (!rows.length) return null;
     const agree = rows.filter(row => row.same).length;
-    const title = `${agree} of ${rows.length} attributes agree`;
+    const title = `${agree} of ${rows.length} ${rows.length === 1 ? "attribute agrees" : "attributes agree"}`;
+    const asked = Boolean(query.attributes);  // of a description alone no values are known, only whether they are met
     const body = make("tbody");
     for (const { name, same } of rows) {
       const head = make("th", "", name);
       head.scope = "row";
       const sign = make("td", "why-sign", same ? "=" : "≠", make("span", "why-heard", same ? "agrees" : "differs"));
-      body.append(make("tr", same ? "" : "why-differs", sign, head, value(query, name), value(hit, name)));
+      body.append(make("tr", same ? "" : "why-differs", sign, head, asked && value(query, name), value(hit, name)));
     }
-    const heads = ["attribute", "query", "found"].map(text => {
+    const heads = ["attribute", ...(asked ? ["query"] : []), "found"].map(text => {
       const cell = make("th", "", text);
       cell.scope = "col";
       return cell;
@@ -94,9 +103,9 @@ var bruna_why = (() => {
 
   function facts(hit) {
     const rows = [];
-    if (known(hit.distance)) rows.push(["Distance", hit.distance.toPrecision(3)]);
-    if (known(hit.probability)) rows.push(["Probability of the same person", `${(hit.probability * 100).toFixed(1)}%`]);
-    if (known(hit.description)) rows.push(["Probability of the description", `${(hit.description * 100).toFixed(1)}%`]);
+    if (known(hit.distance)) rows.push(["Distance", bruna_distance(hit.distance)]);
+    if (known(hit.probability)) rows.push(["Probability of the same person", bruna_percent(hit.probability)]);
+    if (known(hit.description)) rows.push(["Probability of the description", bruna_percent(hit.description)]);
     return rows.length ? make("dl", "why-facts", ...rows.flatMap(([name, of]) => [make("dt", "", name), make("dd", "", of)])) : null;
   }
 

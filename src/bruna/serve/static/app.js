@@ -3,7 +3,7 @@
 
 const at = (id) => document.getElementById(id);
 const PAGE = 60, MOST = 1000, PAUSE = 250;
-const asked = { photos: [], top: PAGE, facts: null, running: null, timer: 0 };
+const asked = { photos: [], top: PAGE, facts: null, running: null, timer: 0, from: null };
 
 /** An element with properties and children; text is never read as HTML. */
 function make(tag, properties = {}, ...children) {
@@ -97,19 +97,22 @@ function condition() {
   if (at("from").value.trim()) known.push(`time >= ${quoted(at("from").value.trim())}`);
   if (at("to").value.trim()) known.push(`time <= ${quoted(at("to").value.trim())}`);
   const text = at("where").value.trim();
-  if (text) known.push(`(${text})`);
+  const typed = text ? [`(${text})`] : [];
   const flags = ["different_camera", "keep_junk"].filter((id) => at(id).checked);
   at("described").textContent = chosen.length || "";
-  at("narrowed").textContent = known.length + flags.length || "";
+  at("narrowed").textContent = known.length + typed.length + flags.length || "";
   const described = chosen.map((each) => `${quoted(each.dataset.attribute, '"')} = ${quoted(each.value)}`);
-  return [...described, ...known].join(" and ");
+  // What was typed comes first: a message about it shows it first.
+  return described.length + known.length ? [...typed, ...described, ...known].join(" and ") : text;
 }
 
 /** Ask soon, or now; what was asked before counts no more. */
-function ask({ now = false, top = PAGE } = {}) {
+function ask({ now = false, top = PAGE, from = null } = {}) {
   clearTimeout(asked.timer);
   at("results").setAttribute("aria-busy", "true");
-  asked.top = top;
+  at("gallery").inert = true;  // these cards answer the question before
+  at("why").close();
+  Object.assign(asked, { top, from });
   asked.timer = setTimeout(search, now ? 0 : PAUSE);
 }
 
@@ -136,6 +139,7 @@ async function search() {
     const answer = await call("api/search", { method: "POST", body: form, signal: running.signal });
     tellIndex(answer.images);
     showAnswer(answer, where, asked.top < MOST && answer.results.length >= asked.top);
+    if (asked.from !== null) moveTo(Math.min(asked.from, shown.cards.length - 1));
   } catch (error) {
     if (error.name === "AbortError") return;
     showProblem(error.message);
@@ -181,7 +185,7 @@ at("files").addEventListener("change", () => {
 at("ask").addEventListener("input", (event) => event.target.id !== "files" && ask());
 at("ask").addEventListener("submit", (event) => (event.preventDefault(), ask({ now: true })));
 at("ask").addEventListener("reset", () => setTimeout(reset));
-at("more").addEventListener("click", () => ask({ now: true, top: asked.top * 2 }));
+at("more").addEventListener("click", () => ask({ now: true, top: asked.top * 2, from: shown.cards.length }));
 for (const kind of ["dragover", "drop", "dragleave"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();

@@ -1,16 +1,14 @@
 "use strict";
 // What is shown: the ranking, the threshold, why an image was found, the saved list.
 
-const shown = { answer: null, cards: [], level: {}, open: -1, explained: new Map() };
-const share = (value) => {
-  if (value > 0 && value < 0.0001) return "under 0.01%";
-  return `${value > 0.99 ? Math.floor(value * 10000) / 100 : Number((100 * value).toPrecision(2))}%`;
-};
-const number = (value) => value.toPrecision(4);
+const shown = { answer: null, more: false, cards: [], level: {}, open: -1, explained: new Map() };
+/** A share that may be as small as it likes. */
+const rate = (value) => `${Number((100 * value).toPrecision(2))}%`;
 
 function clear() {
-  Object.assign(shown, { answer: null, cards: [] });
+  Object.assign(shown, { answer: null, more: false, cards: [] });
   shown.explained.clear();
+  at("gallery").inert = false;
   for (const id of ["gallery", "messages", "state"]) at(id).replaceChildren();
   at("bar").hidden = at("more").hidden = at("predicted").hidden = true;
 }
@@ -19,20 +17,24 @@ function showState(title, text) {
   at("state").replaceChildren(make("h2", { textContent: title }), make("p", { textContent: text }));
 }
 
+/** What was found before stays, but it is not the answer, and leads nowhere. */
 function showProblem(text) {
-  clear();
+  const kept = shown.answer?.results.length ? [make("p", { className: "remark", textContent: "The images below are those of the question before." })] : [];
   at("results").removeAttribute("aria-busy");
-  at("messages").replaceChildren(make("p", { className: `remark problem${text.includes("^\n") ? " caret" : ""}`, role: "alert", textContent: text }));
+  at("state").replaceChildren();
+  at("bar").hidden = at("more").hidden = at("predicted").hidden = at("gallery").inert = true;
+  const problem = { className: `remark problem${text.includes("^\n") ? " caret" : ""}`, role: "alert", textContent: text };
+  at("messages").replaceChildren(make("p", problem), ...kept);
 }
 
 function showAnswer(answer, where, more) {
   clear();
-  shown.answer = answer;
+  Object.assign(shown, { answer, more });
   const remarks = [...answer.answers, ...answer.notes.map((note) => `Note: ${note}.`)];
   at("messages").replaceChildren(...remarks.map((text) => make("p", { className: "remark", textContent: text })));
   const predicted = Object.values(answer.predicted)[0];
   at("predicted").hidden = !predicted || !Object.keys(predicted).length;
-  at("predicted").replaceChildren("Taken for ", ...Object.entries(predicted ?? {}).map(([name, value]) =>
+  at("predicted").replaceChildren("Looks like: ", ...Object.entries(predicted ?? {}).map(([name, value]) =>
     make("span", { textContent: `${name.replaceAll("_", " ")}: ${value}` })));
   if (!answer.results.length) return showState("No image fits", "Take a condition away, or leave strict and junk aside.");
   shown.cards = answer.results.map(card);
@@ -54,11 +56,12 @@ function picture(result, className = "") {
 function card(result, index) {
   const told = result.probability ?? result.description;
   const all = result.agreeing.length + result.differing.length;
-  const value = told !== null ? share(told) : result.distance !== null ? number(result.distance) : "";
+  const value = told !== null ? bruna_percent(told) : result.distance !== null ? bruna_distance(result.distance) : "";
+  const described = result.probability !== null && result.description !== null && `description ${bruna_percent(result.description)}`;
   const file = result.key.split("/").pop();
-  const facts = [result.camera !== null && `camera ${result.camera}`, result.time, all && `${result.agreeing.length} of ${all} agree`].filter(Boolean);
+  const facts = [described, result.camera !== null && `camera ${result.camera}`, result.time, all && `${result.agreeing.length} of ${all} ${described ? "as the photo" : "agree"}`].filter(Boolean);
   const bar = make("span", { className: "level" }, make("i"));
-  bar.firstChild.style.width = `${100 * (told ?? 0)}%`;
+  bar.firstChild.style.width = `${100 * (result.probability ?? 1) * (result.description ?? 1)}%`;
   const found = make("button", { type: "button", className: "card", tabIndex: -1, title: result.key,
     aria: { label: `Rank ${result.rank}: ${[value, ...facts, result.key].filter(Boolean).join(", ")}` } },
     make("span", { className: "rank", textContent: result.rank }), picture(result),
@@ -72,34 +75,39 @@ function card(result, index) {
 // ---- the threshold ----
 
 const MEASURES = {
+  probability: {
+    title: "probability of the same person",
+    stops: () => (shown.answer.results[0].probability === null ? [] : Array.from({ length: 100 }, (_, each) => (each + 1) / 100)),
+    keeps: ({ probability }, stop) => probability >= stop,
+    tell: (stop) => `With a probability of ${rate(stop)} or more the same person.`,
+  },
   fmr: {
     title: "false match rate",
     stops: () => (shown.answer.results[0].distance === null ? [] : asked.facts.calibration?.rates ?? []),
     keeps: ({ distance }, stop) => distance < stop.distance,
-    tell: ({ rate, missed }) => {
-      const others = Math.round(rate * shown.answer.images);
+    tell: ({ rate: share, missed }) => {
+      const others = Math.round(share * shown.answer.searched);
       const many = asked.photos.length > 1 ? " Measured with one photo: several lie nearer to everybody." : "";
-      return `At most ${share(rate)} of other people are as near: here about ${plural(others, "image")}. `
-        + `${share(missed)} of a person's own images are farther.${many}`;
+      return `At most ${rate(share)} of other people are as near: here about ${plural(others, "image")}. `
+        + `${rate(missed)} of a person's own images are farther.${many}`;
     },
   },
-  probability: { title: "probability of the same person", ...overShares("probability", "the same person") },
-  description: { title: "probability of the description", ...overShares("description", "as described") },
+  description: {
+    title: "probability of the description",
+    stops: () => {  // products are small: up to the greatest there is
+      const most = Math.max(...shown.answer.results.map(({ description }) => description ?? 0));
+      return most ? Array.from({ length: 100 }, (_, each) => (most * (each + 1)) / 100) : [];
+    },
+    keeps: ({ description }, stop) => description >= stop,
+    tell: (stop) => `With a probability of ${rate(stop)} or more as described.`,
+  },
   distance: {
     title: "distance",
     stops: () => shown.answer.results.map(({ distance }) => distance).filter((each) => each !== null).sort((a, b) => b - a),
     keeps: ({ distance }, stop) => distance <= stop,
-    tell: (stop) => `Nearer than ${number(stop)}, or as near.`,
+    tell: (stop) => `Nearer than ${bruna_distance(stop)}, or as near.`,
   },
 };
-
-function overShares(name, what) {
-  return {
-    stops: () => (shown.answer.results[0][name] === null ? [] : Array.from({ length: 100 }, (_, each) => (each + 1) / 100)),
-    keeps: (result, stop) => result[name] >= stop,
-    tell: (stop) => `With a probability of ${share(stop)} or more ${what}.`,
-  };
-}
 
 function offerMeasures() {
   const before = at("measure").value;
@@ -137,6 +145,7 @@ function applyThreshold() {
   });
   const all = plural(results.length, "image");
   at("kept").textContent = threshold === null ? `The ${results.length === 1 ? "" : `${results.length.toLocaleString("en")} `}best ${results.length === 1 ? "image" : "images"}`
+    : kept === results.length && shown.more ? `${all} pass, perhaps more: choose Show more`
     : kept ? `${kept.toLocaleString("en")} of ${all} ${kept === 1 ? "passes" : "pass"}` : "Not in the gallery: no image passes";
   at("told").textContent = threshold === null ? "Off: all results count." : threshold.measure.tell(threshold.stop);
   at("level").setAttribute("aria-valuetext", at("told").textContent);
@@ -235,6 +244,7 @@ function listed() {
 at("csv").addEventListener("click", () => {
   const cell = (value) => {
     const text = Array.isArray(value) ? value.join(", ") : String(value ?? "");
+    if (/^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text))) return cell(`'${text}`);  // no spreadsheet runs it
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const lines = [COLUMNS, ...listed().map((row) => Object.values(row))].map((row) => row.map(cell).join(","));
