@@ -17,7 +17,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ["MPLBACKEND"] = "Agg"
-for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "BRUNA_EXECUTION"):
+_OF_A_USER = ("BRUNA_EXECUTION", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")  # no test writes to a team's server
+for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", *_OF_A_USER):
     os.environ.pop(name, None)
 # A shell that starts the tests in the background has them ignore Ctrl-C, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from bruna.errors import BrunaError
     from bruna.index.asking import Index, open_index
     from bruna.inference.described import Described
-    from bruna.inference.describer import Describer, load
+    from bruna.inference.describer import Describer
     from bruna.inference.settings import Settings
+    from bruna.registry.loading import load
 
     __version__: str
 
@@ -27,7 +28,7 @@ _MODULES = {
     "Describer": "bruna.inference.describer",
     "Index": "bruna.index.asking",
     "Settings": "bruna.inference.settings",
-    "load": "bruna.inference.describer",
+    "load": "bruna.registry.loading",
     "open_index": "bruna.index.asking",
 }
 

@@ -223,8 +223,10 @@ def test_the_picture_shows_groups_of_enough_people_and_the_table_all() -> None:
     assert labels[:4] == ["Camera", "  1 (24)", "  2 (24)", "  3 (24)"] and "  yes (12)" in labels
     assert not any("None (8)" in label for label in labels)
     png = png_bytes(figure)
+    groups_without = int((found.table["map_verdict"] == TOO_FEW).sum())
     page = blocks_html(breakdown_sections(groups, pictures([drawing], lambda _: png))[0].blocks)
-    assert page.count("<img ") == 1 and "Top: None" in page and "All 8 groups, 3 of them of too few people" in page
+    assert page.count("<img ") == 1 and "Top: None" in page and "<summary>All 8 groups</summary>" in page
+    assert f" {groups_without} more are not compared: fewer than 10" in page
 
 
 def test_the_same_people_by_the_same_draws() -> None:

@@ -378,5 +378,11 @@ def test_the_page_tells_rates_what_is_too_few_and_draws_both(calibrated: Calibra
     assert section.title == "Threshold" and "PICTURES" in page
     assert f"{figures['at_fmr']['0.01']['fnmr']:.1%}" in page
     assert "too few people: 246 are needed" in page and f"{figures['eer']['value']:.2%}" in page
+    assert "on others" in page and "A dash:" in page
+    few = {**figures, "at_fmr": {"0.01": {"people_needed": 25}}}
+    alone = blocks_html(calibration_sections(few, {})[0].blocks)
+    assert "too few people: 25" in alone and "n others" not in alone  # no column of dashes
+    legend = [text.get_text() for text in drawings[0].draw().legends[0].get_texts()]
+    assert "as measured" in legend and f"equal error rate {figures['eer']['value']:.1%}" in legend
     assert calibration_sections(None, {}) == []
     assert "no threshold" in blocks_html(calibration_sections({"people_needed": 4}, {})[0].blocks)

@@ -13,7 +13,7 @@ from bruna.dataset.tables import write_table
 from bruna.errors import BrunaError
 from bruna.evaluation.comparing import Compared, compare, read_by_identity, sentences
 from bruna.evaluation.intervals import Measured, by_identity_table, measure
-from bruna.headlines import BY_IDENTITY
+from bruna.headlines import BY_IDENTITY, FIGURES_FILE
 from bruna.metrics.bootstrap import difference, resampled
 from bruna.tracking.execution import Execution
 from bruna.tracking.mlflow_run import stage_run
@@ -133,13 +133,24 @@ def test_mistakes_are_named(top_folder: Path, bruna: Run) -> None:
     _folders(top_folder)
     (top_folder / "empty").mkdir()
     status, _, err = bruna("compare", "empty", "artifacts")
-    assert status == 1 and "empty holds no evaluate/by_identity.parquet" in err
+    assert status == 1 and "empty has no evaluate/by_identity.parquet" in err and "no folder of artifacts" in err
     status, _, err = bruna("compare", "artifacts", "some run")
     assert status == 1 and "some run is neither a folder nor an MLflow run" in err
     assert not (top_folder / "mlflow.db").exists()
     (top_folder / "old" / "evaluate" / BY_IDENTITY).write_text("no table")
     with pytest.raises(BrunaError, match="cannot be read"):
         read_by_identity(Path("old"))
+    write_table(table().drop(columns=["among", "unit"]), top_folder / "old" / "evaluate" / BY_IDENTITY)
+    with pytest.raises(BrunaError, match="is damaged: it lacks unit, among"):
+        read_by_identity(Path("old"))
+    (top_folder / "old" / "evaluate" / BY_IDENTITY).unlink()
+    (top_folder / "old" / "evaluate" / FIGURES_FILE).write_text("{}")
+    status, _, err = bruna("compare", "old", "artifacts")
+    assert status == 1 and "an older version of Bruna evaluated it. Run `dvc repro evaluate`" in err
+    (top_folder / "empty" / "dvc.yaml").touch()
+    assert "not evaluated yet. Run `dvc repro` there" in bruna("compare", "empty", "artifacts")[2]
+    status, _, err = bruna("compare", "artifacts")
+    assert status == 2 and "takes two: A and B" in err
 
 
 def test_the_command_compares_mlflow_runs_by_id_and_name(top_folder: Path, bruna: Run) -> None:
@@ -164,3 +175,32 @@ def test_the_command_compares_mlflow_runs_by_id_and_name(top_folder: Path, bruna
     assert status == 1 and re.search(r"2 MLflow runs are called twice\. Give the id of one: [0-9a-f]{32}, ", err)
     status, _, err = bruna("compare", err.split()[-1].rstrip("."), "artifacts")
     assert status == 1 and "has no stage evaluate" in err
+
+
+def test_without_arguments_it_lists_what_can_be_compared(top_folder: Path, bruna: Run) -> None:
+    status, _, err = bruna("compare")
+    assert status == 1 and "no MLflow run here has been evaluated" in err and not (top_folder / "mlflow.db").exists()
+    _folders(top_folder)
+    ids = []
+    for name, value in (("before", 0.25), ("never measured", None), ("after", 0.5)):
+        execution = Execution(name, name)
+        stage = "split" if value is None else "evaluate"
+        with stage_run(top_folder, stage, execution, params={}, inputs={}, outputs={}, tags={}) as tracker:
+            if value is not None:
+                tracker.file(Path("old") / "evaluate", "evaluate")
+                tracker.figures({"validation": {"market1501": {"map": value}}})
+                ids.append(tracker.parent_id)
+    status, out, err = bruna("compare")
+    assert status == 0 and not err
+    lines = [line.split() for line in out.splitlines()]
+    assert [line[0] for line in lines if line and line[0] in ("before", "never", "after")] == ["after", "before"]
+    assert [(line[0], line[1], line[-1]) for line in lines if line and line[0] in ("before", "after")] == [
+        ("after", ids[1][:8], "0.500"),
+        ("before", ids[0][:8], "0.250"),
+    ]
+    assert f"Next: `bruna compare {ids[0][:8]} artifacts`" in out
+    status, out, _ = bruna("compare", ids[0][:8], "artifacts")  # what it says works
+    assert status == 0 and "noise" in out
+    assert bruna("compare", "abcd" if not ids[0].startswith("abcd") else "dcba", "artifacts")[0] == 1
+    (top_folder / "artifacts" / "evaluate" / BY_IDENTITY).unlink()
+    assert f"Next: `bruna compare {ids[0][:8]} {ids[1][:8]}`" in bruna("compare")[1]

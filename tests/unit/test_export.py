@@ -204,6 +204,15 @@ def test_the_example_without_photos_says_what_to_give(made: Path) -> None:
     assert done.returncode == 1 and done.stderr.startswith("People by ONNX Runtime") and "Traceback" not in done.stderr
 
 
+def test_the_example_says_which_photo_is_not_read(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no image")
+    for name, reason in (("absent.jpg", "No such file"), ("text.jpg", "cannot identify")):
+        command = [sys.executable, made / "onnx" / "example.py", tmp_path / name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert done.stderr.startswith(f"{tmp_path / name} is not read: ") and reason in done.stderr
+
+
 def test_the_command_tells_both_figures_and_replaces_an_earlier_export(project: Path, bruna: Run) -> None:
     for _ in range(2):
         status, out, err = bruna("export", "--to", "onnx")

@@ -167,6 +167,11 @@ def test_an_interval_of_another_run_is_not_shown() -> None:
         (("worse", "noise", "better"), "mAP: clearly worse than all others: Hat yes (−20.0 points)"),
         (("noise", "noise", "noise"), "mAP: no group is clearly worse than all others. 0 of 3 groups stand out"),
         (("too few people",) * 3, "too few people to tell"),
+        (
+            ("noise", "noise", "too few people"),
+            "mAP: no group is clearly worse than all others. 0 of 2 groups stand out, better or worse; 0.1 would by "
+            "chance alone. 1 more is not compared: fewer than 10 people",
+        ),
     ],
 )
 def test_who_is_found_less_well_is_named_or_nobody_can_tell(verdicts: tuple[str, ...], words: str) -> None:

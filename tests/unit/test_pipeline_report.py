@@ -169,6 +169,44 @@ def test_what_the_stages_warn_of_stands_above_the_numbers(made: Path, params: Pa
     assert page.index('class="lead"') < warned[0][0] and warned[-1][0] < page.index('class="tile"')
 
 
+def test_without_a_threshold_nothing_is_drawn_and_the_page_says_why(made: Path, params: Params, tmp_path: Path) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(made, artifacts)
+    figures = read_json(artifacts / "evaluate" / FIGURES_FILE)
+    figures["validation"]["verification"] = {"people_needed": 4}
+    write_json(figures, artifacts / "evaluate" / FIGURES_FILE)
+    records = Records(artifacts)
+    assert _names(report.all_drawings(records, params)) == _names(report.all_drawings(Records(made), params))
+    report._write_page(tmp_path, [], report._findings(records, METRICS, params, INPUTS))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "There is no threshold: fewer than 4 people are seen twice." in page
+
+    found = {"eer": {"value": 0.1}, "at_fmr": {}, "identity_pairs": 78, "method": "logistic", "ece": {"logistic": 0.1}}
+    figures["validation"]["verification"] = found
+    write_json(figures, artifacts / "evaluate" / FIGURES_FILE)
+    with pytest.raises(BrunaError, match=r"evaluate/verification\.csv is missing"):
+        report.all_drawings(records, params)
+    pd.DataFrame({"fmr": [0.1, 1], "fnmr": [0.1, 0], "fnmr_low": [0.0, 0], "fnmr_high": [0.2, 0]}).to_csv(
+        artifacts / "evaluate" / "verification.csv", index=False
+    )
+    pd.DataFrame({"predicted": [0.5], "observed": [0.5], "pairs": [9]}).to_csv(
+        artifacts / "evaluate" / "reliability.csv", index=False
+    )
+    added = _names(report.all_drawings(records, params)) - _names(report.all_drawings(Records(made), params))
+    assert added == {"evaluate/roc.png", "evaluate/reliability.png"}
+
+
+def test_words_are_explained_where_they_are_first_used(made: Path, params: Params, tmp_path: Path) -> None:
+    report._write_page(tmp_path, [], report._findings(Records(made), METRICS, params, INPUTS))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    retrieval = page.index('<section id="retrieval">')
+    for word in ("mAP", "Rank-1", "mINP", "Junk, distractor", "Bruna, Task 1, U-Net"):
+        explained = re.search(f"<p>[^<]*{word}[^<]*: ", page[retrieval:])
+        assert explained and explained.start() < page[retrieval:].index("<table>")
+    assert page.count("<summary>What the words mean</summary>") == 3  # no groups and no threshold here
+    assert "scroll-behavior" not in page  # a long jump would show nothing but white
+
+
 def test_a_picture_that_is_missing_is_an_error_and_the_report_of_before_stays(
     made: Path, data: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,8 +20,10 @@ from bruna.cli.export import export
 from bruna.cli.importing import import_
 from bruna.cli.index import index
 from bruna.cli.preset import preset
+from bruna.cli.register import register
 from bruna.cli.sample import sample
 from bruna.cli.search import search
+from bruna.cli.send import send
 from bruna.cli.serve import serve
 from bruna.cli.summary import summary
 from bruna.cli.ui import ui
@@ -77,6 +79,7 @@ def _bruna(
       dvc repro                run the pipeline
       bruna summary            see what came out
       bruna ui                 look at all runs, and compare them, in the browser
+      bruna send               send runs to the team's MLflow server
       bruna evaluate FOLDER    measure the trained models on another data set
       bruna compare A B        see which differences are more than noise
       bruna attributes IMAGES  predict the attributes of people in other images
@@ -84,6 +87,7 @@ def _bruna(
       bruna search PHOTO       find a person by photos, a description, or both
       bruna serve              the same on a page in the browser
       bruna export             take the models elsewhere as ONNX graphs
+      bruna register           keep them as a version in MLflow, to load and serve
 
     `bruna --install-completion` teaches your shell to complete all this.
     """
@@ -95,6 +99,7 @@ app.command()(preset)
 app.command()(check)
 app.command()(summary)
 app.command()(ui)
+app.command()(send)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(attributes)
@@ -102,6 +107,7 @@ app.command()(index)
 app.command()(search)
 app.command()(serve)
 app.command()(export)
+app.command()(register)
 
 
 def _end(*_: object) -> None:

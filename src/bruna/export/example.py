@@ -17,9 +17,17 @@ def pixels(image: Image.Image, height: int, width: int) -> Any:
     return np.asarray(image).transpose(2, 0, 1)
 
 
+def photo(path: str) -> Image.Image:
+    """An upright RGB image; a file that is none ends the program with a message."""
+    try:
+        return ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        sys.exit(f"{path} is not read: {error}. Give image files, such as a.jpg b.jpg.")
+
+
 def describe(folder: Path, paths: list[str]) -> dict[str, Any]:
     """The outputs of all graphs by name, of N images: `features` is N x F."""
-    images = [ImageOps.exif_transpose(Image.open(path)).convert("RGB") for path in paths]
+    images = [photo(path) for path in paths]
     found: dict[str, Any] = {}
     for graph in sorted(folder.glob("*.onnx")):
         session = onnxruntime.InferenceSession(str(graph))

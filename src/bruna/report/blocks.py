@@ -17,6 +17,9 @@ _LARGE = 400_000
 """PNG bytes from which on a picture is embedded as WebP: sheets of photographs would make the page ten times
 as large; charts stay lossless."""
 
+_LONG = 40
+"""Signs from which on a cell of text is broken into lines."""
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -166,7 +169,10 @@ def _table(table: Table) -> str:
         cells = [_cell(value, form) for value, form in zip(values, formats, strict=True)]
         mark = ' class="strong"' if str(values[0]) in table.strong else ""
         first = f'<th scope="row">{cells[0]}</th>'
-        rest = "".join(f'<td class="{side}">{cell}</td>' for side, cell in zip(sides[1:], cells[1:], strict=True))
+        rest = "".join(
+            f'<td class="{side or ("long" if len(cell) > _LONG else "")}">{cell}</td>'
+            for side, cell in zip(sides[1:], cells[1:], strict=True)
+        )
         rows.append(f"<tr{mark}>{first}{rest}</tr>")
     caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
     head = _head(names, sides)

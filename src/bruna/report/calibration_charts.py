@@ -69,6 +69,7 @@ def reliability_chart(reliability: pd.DataFrame, title: str) -> Figure:
             ha=("left", "center", "right")[int(np.digitize(predicted, [0.1, 0.9]))],
             fontsize=7,
             color=INK,
+            bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.7},
         )
     place.set(xlabel="probability of the same person", ylabel="pairs of the same person")
     share_axis(place.xaxis)

@@ -63,10 +63,7 @@ def on_others(found: Mapping[str, Any]) -> str:
     """A sentence on the last columns of the table; nothing where there are none."""
     if not _measured_on_others(found):
         return ""
-    return (
-        " “On others”: the rates of people to whom the threshold was not fitted. A dash: the equal error rate is not "
-        "measured so, and where too few people carry a rate there is nothing to measure."
-    )
+    return " “On others”: both rates for people to whom the threshold was not fitted. A dash: not measured."
 
 
 def _measured_on_others(found: Mapping[str, Any]) -> bool:

@@ -116,11 +116,7 @@ def attribute_rows(findings: Findings, data: DatasetFile) -> list[Any]:
         for name, values in list(data.attributes.items())[:_ATTRIBUTES]
     ]
     more = len(data.attributes) - len(rows)
-    caption = (
-        "As predicted for the validation images, beside what needs no network: to predict always the same"
-        if measured
-        else ""
-    )
+    caption = "As predicted for the validation images; “always” and “any” take no network" if measured else ""
     return [
         Table(pd.DataFrame(rows).fillna("–"), caption),
         *([f"And {counted(more, 'attributes')} more."] if more else []),

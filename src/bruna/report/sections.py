@@ -20,7 +20,7 @@ from bruna.report.words import words
 
 BELOW_A_NUMBER = "Below a number: its 95% interval, where it may lie with other people of the same kind."
 """What the lead of a page says of the tiles."""
-_WORDS = ("loss", "IoU", "Bruna, Task 1, U-Net", "adversary", "margin")
+_WORDS = ("loss", "triplet loss", "margin", "adversary", "IoU, Dice", "Bruna, Task 1, U-Net")
 UNTRAINED = {
     "unet": "The data set has no mask pairs: there is no U-Net, and Bruna works without masks.",
     "attributes": "The data set has no attributes: there is no Task 1, no attribute factor and no junk filter.",
@@ -77,7 +77,7 @@ def report_page(
         "Bruna: person re-identification and attributes",
         "Every figure is measured on identities that no network of this run was trained on, unless it says “train”. "
         + BELOW_A_NUMBER
-        + " What the words mean stands at the head of each section.",
+        + " Words are explained at the head of their sections.",
         tile_groups(
             findings.metrics,
             chance_notes(findings.measured),

@@ -37,7 +37,9 @@ _MEANINGS = {
     "operating point": "How much a network leans to rare values. More balanced accuracy costs accuracy.",
     "Table 1 of the paper": "The published description of the method has these figures in its first table.",
     "loss": "The number that a training makes small.",
-    "IoU": "How far a predicted mask and the true one overlap: what both have, divided by what one of them has.",
+    "triplet loss": "It pulls the images of a person together, and pushes those of others (negatives) away.",
+    "IoU, Dice": "How far a predicted mask and the true one overlap. IoU: the area that both have, divided by the area "
+    "that either has. Dice: twice the area of both, divided by the sum of their areas.",
     "adversary": "A second network. It chooses the images that Bruna still mixes up, and Bruna learns from these.",
     "margin": "How much nearer an image of the same person has to be than one of another. It grows in training.",
 }
@@ -49,4 +51,8 @@ def words(*names: str) -> Folded:
     Args:
         names: keys of the list above.
     """
-    return Folded("What the words mean", [f"{name}: {_MEANINGS[name]}" for name in names])
+    return Folded("What the words mean", [f"{_start(name)}: {_MEANINGS[name]}" for name in names])
+
+
+def _start(name: str) -> str:
+    return name if name[1:2].isupper() else name[:1].upper() + name[1:]

@@ -3,7 +3,8 @@
 One execution of the pipeline (a `dvc repro`, an experiment) is one parent run, with what executions are compared by:
 all parameters, the headline metrics, the commit and the data set. Each stage that really runs is a child of it, with
 curves, pictures and all figures. A stage that DVC restores from its cache makes no run: its run of an earlier
-execution is found by the MD5 of what it wrote, and linked. Everything lies in `ROOT/mlflow.db` and `ROOT/mlartifacts`.
+execution is found by the MD5 of what it wrote, and linked. Everything lies in `ROOT/mlflow.db` and `ROOT/mlartifacts`;
+`sending.py` sends it on to a team's server.
 
 MLflow is imported when a run is opened, not with this module.
 """
@@ -23,6 +24,7 @@ from bruna.nested import flatten
 from bruna.tracking.execution import Execution, alive, process_identity, terminable
 from bruna.tracking.lineage import link_producers, producers_of, writers_of
 from bruna.tracking.mlflow_tracker import MlflowTracker, existing_run, log_metrics, origin_of, set_tags
+from bruna.tracking.sending import sending
 from bruna.tracking.store import EXPERIMENT, StoreClient, connect, lock
 
 VIEW = "headlines"
@@ -78,32 +80,33 @@ def stage_run(
             parent = _parent_run(client, experiment, execution)
             run = _child_run(client, experiment, parent, stage, continue_run)
         tracker = MlflowTracker(client, root / "mlartifacts", run, parent, stage)
-        try:
-            _log_params(client, run, flatten(params, "."))
-            producers = producers_of(client, experiment, parent, inputs)
-            tracker.tags(
-                {
-                    **execution.tags,
-                    **tags,
-                    "mlflow.note.content": description,
-                    **{f"bruna.input.{path}": md5 for path, md5 in inputs.items()},
-                    **{f"bruna.producer.{path}": producer for path, producer in producers.items()},
-                }
-            )
-            _log_inputs(client, run, inputs)
-            link_producers(client, parent, producers.values())
-            yield tracker
-            tracker.tags({f"bruna.output.{path}": md5 for path, md5 in outputs.items() if md5})
-        except BaseException as error:
-            status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-            client.patience = 0
-            with suppress(Exception):  # the store may be what failed; the next stage then marks the run as killed
-                tracker.tags({"bruna.error": f"{type(error).__name__}: {error}"})
-                client.set_terminated(run, status)
-                _end_parent(client, experiment, parent)
-            raise
-        client.set_terminated(run, "FINISHED")
-        _end_parent(client, experiment, parent)
+        with sending(root):
+            try:
+                _log_params(client, run, flatten(params, "."))
+                producers = producers_of(client, experiment, parent, inputs)
+                tracker.tags(
+                    {
+                        **execution.tags,
+                        **tags,
+                        "mlflow.note.content": description,
+                        **{f"bruna.input.{path}": md5 for path, md5 in inputs.items()},
+                        **{f"bruna.producer.{path}": producer for path, producer in producers.items()},
+                    }
+                )
+                _log_inputs(client, run, inputs)
+                link_producers(client, parent, producers.values())
+                yield tracker
+                tracker.tags({f"bruna.output.{path}": md5 for path, md5 in outputs.items() if md5})
+            except BaseException as error:
+                status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+                client.patience = 0
+                with suppress(Exception):  # the store may be what failed; the next stage then marks the run as killed
+                    tracker.tags({"bruna.error": f"{type(error).__name__}: {error}"})
+                    client.set_terminated(run, status)
+                    _end_parent(client, experiment, parent)
+                raise
+            client.set_terminated(run, "FINISHED")
+            _end_parent(client, experiment, parent)
 
 
 def origin_of_output(root: Path, path: str, md5: str) -> dict[str, str]:
