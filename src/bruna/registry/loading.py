@@ -56,7 +56,8 @@ def _downloaded(models: str, to: Path) -> Path:
             "project, or name a server in MLFLOW_TRACKING_URI."
         )
     try:  # the extra `pipeline`, without which a folder loads
-        from bruna.registry.store import address, quiet, without_password  # noqa: PLC0415
+        from bruna.registry.store import address, quiet  # noqa: PLC0415
+        from bruna.tracking.sending import without_password  # noqa: PLC0415
 
         quiet()
         import mlflow  # noqa: PLC0415

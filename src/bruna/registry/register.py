@@ -22,8 +22,9 @@ from bruna.inference.describer import load as load_folder
 from bruna.registry.card import CARD, description, headline_figures
 from bruna.registry.loading import load
 from bruna.registry.state import refuse_stale, state_tags
-from bruna.registry.store import address, experiment_name, quiet, without_password
+from bruna.registry.store import address, quiet
 from bruna.tracking.execution import process_identity
+from bruna.tracking.sending import experiment_name, without_password
 
 NAME = "bruna"
 _NAMED = re.compile(r"[\w.-]+")

@@ -2,11 +2,11 @@
 
 import logging
 import os
-import re
 from pathlib import Path
 
 from bruna.tracking.mlflow_run import open_store
-from bruna.tracking.store import EXPERIMENT, store_url
+from bruna.tracking.sending import server_address
+from bruna.tracking.store import store_url
 
 
 def address(root: Path) -> str:
@@ -18,22 +18,10 @@ def address(root: Path) -> str:
     Raises:
         BrunaError: the store cannot be opened.
     """
-    if server := os.environ.get("MLFLOW_TRACKING_URI"):
+    if server := server_address(root):
         return server
     open_store(root.resolve())
     return store_url(root.resolve() / "mlflow.db")
-
-
-def experiment_name() -> str:
-    """The experiment of the run that holds a model."""
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        return EXPERIMENT
-    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-
-
-def without_password(uri: str) -> str:
-    """An address that may be printed."""
-    return re.sub(r"//[^/@]*@", "//", uri)
 
 
 def quiet() -> None:
