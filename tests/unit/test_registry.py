@@ -97,9 +97,15 @@ def make_project(root: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which nothing is registered; copy it."""
+    return make_project(tmp_path_factory.mktemp("before") / "project")
+
+
+@pytest.fixture(scope="module")
+def project(before: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with one registered version."""
-    root = make_project(tmp_path_factory.mktemp("registry") / "before")
+    root = shutil.copytree(before, tmp_path_factory.mktemp("registry") / "project")
     made = register(root)
     assert made.returncode == 0, made.stderr
     assert "version 1 of `bruna`" in made.stdout and not made.stderr
@@ -186,8 +192,8 @@ def test_load_takes_aliases_versions_and_runs_also_of_a_project_that_was_moved(
         bruna.load("models:/bruna/1")
 
 
-def test_what_dvc_calls_changed_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
-    root = make_project(tmp_path)
+def test_what_dvc_calls_changed_is_refused_and_leaves_nothing(before: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(before, tmp_path / "project")
     refuse_stale(root)
     (root / "source.txt").write_text("two")
     found = register(root)
@@ -202,8 +208,8 @@ def test_what_dvc_calls_changed_is_refused_and_leaves_nothing(tmp_path: Path) ->
         refuse_stale(root)
 
 
-def test_a_killed_one_leaves_no_version(tmp_path: Path) -> None:
-    root = make_project(tmp_path)
+def test_a_killed_one_leaves_no_version(before: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(before, tmp_path / "project")
     process = subprocess.Popen([sys.executable, "-c", MAIN, "register"], cwd=root, env=environment())
     while not list((root / "mlartifacts").glob("models/*/artifacts/*")):
         assert process.poll() is None
@@ -214,7 +220,8 @@ def test_a_killed_one_leaves_no_version(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_not_there_is_told_without_a_password(project: Path) -> None:
-    found = register(project, MLFLOW_TRACKING_URI=f"http://me:secret@127.0.0.1:{free_port()}")
+    nobody = f"http://me:secret@127.0.0.1:{free_port()}"
+    found = register(project, MLFLOW_TRACKING_URI=nobody, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     assert found.returncode == 1 and "did not register the model" in found.stderr
     assert "secret" not in found.stderr + found.stdout and "Traceback" not in found.stderr
     assert len(client(project).search_model_versions("name = 'bruna'")) == 1
