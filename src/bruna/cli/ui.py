@@ -29,9 +29,12 @@ def ui(
       bruna ui --port 5001 --no-browser
     """
     _refuse_taken(port)
+    from bruna.tracking.sending import server_address, without_password
     from bruna.tracking.ui import runs_address, server
 
     address = runs_address(Path(), port)
+    if team := server_address(Path()):
+        typer.echo(f"These are the runs of this folder. The team's: {without_password(team)}")
     typer.echo("MLflow is starting (10 to 20 seconds) ...")
     try:
         with server(Path(), port) as process:

@@ -92,10 +92,10 @@ def sending(root: Path) -> Iterator[None]:
 
 def _send_on(root: Path, address: str, ended: threading.Event) -> None:
     """Send all every few seconds, until the block has ended and all is sent; say once that it fails, or works again."""
-    failed, last = False, False
+    failed, last, whole = False, False, True
     while True:
         try:
-            send(root, address)
+            send(root, address, whole=whole)
         except Exception as error:  # whatever it is, the stage goes on
             if not failed:
                 print(f"warning: {_reason(address, error)} {_KEPT}", file=sys.stderr)
@@ -107,15 +107,17 @@ def _send_on(root: Path, address: str, ended: threading.Event) -> None:
         if last:
             return
         last = ended.wait(_EVERY)
+        whole = failed or last  # in between only what is running may have changed
 
 
-def send(root: Path, address: str, progress: Callable[[list[Any]], Any] = iter) -> Sent:
+def send(root: Path, address: str, progress: Callable[[list[Any]], Any] = iter, *, whole: bool = True) -> Sent:
     """Send all that the server lacks.
 
     Args:
         root: where the store lies.
         address: of the server.
         progress: wraps the runs that are to be sent.
+        whole: False looks at runs alone that have not ended.
 
     Raises:
         BrunaError: the server does not take it, or another process is sending for minutes.
@@ -126,7 +128,7 @@ def send(root: Path, address: str, progress: Callable[[list[Any]], Any] = iter) 
     root = root.resolve()
     try:
         with FileLock(root / _LOCK, timeout=_PATIENCE):
-            return _Sender(root, address).send(progress)
+            return _Sender(root, address).send(progress, whole=whole)
     except Timeout:
         raise BrunaError("another process is sending runs, for minutes. Try again when it has ended.") from None
     except BrunaError:
@@ -163,11 +165,11 @@ class _Sender:
         self._known: dict[str, dict[str, Any]] = self._state.setdefault(self._server, {})
         self._files = 0
 
-    def send(self, progress: Callable[[list[Any]], Any]) -> Sent:
+    def send(self, progress: Callable[[list[Any]], Any], *, whole: bool) -> Sent:
         experiment = self._here.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             return Sent(0, 0)
-        runs = self._all_runs(experiment.experiment_id)
+        runs = self._runs_of(experiment.experiment_id, "" if whole else "attributes.status = 'RUNNING'")
         waiting = [run for run in runs if self._known.get(run.info.run_id, {}).get("signature") != self._signature(run)]
         if not waiting:
             return Sent(0, 0)
@@ -180,11 +182,11 @@ class _Sender:
             write_json(self._state, self._root / _STATE)
         return Sent(len(waiting), self._files)
 
-    def _all_runs(self, experiment: str) -> list[Any]:
+    def _runs_of(self, experiment: str, query: str) -> list[Any]:
         found: list[Any] = []
         token = None
         while True:
-            page = self._here.search_runs([experiment], order_by=["attributes.start_time ASC"], page_token=token)
+            page = self._here.search_runs([experiment], query, order_by=["attributes.start_time ASC"], page_token=token)
             found += page
             token = page.token
             if not token:
@@ -270,7 +272,8 @@ class _Sender:
 
     def _translated(self, value: str) -> str:
         """A tag's value; the id of a run becomes that of its run on the server."""
-        return self._id_there(value) if _RUN_ID.fullmatch(value) and value in self._runs else value
+        there = _RUN_ID.fullmatch(value) and (value in self._runs or "id" in self._known.get(value, {}))
+        return self._id_there(value) if there else value
 
     def _send_metrics(self, run: Any, there: str, known: dict[str, Any]) -> None:
         """The points since the last time that all were sent."""
