@@ -25,6 +25,7 @@ from bruna.errors import BrunaError
 from bruna.files import write_json
 from bruna.registry.card import description
 from bruna.registry.register import drawn_figure, requirements
+from bruna.registry.register import register as register_models
 from bruna.registry.state import refuse_stale
 from bruna.tracking.store import store_url
 from conftest import ROOT
@@ -123,6 +124,11 @@ def files_of(root: Path) -> Path:
     return model / "artifacts"
 
 
+def close(found: Any, expected: Any) -> bool:
+    """Of another process, which may use other instructions of the processor."""
+    return bool(np.allclose(found, expected, atol=1e-5))
+
+
 def embedding(models: str | Path, image: bytes) -> list[float]:
     found: list[float] = bruna.load(models, "cpu").describe(image).features[0].tolist()
     return found
@@ -161,7 +167,7 @@ def test_it_loads_where_bruna_is_not_installed(project: Path, tmp_path: Path) ->
     assert found.returncode == 0, found.stderr
     path, data = json.loads(found.stdout.splitlines()[-1])
     both = bruna.load(project / "artifacts", "cpu").describe([drawn_figure()] * 2).features
-    assert np.array_equal(np.array([path, data], np.float32), both)
+    assert close([path, data], both)
 
 
 def test_load_takes_aliases_versions_and_runs_also_of_a_project_that_was_moved(
@@ -196,13 +202,12 @@ def test_what_dvc_calls_changed_is_refused_and_leaves_nothing(before: Path, tmp_
     root = shutil.copytree(before, tmp_path / "project")
     refuse_stale(root)
     (root / "source.txt").write_text("two")
-    found = register(root)
-    assert found.returncode == 1 and "make: changed deps: source.txt (modified)" in found.stderr
-    assert "`dvc repro`" in found.stderr and "Traceback" not in found.stderr
-    assert not (root / "mlflow.db").exists()
+    with pytest.raises(BrunaError, match=r"make: changed deps: source.txt \(modified\)\n.*`dvc repro`"):
+        register_models(root, root / "artifacts")
     shutil.rmtree(root / "artifacts" / "report")
-    found = register(root)
-    assert found.returncode == 1 and "model_card.md is missing" in found.stderr
+    with pytest.raises(BrunaError, match=r"model_card.md is missing"):
+        register_models(root, root / "artifacts")
+    assert not (root / "mlflow.db").exists()
     shutil.rmtree(root / ".dvc")
     with pytest.raises(BrunaError, match="`dvc status` failed"):
         refuse_stale(root)
@@ -287,9 +292,9 @@ def test_mlflow_serves_it_and_tells_what_is_wrong_with_a_request(project: Path) 
         assert status == 200
         people = bruna.load(project / "artifacts", "cpu").describe([drawn_figure()] * 2)
         for row, told in enumerate(answer["predictions"]):
-            assert np.array_equal(np.array(told["embedding"], np.float32), people.features[row])
+            assert close(told["embedding"], people.features[row])
             assert told["attributes"] == {name: values[row] for name, values in people.attributes.items()}
-            assert np.float32(told["junk"]) == people.junk[row]
+            assert told["junk"] == pytest.approx(people.junk[row], abs=1e-5)
             assert all(abs(sum(of.values()) - 1) < 1e-5 for of in told["probabilities"].values())
         secret = project / "figure.png"
         secret.write_bytes(drawn_figure())
