@@ -153,7 +153,7 @@ def test_a_threshold_leaves_out_and_says_not_in_the_gallery(project: Path, dista
 def test_a_photo_of_the_index_and_photos_of_several_people_are_told(
     project: Path, distances: list[float], bruna: Run
 ) -> None:
-    several = "the photos seem to show several people; --each searches for each of them alone"
+    several = "the photos seem to show several people: ask for each of them alone (--each)"
     write_image(Path("new.jpg"), 77)
     calibrate([distance * 1000 for distance in distances])  # all images are nearer than that
     status, _, err = bruna("search", PHOTO, "new.jpg")

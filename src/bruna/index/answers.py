@@ -59,7 +59,7 @@ def refuse_junk(found: Described) -> None:
         )
 
 
-def notes_on(results: pd.DataFrame, queries: Sequence[Query], wish: Wish, max_fmr: float | None) -> list[str]:
+def notes_on(results: pd.DataFrame, queries: Sequence[Query], wish: Wish) -> list[str]:
     """A sentence for each query of which a threshold has kept something: how many images."""
     notes = []
     for query in queries if wish.nearer is not None else ():

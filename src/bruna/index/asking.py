@@ -112,10 +112,10 @@ class Index:
         notes = self._own_images(given)
         queries = self._queries(described, given, each, different_camera) if described else []
         if described and not each and calibration and shows_several(described, calibration):
-            notes.append("the photos seem to show several people; --each searches for each of them alone")
+            notes.append("the photos seem to show several people: ask for each of them alone (--each)")
         if given and condition is not None and named(condition) and calibration is None and not strict:
             strict = True
-            notes.append("without a calibration beside the models the description filters, as with --strict")
+            notes.append("without a calibration beside the models the description filters (as with --strict)")
         wish = Wish(
             top=top,
             where=condition,
@@ -126,7 +126,7 @@ class Index:
         )
         allowed = candidates(self.rows, wish)
         results = search(self.rows, queries, wish, allowed)
-        notes += notes_on(results, queries, wish, max_fmr)
+        notes += notes_on(results, queries, wish)
         predicted = {query.name: self.rows.values(query.codes) for query in queries}
         answers = answers_to(results, queries, wish, max_fmr)
         return Found(results, tuple(answers), tuple(notes), predicted, len(allowed))

@@ -1,5 +1,6 @@
 """What the API answers, as its OpenAPI page describes it."""
 
+import re
 from math import isnan
 from typing import Self
 from urllib.parse import quote
@@ -14,6 +15,8 @@ from bruna.retrieval.calibration import Calibration
 from bruna.serve.live_index import Snapshot
 
 _RATES = tuple(step / 10**power for power in range(2, 8) for step in (50, 40, 30, 25, 20, 15, 12, 10, 8, 6))
+_OPTION = re.compile(r" \((as with )?--[^)]*\)")
+"""What a note says of the command line."""
 _MOST_VALUES = 200
 """Cameras that are named; a page can show no more."""
 
@@ -144,7 +147,7 @@ class SearchAnswer(BaseModel):
                 "searched": found.searched,
                 "results": rows,
                 "answers": found.answers,
-                "notes": found.notes,
+                "notes": [_OPTION.sub("", note) for note in found.notes],
                 "predicted": predicted,
             }
         )
