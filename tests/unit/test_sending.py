@@ -21,6 +21,7 @@ from bruna.tracking import sending
 from bruna.tracking.execution import Execution
 from bruna.tracking.mlflow_run import open_store, stage_run
 from bruna.tracking.sending import SENT_FROM, send, server_address, without_password
+from bruna.tracking.store import store_url
 from conftest import Run
 
 
@@ -242,13 +243,24 @@ def test_credentials_are_mlflows_own_and_a_refusal_says_so(tmp_path: Path, monke
     assert set(asked) == {"Basic YW5uOnNlY3JldA=="} and "secret" not in str(refused.value)
 
 
+def test_a_server_that_shows_the_own_store_gets_nothing(tmp_path: Path) -> None:
+    with stage(tmp_path):
+        pass
+    before = here(tmp_path)
+    assert send(tmp_path, store_url(tmp_path / "mlflow.db")) == (0, 0)  # as `bruna ui` would
+    assert set(here(tmp_path)) == set(before) and len(before) == 2
+
+
 def test_which_address_is_a_server(top_folder: Path, bruna: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert server_address(top_folder) is None
     status, _, err = bruna("send")
     assert status == 1 and "no server is named" in err
-    for own in (f"sqlite:///{top_folder / 'mlflow.db'}", f"sqlite+pysqlite:///{top_folder / 'mlflow.db'}", "  "):
+    database = top_folder / "mlflow.db"
+    for own in (f"sqlite:///{database}", f"sqlite+pysqlite:///{database}", "sqlite:///mlflow.db", "  "):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", own)
         assert server_address(top_folder) is None
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///team.db")
+    assert server_address(top_folder) == "sqlite:///team.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
     assert server_address(top_folder) == "https://mlflow.example.org"
     status, _, err = bruna("send")

@@ -54,8 +54,15 @@ class Sent(NamedTuple):
 def server_address(root: Path) -> str | None:
     """The team's server; None where no other store than the project's own is asked for."""
     address = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
-    own = (root.resolve() / "mlflow.db").as_posix()
-    return None if not address or address.endswith(f"/{own}") or address.endswith(own) else address
+    return None if not address or _is_own(address, root) else address
+
+
+def _is_own(address: str, root: Path) -> bool:
+    """Whether it is the project's own store, however that is spelled."""
+    scheme, _, path = address.partition(":///")
+    # A relative path is below the working folder, which for a queued run is not the project's.
+    places = [(folder / path.partition("?")[0]).resolve() for folder in (Path(), root)]
+    return scheme.startswith("sqlite") and (root / "mlflow.db").resolve() in places
 
 
 def experiment_name() -> str:
@@ -171,7 +178,7 @@ class _Sender:
             return Sent(0, 0)
         runs = self._runs_of(experiment.experiment_id, "" if whole else "attributes.status = 'RUNNING'")
         waiting = [run for run in runs if self._known.get(run.info.run_id, {}).get("signature") != self._signature(run)]
-        if not waiting:
+        if not waiting or self._is_here(waiting[-1]):
             return Sent(0, 0)
         self._there_is(experiment)
         self._runs = {run.info.run_id: run for run in runs}
@@ -181,6 +188,18 @@ class _Sender:
         finally:
             write_json(self._state, self._root / _STATE)
         return Sent(len(waiting), self._files)
+
+    def _is_here(self, run: Any) -> bool:
+        """Whether the server shows the project's own store, as that of `bruna ui` does: a run sent there is doubled."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        try:
+            self._there.get_run(run.info.run_id)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return False
+            raise
+        return True
 
     def _runs_of(self, experiment: str, query: str) -> list[Any]:
         found: list[Any] = []
