@@ -41,6 +41,8 @@ _SETTINGS = {
 _KEPT = "What it lacks is kept in mlflow.db; the next stage sends it, or `bruna send`."
 _TROUBLES = {"timed out": "it does not answer", "Max retries exceeded": "it cannot be reached"}
 """What stands in errors of the connection, and what it means."""
+_NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED")
+"""What servers say of a run that they do not have; the last one where only an administrator is told so."""
 _RUN_ID = re.compile("[0-9a-f]{32}")
 
 
@@ -196,7 +198,7 @@ class _Sender:
         try:
             self._there.get_run(run.info.run_id)
         except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            if error.error_code in _NOT_THERE:
                 return False
             raise
         return True
