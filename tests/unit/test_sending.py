@@ -243,6 +243,30 @@ def test_credentials_are_mlflows_own_and_a_refusal_says_so(tmp_path: Path, monke
     assert set(asked) == {"Basic YW5uOnNlY3JldA=="} and "secret" not in str(refused.value)
 
 
+def test_a_server_that_hides_what_it_lacks_is_sent_to(tmp_path: Path) -> None:
+    """Where users log in, only an administrator is told that a run is missing; others are refused it."""
+    asked: list[str] = []
+
+    class Hiding(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path.partition("?")[0].rpartition("mlflow/")[2])
+            self.send_response(403 if asked[-1] == "runs/get" else 401)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with stage(tmp_path):
+        pass
+    server = HTTPServer(("127.0.0.1", 0), Hiding)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with pytest.raises(BrunaError, match=r"it refuses us .*401"):
+        send(tmp_path, f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    server.server_close()
+    assert asked == ["runs/get", "experiments/get-by-name"]
+
+
 def test_a_server_that_shows_the_own_store_gets_nothing(tmp_path: Path) -> None:
     with stage(tmp_path):
         pass
