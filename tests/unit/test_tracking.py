@@ -379,9 +379,13 @@ def test_four_processes_on_a_fresh_store(fresh: Path) -> None:
     assert not client.search_runs(["0"])  # none landed in "Default"
 
 
+# Short sleeps: a signal that comes just before a long one would wait for its end.
+OPEN = "print('open', flush=True); [time.sleep(0.1) for _ in range(600)]"
+
+
 def test_sigterm_and_sigkill_leave_no_run_running(root: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
-        process = script(root, "print('open', flush=True); time.sleep(60)")
+        process = script(root, OPEN)
         assert process.stdout and process.stdout.readline() == "open\n"
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
@@ -413,7 +417,7 @@ def test_an_execution_that_is_killed_before_or_after_its_stages_run_is_ended_by_
 
 
 def test_a_living_process_keeps_its_run(root: Path) -> None:
-    process = script(root, "print('open', flush=True); time.sleep(60)")
+    process = script(root, OPEN)
     try:
         assert process.stdout and process.stdout.readline() == "open\n"
         run_stage(root, "other", "next")
