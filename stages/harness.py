@@ -9,11 +9,13 @@ No stage depends on this file (tests/stage_dependencies.py says why): what can c
 
 import argparse
 import hashlib
+import io
 import json
 import logging
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -49,12 +51,13 @@ from bruna.headlines import FIGURES_FILE, HEADLINES, headline_metrics  # noqa: E
 from bruna.progress import table  # noqa: E402
 from bruna.tracking.execution import Execution, Terminated  # noqa: E402
 from bruna.tracking.mlflow_run import stage_run  # noqa: E402
+from bruna.tracking.protocol import NullTracker, Tracker  # noqa: E402
 
 if TYPE_CHECKING:
     import torch
 
     from bruna.params import Params, Runtime
-    from bruna.tracking.mlflow_tracker import MlflowTracker
+    from bruna.processes import Processes
 
 
 _RUN_FILE = "mlflow_run"
@@ -70,7 +73,7 @@ class Stage:
         params: the checked group of params.yaml.
         runtime: the group `runtime`.
         checkpoints: folder of this very work (parameters, inputs and code); emptied when the stage has ended well.
-        tracker: the stage's MLflow run.
+        tracker: the stage's MLflow run; one that forgets in all processes of a training but the first.
         inputs: path -> MD5 of what dvc.yaml says that the stage reads, but for code.
     """
 
@@ -78,7 +81,7 @@ class Stage:
     params: Any
     runtime: "Runtime"
     checkpoints: Path
-    tracker: "MlflowTracker"
+    tracker: Tracker
     inputs: Mapping[str, str]
     project: Path
 
@@ -95,9 +98,21 @@ class Stage:
     @cached_property
     def device(self) -> "torch.device":
         """The device of `runtime.device`; torch is set up when it is first asked for."""
-        device = prepare_torch(self.runtime.device, self.runtime.threads)
+        device = prepare_torch(
+            self.runtime.device,
+            self.runtime.threads,
+            local_rank=int(os.environ.get("LOCAL_RANK", "0")),
+            local_count=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        )
         self.tracker.tags({"machine.device": str(device), "machine.instructions": instruction_set()})
         return device
+
+    @cached_property
+    def processes(self) -> "Processes":
+        """The processes of a training; they meet when it is first asked for."""
+        from bruna.processes import Processes  # noqa: PLC0415 - torch
+
+        return Processes.join(self.device)
 
     @property
     def figures_file(self) -> Path:
@@ -139,7 +154,7 @@ def main(script: str, purpose: str | None, run: Callable[[Stage], None]) -> None
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.getLogger().handlers[0].setLevel(logging.WARNING)  # some libraries set their own loggers to INFO
     try:
-        _run(name, purpose or "", run)
+        _start(script, name, purpose or "", run)
     except BrunaError as error:
         sys.exit(f"error: {error}")
     except Terminated:
@@ -147,6 +162,7 @@ def main(script: str, purpose: str | None, run: Callable[[Stage], None]) -> None
     except KeyboardInterrupt:
         _interrupted(name, 130)
     except Exception as error:
+        sys.stderr = sys.__stderr__  # what only this process has met
         if trouble := machine_trouble(error, _batch_setting(name)):
             sys.exit(f"error: {name} could not go on. {trouble}")
         raise
@@ -166,9 +182,46 @@ def _interrupted(name: str, status: int) -> None:
     sys.exit(status)
 
 
-def _run(name: str, purpose: str, run: Callable[[Stage], None]) -> None:
-    started = time.monotonic()
+def _start(script: str, name: str, purpose: str, run: Callable[[Stage], None]) -> None:
+    """Run a stage here, start the processes of a training, or be one of them, as torchrun has told this one."""
+    rank, joined = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if rank:  # the first process writes and speaks for all
+        sys.stdout = sys.stderr = io.StringIO()
     params = _checked(name)
+    count = getattr(params.group(name), "processes", 1)
+    if joined == 1 and count > 1:
+        sys.exit(_together(script, name, count))
+    if joined not in (1, count):
+        raise BrunaError(
+            f"torchrun has started {joined} processes, and {name}.processes in params.yaml is {count}: make the two "
+            "the same. It is a parameter because another number of processes gives other last bits."
+        )
+    if joined > 1:
+        from bruna.launching import end_with_parent  # noqa: PLC0415
+
+        end_with_parent()
+    if rank:
+        run(Stage(name, params.group(name), params.runtime, Path(os.devnull), NullTracker(), {}, PROJECT))
+    else:
+        _run(name, purpose, params, run)
+
+
+def _together(script: str, name: str, count: int) -> int:
+    """Start the processes of a training; return the exit status."""
+    from bruna.launching import start_together  # noqa: PLC0415 - not for the stages that never need it
+
+    status = start_together(script, count)
+    if status == 128 + signal.SIGKILL:
+        print(
+            f"error: the first of the {count} processes of {name} was killed, for want of memory maybe. `dvc repro` "
+            "goes on from its last checkpoint.",
+            file=sys.stderr,
+        )
+    return status
+
+
+def _run(name: str, purpose: str, params: "Params", run: Callable[[Stage], None]) -> None:
+    started = time.monotonic()
     group = params.group(name)
     root = Path(os.environ.get("DVC_ROOT") or PROJECT)  # of a queued run: the repository it was copied from
     values = group.model_dump(mode="json")

@@ -20,9 +20,11 @@ def run(stage: harness.Stage) -> None:
         checkpoints=stage.checkpoints,
         tracker=stage.tracker,
         device=stage.device,
+        processes=stage.processes,
     )
-    write_json(figures, stage.figures_file)
-    stage.finish(figures)
+    if figures is not None:  # the first process of a training has them
+        write_json(figures, stage.figures_file)
+        stage.finish(figures)
 
 
 if __name__ == "__main__":

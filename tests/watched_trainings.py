@@ -28,6 +28,7 @@ from bruna.dataset.tables import attribute_columns
 from bruna.models.backbones import Backbone
 from bruna.models.normalize import Normalize
 from bruna.params import Augment, Params, read_params
+from bruna.processes import ALONE, Processes
 from bruna.runtime import prepare_torch
 from bruna.tracking.protocol import NullTracker
 from bruna.training import attributes, loop, unet
@@ -114,9 +115,10 @@ def _group(name: str, settings: dict[str, Any]) -> Any:
     return getattr(settings_of_the_project(), name).model_copy(update={**settings, "augment": augment})
 
 
-def _training(name: str, settings: dict[str, Any]) -> Any:
+def _training(name: str, settings: dict[str, Any], processes: Processes) -> Any:
     params = _group(name, settings)
     shared: dict[str, Any] = {"tracker": NullTracker(), "checkpoints": Checkpoints(None), "device": CPU}
+    shared["processes"] = processes
     if name == "train_unet":
         return unet.train_unet(mask_pairs(SIZE), params, **shared)
     if name == "train_attributes":
@@ -124,7 +126,7 @@ def _training(name: str, settings: dict[str, Any]) -> Any:
     return bruna_training.train_bruna(*_tables(), _segments(), params, **shared)
 
 
-def recipe_of(name: str, **settings: Any) -> Any:
+def recipe_of(name: str, processes: Processes = ALONE, **settings: Any) -> Any:
     """The recipe that a training with these settings hands to the epoch loop."""
 
     def caught(recipe: Any, **_: Any) -> None:
@@ -133,7 +135,7 @@ def recipe_of(name: str, **settings: Any) -> Any:
     module = {"train_unet": unet, "train_attributes": attributes, "train_bruna": bruna_training}[name]
     prepare_torch("cpu", 1)
     with patch.object(module, "run", caught), pytest.raises(_CaughtError) as found:
-        _training(name, settings)
+        _training(name, settings, processes)
     return found.value.recipe
 
 

@@ -81,6 +81,9 @@ _FORMER_VALUES = {
 """Values that a setting had in earlier versions."""
 
 
+Processes = Annotated[int, Field(ge=1, le=1024)]
+
+
 class _Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -138,6 +141,7 @@ class TrainUNet(_Group):
     """Group `train_unet`."""
 
     seed: Seed
+    processes: Processes
     image_size: ImageSize
     width: Count
     depth: Annotated[int, Field(ge=1, le=10)]
@@ -179,6 +183,7 @@ class TrainAttributes(_Group):
     """Group `train_attributes` (Task 1, section 3.1)."""
 
     seed: Seed
+    processes: Processes
     network: NetworkName
     pretrained: str
     image_size: ImageSize
@@ -250,6 +255,7 @@ class TrainBruna(_Group):
     """Group `train_bruna` (Task 2, section 3.2)."""
 
     seed: Seed
+    processes: Processes
     backbone: BackboneName
     pretrained: str
     adversary_pretrained: str

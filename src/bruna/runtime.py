@@ -60,30 +60,46 @@ def limit_instructions(instructions: str) -> None:
             os.environ.setdefault(name, value)
 
 
-def prepare_torch(device: str, threads: int, setting: str = "runtime.device") -> "torch.device":
+def prepare_torch(
+    device: str, threads: int, setting: str = "runtime.device", *, local_rank: int = 0, local_count: int = 1
+) -> "torch.device":
     """Set torch up for reproducible work and return the device to use. Call it before torch does anything.
 
     Args:
         device: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.
-        threads: CPU threads; 0 leaves torch's own choice.
+        threads: CPU threads; 0 leaves torch's own choice, or shares the cores among the processes.
         setting: where the device was named, for the message.
+        local_rank, local_count: which of how many processes of one training on this machine; each has a GPU of its own.
 
     Raises:
-        BrunaError: there is no such device on this machine.
+        BrunaError: there is no such device on this machine, or there are fewer GPUs than processes.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is reproducible only with this
     import torch  # noqa: PLC0415
 
-    if threads > 0:
-        torch.set_num_threads(threads)
+    if threads > 0 or local_count > 1:
+        torch.set_num_threads(threads or max(1, torch.get_num_threads() // local_count))
     _keep_freed_memory()
     torch.set_flush_denormal(True)  # dying channels would make a CPU run ten times slower
     chosen = find_device(device, setting)
+    if chosen.type == "cuda" and local_count > 1:
+        chosen = _own_gpu(setting, local_rank, local_count)
     if chosen.type == "cuda":
         torch.backends.cudnn.deterministic = True
         torch.use_deterministic_algorithms(True, warn_only=True)
         warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
     return chosen
+
+
+def _own_gpu(setting: str, rank: int, count: int) -> "torch.device":
+    import torch  # noqa: PLC0415
+
+    if count > (gpus := torch.cuda.device_count()):
+        raise BrunaError(
+            f"{count} processes on this machine need a GPU each, and torch sees {gpus}. Start {gpus}, or set "
+            f"{setting}: cpu"
+        )
+    return torch.device("cuda", rank)
 
 
 def find_device(name: "str | torch.device", setting: str) -> "torch.device":

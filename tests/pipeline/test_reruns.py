@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
+import yaml
 
 from bruna.files import fingerprint
 from bruna.headlines import HEADLINES
@@ -38,6 +40,37 @@ def test_a_killed_training_goes_on_to_the_same_weights(project: Project) -> None
     *_, killed, _resumed = project.parents().values()
     assert {run.info.status for run in killed} == {"KILLED"}
     assert "up to date" in project.run("dvc", "status")
+
+
+def test_two_processes_end_with_the_first_that_is_killed_and_go_on_to_the_same_weights(project: Project) -> None:
+    file = project.folder / "params.yaml"
+    before = file.read_text()
+    params = yaml.safe_load(before)
+    params["train_unet"] |= {"processes": 2, "epochs": 20}
+    file.write_text(yaml.safe_dump(params))
+    folder = project.folder / "artifacts" / "unet"
+    command = [sys.executable, "stages/train_unet.py"]
+    project.run(*command)
+    expected = fingerprint(folder)
+    kept = project.folder / ".checkpoints" / "train_unet"
+    for rank in range(2):
+        shutil.rmtree(folder)
+        process = subprocess.Popen(
+            command, cwd=project.folder, env=project.environment(), stderr=subprocess.PIPE, text=True
+        )
+        while not list(kept.glob("*/*.pt")) and process.poll() is None:
+            time.sleep(0.01)
+        ranks = psutil.Process(process.pid).children()
+        assert len(ranks) == 2
+        ranks[rank].send_signal(signal.SIGKILL)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode != 0 and not any(child.is_running() for child in ranks)
+        errors = [line for line in told.splitlines() if not line.startswith("train_unet epoch")]
+        assert len(errors) == 1 and errors[0].startswith("error: ") and "`dvc repro` goes on from " in errors[0], told
+        assert not folder.exists()
+        assert "train_unet epoch 1/20" not in project.run(*command)
+        assert fingerprint(folder) == expected
+    file.write_text(before)
 
 
 def test_an_experiment_runs_what_it_changes(project: Project) -> None:

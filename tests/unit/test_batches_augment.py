@@ -204,17 +204,6 @@ def test_padding_as_large_as_the_image_is_refused() -> None:
         Augmenter(NOTHING.model_copy(update={"pad": 24})).draw(1, *SIZE, step_generator(0))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_gives_the_same_images() -> None:
-    images = photographs(70)
-    params = ALL.model_copy(update={"equalize": 0.0})
-    here, here_masks = Augmenter(params)(images, images[:, :1], step_generator(1))
-    there, there_masks = Augmenter(params)(images.cuda(), images[:, :1].cuda(), step_generator(1))
-    assert here_masks is not None and there_masks is not None
-    assert torch.allclose(there.cpu(), here, atol=2e-4)
-    assert torch.allclose(there_masks.cpu(), here_masks, atol=2e-4)
-
-
 def test_pillows_8_bit_chain_differs_by_rounding_only() -> None:
     params = ALL.model_copy(update={"rotation": 0.0, "equalize": 0.0, "erase": 0.0, "hue": 0.0})
     augmenter, images = Augmenter(params), photographs(30)

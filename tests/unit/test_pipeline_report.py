@@ -10,8 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bruna.batches.attribute_items import MEASURED_JUNK_EVERY, zoom_junk
-from bruna.batches.seeds import step_generator
+from bruna.batches.attribute_items import MEASURED_JUNK_EVERY, measured_draws, zoom
 from bruna.batches.store import ImageStore
 from bruna.dataset.dataset_file import DATASET
 from bruna.dataset.schema import Task, as_json
@@ -280,7 +279,8 @@ def test_the_measured_images_are_those_that_task_1_was_measured_on(made: Path) -
     table = read_table(made / "split" / "validation.parquet")
     store = ImageStore.decode(list(table["image"]), list(table["path"]), SIZE)
     seed = records.settings("attributes")["params"]["seed"]
-    junk = zoom_junk(store.pixels[::MEASURED_JUNK_EVERY], step_generator(seed, "measured_junk"))
+    images = store.pixels[::MEASURED_JUNK_EVERY]
+    junk = zoom(images, measured_draws(len(images), seed))
     seen = torch.cat([store.pixels, junk]).permute(0, 2, 3, 1).numpy()
     measured = MeasuredImages(records)
     for row in (0, 11, 12, 13):

@@ -84,16 +84,6 @@ def weak_images(
     return np.flatnonzero(weak)
 
 
-def zoom_junk(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Zoom each image into a random small part of itself; see `zoom`.
-
-    Args:
-        images: B x 3 x H x W, uint8, on any device.
-        generator: a CPU generator; a draw of side (see `ZOOM`) and place for each image.
-    """
-    return zoom(images, torch.rand(len(images), 3, generator=generator))
-
-
 def measured_draws(count: int, seed: int) -> Tensor:
     """The draws of the `count` zooms of one side of the split that are measured as junk: count x 3, see `zoom`.
 

@@ -13,7 +13,7 @@ differs from the paper's chain of torchvision transforms, on purpose:
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import torch
@@ -58,6 +58,10 @@ class Draws:
     order: Tensor
     equalize: Tensor
     box: Tensor
+
+    def part(self, images: slice) -> "Draws":
+        """What was drawn for some of the images."""
+        return Draws(*(getattr(self, field.name)[images] for field in fields(self)))
 
 
 class Augmenter:
@@ -144,10 +148,11 @@ class Augmenter:
         return changed[:, :3], None if masks is None else changed[:, 3:]
 
     def _jitter_(self, planes: Tensor, factors: Tensor, orders: Tensor) -> None:
-        for start in range(0, len(factors), GROUP):
-            group = slice(start, start + GROUP)
+        # A part of a batch may begin and end within a group.
+        starts = [0, *((orders[1:] != orders[:-1]).any(dim=1).nonzero()[:, 0] + 1).tolist()]
+        for start, end in zip(starts, [*starts[1:], len(orders)], strict=True):
             order = [kind for kind in orders[start].tolist() if kind in self._colors]
-            jitter_(planes[:, group], factors[group], order)
+            jitter_(planes[:, start:end], factors[start:end], order)
 
 
 def _whole(chance: Tensor, count: Tensor) -> Tensor:

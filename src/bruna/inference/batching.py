@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from bruna.processes import ALONE, Processes
 from bruna.progress import track
 
 _BLOCK = 512
@@ -20,8 +21,12 @@ def block_starts(count: int, batch_size: int) -> range:
     return range(0, count, batch_size * max(1, _BLOCK // batch_size))
 
 
-def batches_of(count: int, batch_size: int, description: str | None = None) -> Iterator[Tensor]:
-    """0 to `count` - 1 in tensors of `batch_size`; a `description` shows a progress bar of that name."""
+def batches_of(
+    count: int, batch_size: int, description: str | None = None, processes: Processes = ALONE
+) -> Iterator[Tensor]:
+    """0 to `count` - 1 in tensors of `batch_size`, those of this process; a `description` shows a progress bar."""
     starts = range(0, count, batch_size)
-    parts = (torch.arange(start, min(start + batch_size, count)) for start in starts)
-    return iter(track(parts, description, total=count, count=len)) if description else parts
+    own = starts[processes.share(len(starts))]
+    parts = (torch.arange(start, min(start + batch_size, count)) for start in own)
+    total = min(own.stop, count) - own.start if own else 0
+    return iter(track(parts, description, total=total, count=len)) if description else parts

@@ -101,6 +101,10 @@ class Bruna(nn.Module):
             masks: B x 1 x H x W, float, 0 to 1; needed unless `mask` is `none`.
             bottleneck: B x C, float; needed where the network was built with one.
         """
+        return self.embed(self.pooled(images, masks), bottleneck)
+
+    def pooled(self, images: Tensor, masks: Tensor | None = None) -> Tensor:
+        """The backbone's B x P averaged feature map; the arguments of `forward`."""
         if masks is not None and self.mask == "segmented":
             images = images * masks
         x = self.normalize(images)
@@ -108,7 +112,11 @@ class Bruna(nn.Module):
             if masks is None:
                 raise ValueError("this Bruna takes the mask as a fourth channel: masks is None")
             x = torch.cat([x, masks], dim=1)
-        x = self.backbone_norm(F.adaptive_avg_pool2d(self.backbone(x), POOLED).flatten(1))
+        return F.adaptive_avg_pool2d(self.backbone(x), POOLED).flatten(1)
+
+    def embed(self, pooled: Tensor, bottleneck: Tensor | None = None) -> Embedding:
+        """What follows the backbone: B x P of `pooled` to an embedding."""
+        x = self.backbone_norm(pooled)
         if self.bottleneck_norm is not None:
             if bottleneck is None:
                 raise ValueError("this Bruna joins bottleneck features: bottleneck is None")

@@ -18,6 +18,7 @@ from bruna.metrics.baselines import CONSTANT, attribute_warnings
 from bruna.nested import nested
 from bruna.params import TrainAttributes
 from bruna.pipeline.common import write_epochs
+from bruna.processes import ALONE, Processes
 from bruna.tracking.protocol import Tracker
 from bruna.training.attribute_data import Measured
 from bruna.training.attributes import train_attributes
@@ -37,7 +38,8 @@ def train_and_save(
     checkpoints: Path,
     tracker: Tracker,
     device: torch.device,
-) -> dict[str, Any]:
+    processes: Processes = ALONE,
+) -> dict[str, Any] | None:
     """Train Task 1; write the network, and the records that its tables and pictures are made from.
 
     Without attributes there is nothing to train on: the settings then say so.
@@ -50,20 +52,32 @@ def train_and_save(
         checkpoints: where the training keeps its state.
         tracker: the stage's run.
         device: where to train.
+        processes: that train together.
 
     Returns:
         The stage's figures: for each side of the split accuracy, precision, balanced accuracy and majority share of
         every task, of all tasks (`overall`) and of the real attributes (`attributes`); and `warnings` where it does not
         beat a constant prediction on the validation identities.
+        None in all processes but the first, which writes.
     """
     if not attributes_of(train):
+        if not processes.first:
+            return None
         save_models(folder, {}, {"trained": False})
         with whole_folder(records):
             print("note: the data set has no attributes: Task 1 is not trained.")
             return {"trained": False}
     result = train_attributes(
-        train, validation, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device
+        train,
+        validation,
+        params,
+        tracker=tracker,
+        checkpoints=Checkpoints(checkpoints),
+        device=device,
+        processes=processes,
     )
+    if not processes.first:
+        return None
     settings = {
         **params.model_dump(mode="json", include=_REBUILD),
         "attributes": as_json(attributes_among(result.train.tasks)),

@@ -14,6 +14,7 @@ from bruna.metrics.baselines import ranking_warnings
 from bruna.nested import nested
 from bruna.params import TrainBruna
 from bruna.pipeline.common import write_epochs
+from bruna.processes import ALONE, Processes
 from bruna.retrieval.protocols import MARKET1501
 from bruna.tracking.protocol import Tracker
 from bruna.training.adversary import HardNegatives
@@ -31,7 +32,8 @@ def train_and_save(
     checkpoints: Path,
     tracker: Tracker,
     device: torch.device,
-) -> dict[str, Any]:
+    processes: Processes = ALONE,
+) -> dict[str, Any] | None:
     """Train Bruna; write both networks, and the records that its pictures and baseline are made from.
 
     Without identities there is nothing to train on: the settings then say so.
@@ -45,21 +47,34 @@ def train_and_save(
         checkpoints: where the training keeps its state.
         tracker: the stage's run.
         device: where to train.
+        processes: that train together.
 
     Returns:
         The stage's figures: retrieval by the distance of features before and after training; and `warnings` where the
         training gained nothing.
+        None in all processes but the first, which writes.
     """
     train, validation = tables
     if not (train["identity"] > 0).any():
+        if not processes.first:
+            return None
         save_models(folder, {}, {"trained": False})
         with whole_folder(records) as beside:
             save_models(beside / "untrained", {}, {"trained": False})
         print("note: nobody knows who is who in this data set: Bruna is not trained.")
         return {"trained": False}
     result = train_bruna(
-        train, validation, segments, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device
+        train,
+        validation,
+        segments,
+        params,
+        tracker=tracker,
+        checkpoints=Checkpoints(checkpoints),
+        device=device,
+        processes=processes,
     )
+    if not processes.first:
+        return None
     save_models(folder, {"bruna": result.bruna, "adversary": result.adversary}, result.settings)
     tracker.file(folder, "model")
     with whole_folder(records) as beside:

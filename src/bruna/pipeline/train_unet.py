@@ -15,6 +15,7 @@ from bruna.inference.saving import save_models
 from bruna.metrics.baselines import beats
 from bruna.params import TrainUNet
 from bruna.pipeline.common import write_epochs
+from bruna.processes import ALONE, Processes
 from bruna.tracking.protocol import Tracker
 from bruna.training.checkpoint import Checkpoints
 from bruna.training.unet import MASK_THRESHOLD, UNetResult, train_unet
@@ -29,7 +30,8 @@ def train_and_save(
     checkpoints: Path,
     tracker: Tracker,
     device: torch.device,
-) -> dict[str, Any]:
+    processes: Processes = ALONE,
+) -> dict[str, Any] | None:
     """Train the U-Net; write it, and the records that its pictures are drawn from.
 
     A data set without mask pairs is no mistake: the settings then say so and the records are an empty folder. The
@@ -43,15 +45,23 @@ def train_and_save(
         checkpoints: where the training keeps its state.
         tracker: the stage's run.
         device: where to train.
+        processes: that train together.
 
     Returns:
         The stage's figures; `warnings` among them where it learned nothing.
+        None in all processes but the first, which writes.
     """
     if pairs.empty:
+        if not processes.first:
+            return None
         save_models(folder, {}, {"trained": False})
         with whole_folder(records):
             return {"pairs_train": 0, "pairs_held_out": 0}
-    result = train_unet(pairs, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device)
+    result = train_unet(
+        pairs, params, tracker=tracker, checkpoints=Checkpoints(checkpoints), device=device, processes=processes
+    )
+    if not processes.first:
+        return None
     settings = {
         "trained": True,
         "width": params.width,

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bruna.errors import BrunaError, counted
 from bruna.metrics import retrieval as metrics
@@ -32,6 +33,16 @@ class RetrievalResults:
     offsets: Tensor
     totals: Tensor
     valid: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence["RetrievalResults"]) -> "RetrievalResults":
+        """The results of the queries of all parts, which searched the same gallery, one part after another."""
+        counts = torch.cat([part.offsets.diff() for part in parts])
+        joined = {
+            name: torch.cat([getattr(part, name) for part in parts])
+            for name in ("ranks", "matches", "distances", "totals", "valid")
+        }
+        return cls(parts[0].protocol, offsets=F.pad(counts.cumsum(0), (1, 0)), **joined)
 
     @property
     def scored(self) -> Tensor:

@@ -5,7 +5,7 @@ Nothing here imports MLflow: a training also runs where it is not installed.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,9 @@ class Tracker(Protocol):
     def last_step(self, name: str) -> int:
         """The last epoch that a metric was logged for, for one that goes on; 0 where it never was."""
         ...
+
+    def figures(self, values: Mapping[str, Any]) -> None:
+        """Log the figures of a stage, which may be nested."""
 
     def file(self, path: Path, folder: str | None = None) -> None:
         """Log a file, or a folder with all that is in it."""
@@ -51,6 +54,9 @@ class NullTracker:
     def last_step(self, name: str) -> int:
         """Nothing was ever logged."""
         return 0
+
+    def figures(self, values: Mapping[str, Any]) -> None:
+        """Do nothing."""
 
     def file(self, path: Path, folder: str | None = None) -> None:
         """Do nothing."""

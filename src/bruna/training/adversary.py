@@ -13,6 +13,7 @@ from bruna.losses import adversarial_loss, adversarial_regression, euclidean
 from bruna.models.adversary import Adversary
 from bruna.models.bruna import Bruna
 from bruna.models.normalize import as_floats, mask_floats
+from bruna.processes import ALONE, Processes
 from bruna.training.bruna_data import LabelledPersons
 from bruna.training.tuple_losses import MINED, TupleLosses
 
@@ -53,19 +54,30 @@ class Prediction(NamedTuple):
     seen: Tensor
 
 
-def predict_distances(adversary: Adversary, images: Tensor, first: Tensor, negatives: Tensor) -> Prediction:
+def predict_distances(
+    adversary: Adversary,
+    images: Tensor,
+    first: Tensor,
+    negatives: Tensor,
+    processes: Processes = ALONE,
+    share: slice | None = None,
+) -> Prediction:
     """Run the adversary over a batch, each image once.
 
     Args:
         adversary: the network.
-        images: B x 3 x H x W.
+        images: this process's share of the batch, x 3 x H x W.
         first: T positions in the batch, on the CPU.
         negatives: T x 8 positions, on the CPU.
+        processes: that share the batch.
+        share: this process's positions; None for all.
     """
     seen, place = torch.unique(torch.cat([first.unsqueeze(1), negatives], dim=1), return_inverse=True)
-    if len(seen) < len(images):
-        images = rows_of(images, seen).contiguous(memory_format=torch.channels_last)
-    features = adversary.embed(images)
+    start = share.start if share else 0
+    own = seen[(seen >= start) & (seen < start + len(images))] - start
+    if len(own) < len(images):
+        images = rows_of(images, own).contiguous(memory_format=torch.channels_last)
+    features = processes.gather(adversary.embed(images))
     distances = adversary.distance(rows_of(features, place[:, 0]), rows_of(features, place[:, 1:]))
     return Prediction(distances, features, seen)
 

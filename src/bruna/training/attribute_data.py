@@ -16,6 +16,7 @@ from bruna.inference.predicting import attribute_logits
 from bruna.models.attribute_logits import predictions
 from bruna.models.attributes import AttributeNetwork
 from bruna.params import TrainAttributes
+from bruna.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,17 @@ class Measured:
     logits: npt.NDArray[np.float32]
 
 
-def measure(model: AttributeNetwork, part: Part, params: TrainAttributes, description: str) -> Measured:
+def measure(
+    model: AttributeNetwork, part: Part, params: TrainAttributes, description: str, processes: Processes
+) -> Measured:
     """Predict every image of a part, and zooms into every tenth of them as junk."""
     images = part.store.pixels[::MEASURED_JUNK_EVERY]
     junk = zoom(images, measured_draws(len(images), params.seed))
     batch = 4 * params.batch_size
     logits = torch.cat(
         [
-            attribute_logits(model, part.store, batch, description),
-            attribute_logits(model, ImageStore(junk, part.store.device), batch),
+            attribute_logits(model, part.store, batch, description, processes),
+            attribute_logits(model, ImageStore(junk, part.store.device), batch, processes=processes),
         ]
     )
     as_junk = np.full((len(junk), len(part.tasks)), UNKNOWN, dtype=np.int64)

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from bruna.batches.attribute_items import AttributeSampler, task1_targets, zoom_junk
+from bruna.batches.attribute_items import AttributeSampler, task1_targets, zoom
 from bruna.batches.augment import Augmenter
 from bruna.dataset.priors import log_priors
 from bruna.dataset.schema import attributes_among
@@ -18,6 +18,7 @@ from bruna.losses import adjusted_logits, attribute_losses
 from bruna.models.attribute_logits import predictions
 from bruna.models.attributes import AttributeNetwork
 from bruna.params import TrainAttributes
+from bruna.processes import ALONE, Processes, with_whole_batch_norm
 from bruna.runtime import mixed_precision
 from bruna.tracking.protocol import Tracker
 from bruna.training.attribute_data import Measured, Part, load_part, measure
@@ -46,7 +47,7 @@ class AttributeResult:
 
 @dataclass(frozen=True)
 class _Batch:
-    """The items of a step: B x 3 x H x W images, B x T targets, B class numbers of the identities."""
+    """The items of a step: this process's images, x 3 x H x W; B x T targets and B class numbers of the identities."""
 
     pixels: Tensor
     targets: Tensor
@@ -56,8 +57,11 @@ class _Batch:
 class _Recipe:
     name = "train_attributes"
 
-    def __init__(self, train: Part, validation: Part, params: TrainAttributes, device: torch.device) -> None:
+    def __init__(
+        self, train: Part, validation: Part, params: TrainAttributes, device: torch.device, processes: Processes
+    ) -> None:
         self.seed, self.epochs, self.params, self.device = params.seed, params.epochs, params, device
+        self.processes = processes
         self.train, self.validation, self.tasks = train, validation, train.tasks
         torch.manual_seed(params.seed)
         model = AttributeNetwork(
@@ -69,11 +73,13 @@ class _Recipe:
             flip_test=params.flip_test,
         )
         load_pretrained(model.backbone, params.network, params.pretrained)
+        with_whole_batch_norm(model.backbone, processes)
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = WeightEMA(self.model, params.ema_decay)
         self.classes, people = class_numbers(train.identities)
         self.identity_head = identity_head(self.model.head.in_features, people if params.identity_weight else 0)
         self.identity_head.to(device)
+        self.networks: list[nn.Module] = [self.model, self.identity_head]
         high, low = self.model.fine_tuning_groups()
         low_rate = params.lr * params.backbone_lr_factor
         self.optimizer = torch.optim.Adam(
@@ -128,12 +134,14 @@ class _Recipe:
     def batch(self, epoch: int, step: int, generator: torch.Generator) -> _Batch:
         """The items of a step: drawn, made junk where that was drawn, augmented."""
         chosen, junk = self._draws(epoch, step)
-        is_junk = torch.from_numpy(junk)
-        images = self.train.store[chosen]
-        if is_junk.any():
-            where = is_junk.nonzero()[:, 0].to(images.device)
-            images[where] = zoom_junk(images[where], generator)
-        pixels, _ = self.augment(images, None, generator)
+        is_junk, share = torch.from_numpy(junk), self.processes.share_of_batch(len(chosen))
+        images = self.train.store[chosen[share]]
+        zooms = torch.rand(int(is_junk.sum()), 3, generator=generator)[(is_junk.cumsum(0) - 1)[share][is_junk[share]]]
+        if len(zooms):
+            where = is_junk[share].nonzero()[:, 0].to(images.device)
+            images[where] = zoom(images[where], zooms)
+        draws = self.augment.draw(len(chosen), *self.params.image_size, generator)
+        pixels, _ = self.augment.apply(images, None, draws.part(share))
         return _Batch(
             pixels=pixels.contiguous(memory_format=torch.channels_last),
             targets=task1_targets(
@@ -149,7 +157,7 @@ class _Recipe:
         set_learning_rates(self.optimizer, learning_rate_factor(position, self.epochs, *schedule))
         self.model.train()
         with mixed_precision(self.device):
-            pooled = self.model.pooled(batch.pixels)
+            pooled = self.processes.gather(self.model.pooled(batch.pixels))
             logits, identities = self.model.classify(pooled).float(), self.identity_head(pooled)
         losses = attribute_losses(self._adjusted(logits), batch.targets, self.tasks, self.params.label_smoothing)
         loss = (self.task_weights * losses).sum()
@@ -160,6 +168,7 @@ class _Recipe:
             each["identity_loss"] = identity.detach()
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        self.processes.average_gradients(self.networks)
         self.optimizer.step()
         self.ema.update()
         self.confusion += counts(predictions(logits.detach(), self.tasks), batch.targets, self.tasks)
@@ -175,7 +184,8 @@ class _Recipe:
         found = balanced_accuracies(self.confusion)
         self.task_weights = next_task_weights(self.task_weights, found, self.params.task_weights)
         self.confusion.zero_()
-        logits = attribute_logits(self.averaged, self.validation.store, 4 * self.params.batch_size)
+        batch_size = 4 * self.params.batch_size
+        logits = attribute_logits(self.averaged, self.validation.store, batch_size, processes=self.processes)
         known = self.validation.targets
         losses = attribute_losses(self._adjusted(logits), known, tasks)
         validation = epoch_metrics("validation", counts(predictions(logits, tasks), known, tasks), tasks)
@@ -208,20 +218,29 @@ def train_attributes(
     tracker: Tracker,
     checkpoints: Checkpoints,
     device: torch.device,
+    processes: Processes = ALONE,
 ) -> AttributeResult:
     """Train Task 1's network and measure it on both sides of the split.
 
     The weights of the last epoch, or their EMA, are kept: none is chosen by its validation figures.
 
+    Args:
+        train, validation: image tables of the split.
+        params: the group `train_attributes`.
+        tracker: gets each epoch's metrics.
+        checkpoints: where the state is kept.
+        device: where to train.
+        processes: that train together.
+
     Raises:
         BrunaError: the training diverges.
     """
     parts = load_part(train, params, device), load_part(validation, params, device)
-    recipe = _Recipe(*parts, params, device)
+    recipe = _Recipe(*parts, params, device, processes)
     history = run(recipe, checkpoints=checkpoints, tracker=tracker, unit="images", per_step=params.batch_size)
     return AttributeResult(
         model=recipe.averaged,
         history=history,
-        train=measure(recipe.averaged, parts[0], params, "measure train"),
-        validation=measure(recipe.averaged, parts[1], params, "measure validation"),
+        train=measure(recipe.averaged, parts[0], params, "measure train", processes),
+        validation=measure(recipe.averaged, parts[1], params, "measure validation", processes),
     )

@@ -18,6 +18,7 @@ from bruna.losses import attribute_losses, batch_hard_loss
 from bruna.models.adversary import Adversary
 from bruna.models.bruna import Bruna
 from bruna.params import TrainBruna
+from bruna.processes import ALONE, Processes, with_whole_batch_norm
 from bruna.runtime import mixed_precision
 from bruna.tracking.protocol import Tracker
 from bruna.training.adversary import (
@@ -70,8 +71,10 @@ class _Recipe:
         validation: LabelledPersons,
         params: TrainBruna,
         device: torch.device,
+        processes: Processes,
     ) -> None:
         self.seed, self.epochs, self.params, self.device = params.seed, params.epochs, params, device
+        self.processes = processes
         self.train, self.validation = train, validation
         torch.manual_seed(params.seed)
         bottlenecks = train.store.bottlenecks
@@ -88,12 +91,15 @@ class _Recipe:
         load_pretrained(bruna.backbone, params.backbone, params.pretrained)
         adversary = Adversary(unit=params.adversary_loss == "unit_regression")
         load_pretrained(adversary.backbone, "mobilenet_v3_small", params.adversary_pretrained)
+        for backbone in (bruna.backbone, adversary.backbone):
+            with_whole_batch_norm(backbone, processes)
         classes, people = class_numbers(train.identities)
         self.classes = classes.to(device)
         self.classifier = nn.Linear(params.features, people, bias=False) if params.identity_weight else nn.Identity()
         self.bruna = bruna.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.adversary = adversary.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.classifier.to(device)
+        self.networks: list[nn.Module] = [self.bruna, self.classifier, self.adversary]
         self._set_optimizers()
         self.augment = Augmenter(params.augment)
         self.sampler = TupleSampler(
@@ -155,17 +161,20 @@ class _Recipe:
         """One pass of all tuples of a batch: both networks see each image once."""
         drawn = self.batch(epoch, step)
         rows = torch.from_numpy(drawn.rows)
-        batch = self.train.store[rows]
-        images, masks = self.augment(batch.images, batch.masks, generator)
+        share = self.processes.share_of_batch(len(rows), ANCHORS)  # of four in a row the adversary sees one at least
+        batch = self.train.store[rows[share]]
+        draws = self.augment.draw(len(rows), *self.params.image_size, generator)
+        images, masks = self.augment.apply(batch.images, batch.masks, draws.part(share))
         images = images.contiguous(memory_format=torch.channels_last)
         self.bruna.train()
         self.adversary.train()
         self._set_rates(epoch, step)
         anchors, negatives = torch.from_numpy(drawn.anchors), torch.from_numpy(drawn.negatives)
         with mixed_precision(self.device):
-            found = self.bruna(images, masks, batch.bottlenecks)
+            bottlenecks = None if batch.bottlenecks is None else self.processes.gather(batch.bottlenecks)
+            found = self.bruna.embed(self.processes.gather(self.bruna.pooled(images, masks)), bottlenecks)
             identity_logits = self.classifier(found.features)
-            prediction = predict_distances(self.adversary, images, anchors[:, 0], negatives)
+            prediction = predict_distances(self.adversary, images, anchors[:, 0], negatives, self.processes, share)
         metric, rows = found.metric.float(), rows.to(self.device)
         tuples = tuple_losses(
             rows_of(metric, anchors),
@@ -207,6 +216,7 @@ class _Recipe:
         self.adversary_optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         adversarial.backward()  # type: ignore[no-untyped-call]
+        self.processes.average_gradients(self.networks)
         if self.params.grad_clip:
             torch.nn.utils.clip_grad_norm_(self.bruna.parameters(), self.params.grad_clip)
         self.optimizer.step()
@@ -214,7 +224,7 @@ class _Recipe:
 
     def measure(self) -> dict[str, float]:
         """Retrieval on the validation identities, in batches of as many images as tuples at most hold."""
-        return retrieval_metrics(self.bruna, self.validation, self.params.batch_tuples * TUPLE)
+        return retrieval_metrics(self.bruna, self.validation, self.params.batch_tuples * TUPLE, self.processes)
 
     def end_epoch(self, epoch: int) -> dict[str, float]:
         values = {"train/margin": self.margin(epoch)}
@@ -250,6 +260,7 @@ def train_bruna(
     tracker: Tracker,
     checkpoints: Checkpoints,
     device: torch.device,
+    processes: Processes = ALONE,
 ) -> BrunaResult:
     """Train Bruna and the adversary.
 
@@ -260,6 +271,7 @@ def train_bruna(
         tracker: gets each epoch's metrics.
         checkpoints: where the state is kept.
         device: where to train.
+        processes: that train together.
 
     Returns:
         The networks after the last epoch: none is chosen by its validation figures.
@@ -270,7 +282,7 @@ def train_bruna(
     first, second = segments if segments is not None else (None, None)
     persons = load_persons(train, first, params, device)
     unseen = load_persons(validation, second, params, device)
-    recipe = _Recipe(persons, unseen, params, device)
+    recipe = _Recipe(persons, unseen, params, device, processes)
     untrained, untrained_metrics = copy.deepcopy(recipe.bruna), recipe.measure()
     history = run(
         recipe,

@@ -13,10 +13,12 @@ from bruna.dataset.tables import attribute_codes, attributes_of
 from bruna.inference.embedding import embed
 from bruna.models.bruna import Bruna
 from bruna.params import TrainBruna
+from bruna.processes import Processes
 from bruna.retrieval.distances import Euclidean
 from bruna.retrieval.gallery import Gallery
 from bruna.retrieval.protocols import FIGURES
 from bruna.retrieval.ranking import evaluate_protocols
+from bruna.retrieval.results import RetrievalResults
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ def load_persons(
     )
 
 
-def retrieval_metrics(bruna: Bruna, persons: LabelledPersons, batch_size: int) -> dict[str, float]:
+def retrieval_metrics(
+    bruna: Bruna, persons: LabelledPersons, batch_size: int, processes: Processes
+) -> dict[str, float]:
     """Retrieval by the distance of features under every protocol, every image both query and gallery.
 
     The attribute factor of the paper's distance is left to the stage `evaluate`, whose parameters set it.
@@ -63,11 +67,14 @@ def retrieval_metrics(bruna: Bruna, persons: LabelledPersons, batch_size: int) -
     Returns:
         `<protocol>/<figure>`; a protocol under which no query has a match is left out.
     """
-    found = embed(bruna, persons.store, batch_size)
+    found = embed(bruna, persons.store, batch_size, processes=processes)
     gallery = Gallery(found.features, None, persons.identities, persons.cameras)
-    results = evaluate_protocols(gallery, gallery, Euclidean(), self_index=torch.arange(len(gallery)))
+    queries = torch.arange(len(gallery))[processes.share(len(gallery))]
+    own = evaluate_protocols(gallery.select(queries), gallery, Euclidean(), self_index=queries)
+    results = processes.all(own)
     values: dict[str, float] = {}
-    for name, result in results.items():
+    for name in own:
+        result = RetrievalResults.joined([each[name] for each in results])
         if bool(result.scored.any()):
             summary = result.summary()
             values |= {f"{name}/{key}": float(summary[key]) for key in FIGURES}

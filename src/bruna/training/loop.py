@@ -8,16 +8,17 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bruna.batches.seeds import step_generator
 from bruna.errors import BrunaError, counted
+from bruna.processes import Processes, ProcessLostError
 from bruna.progress import track
 from bruna.tracking.protocol import Tracker
 from bruna.training.checkpoint import Checkpoints
@@ -39,20 +40,30 @@ _NAMED = 10
 class Recipe(Protocol):
     """What is trained and how: the steps of an epoch and what is measured after it.
 
-    `advice`: what to change in params.yaml where the training diverges.
+    `advice`: what to change in params.yaml where the training diverges;
+    `processes`: those that train together, each of which runs all of this.
     """
 
     name: str
     seed: int
     epochs: int
     advice: str
+    processes: Processes
+
+    @property
+    def networks(self) -> Sequence[nn.Module]:
+        """Those that are trained."""
+        ...
 
     def steps(self, epoch: int) -> int:
         """Number of steps of an epoch."""
         ...
 
     def step(self, epoch: int, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Take one optimiser step; return its scalar losses, `loss` among them, detached, still on their device."""
+        """Take one optimiser step; return its scalar losses, `loss` among them, detached, still on their device.
+
+        Where another process is lost no optimiser has taken its step.
+        """
         ...
 
     def batch_paths(self, epoch: int, step: int) -> list[str]:
@@ -101,11 +112,13 @@ def run(
     Raises:
         BrunaError: the training diverges: a loss or a weight is not finite, or the loss is `EXPLODED` times that of the
             first step. No checkpoint has such a state.
+        ProcessLostError: another process of the training has ended. The first has kept the state before the step.
     """
+    processes = recipe.processes
     history: History = []
     losses = _Losses(recipe, checkpoints, growth)
     first_epoch = first_step = 0
-    if (saved := checkpoints.newest()) is not None:
+    if (saved := processes.from_first(checkpoints.newest() if processes.first else None)) is not None:
         state, first_epoch, first_step = saved
         with checkpoints.taken_back():
             recipe.load_state_dict(state["recipe"])
@@ -113,6 +126,8 @@ def run(
 
     def save(epoch: int, step: int) -> None:
         losses.look()
+        if not processes.first:
+            return
         state = recipe.state_dict()
         losses.look_at_weights(state)
         kept = {"recipe": state, "history": history, "sums": losses.sums, "first_loss": losses.first}
@@ -158,16 +173,43 @@ def _epoch(
     with _held_signals() as received:
         for step in bar:
             torch.manual_seed(_torch_seed(recipe, epoch, step))
-            found = recipe.step(epoch, step, step_generator(recipe.seed, recipe.name, epoch, step))
+            with _kept_before(recipe, received, save, epoch, step):
+                found = recipe.step(epoch, step, step_generator(recipe.seed, recipe.name, epoch, step))
             losses.note(epoch, step, found)
             if step % 10 == 0:
                 bar.status = f"loss {float(found['loss']):.3f}"
+            with _kept_before(recipe, received, save, epoch, step + 1):
+                told = recipe.processes.all(received[:1])  # a signal that reached one of them is everyone's
+            if not received:
+                received.extend(number for numbers in told for number in numbers)
             if received or time.monotonic() - saved_at > SAVE_EVERY:
                 save(epoch, step + 1)
                 saved_at = time.monotonic()
             if received:
                 return step + 1
     return steps
+
+
+@contextmanager
+def _kept_before(
+    recipe: Recipe, received: list[int], save: Callable[[int, int], None], epoch: int, step: int
+) -> Iterator[None]:
+    """Where another process may be lost before a step of an epoch is taken: what was before it is kept.
+
+    A signal that was received is forgotten then: the others are told of the lost process, and end this one too.
+    """
+    if recipe.processes.count == 1:
+        yield
+        return
+    buffers = [(buffer, buffer.clone()) for network in recipe.networks for buffer in network.buffers()]
+    try:
+        yield
+    except ProcessLostError:
+        for buffer, before in buffers:  # running means of batch norms: a step changes them before it needs the others
+            buffer.copy_(before)
+        save(epoch, step)
+        received.clear()
+        raise
 
 
 class _Losses:

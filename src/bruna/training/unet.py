@@ -7,17 +7,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bruna.batches.augment import Augmenter
 from bruna.batches.seeds import step_generator
 from bruna.batches.store import ImageStore
 from bruna.errors import BrunaError, counted
+from bruna.inference.batching import batches_of
 from bruna.losses import segmentation_loss
 from bruna.metrics.segmentation import mask_agreement
 from bruna.models.normalize import as_floats
 from bruna.models.unet import UNet
 from bruna.params import TrainUNet
+from bruna.processes import ALONE, Processes, with_whole_batch_norm
 from bruna.runtime import mixed_precision
 from bruna.tracking.protocol import Tracker
 from bruna.training.checkpoint import Checkpoints
@@ -69,11 +71,16 @@ class Pairs:
 class _Recipe:
     name = "train_unet"
 
-    def __init__(self, train: Pairs, held_out: Pairs, params: TrainUNet, device: torch.device) -> None:
+    def __init__(
+        self, train: Pairs, held_out: Pairs, params: TrainUNet, device: torch.device, processes: Processes
+    ) -> None:
         self.seed, self.epochs, self.params, self.device = params.seed, params.epochs, params, device
+        self.processes = processes
         self.train, self.held_out = train, held_out
         torch.manual_seed(params.seed)
-        self.model = UNet(params.width, params.depth).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = with_whole_batch_norm(UNet(params.width, params.depth), processes)
+        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.networks: list[nn.Module] = [self.model]
         parameters = [{"params": list(self.model.parameters()), "lr": params.lr, "base_lr": params.lr}]
         self.optimizer = torch.optim.Adam(parameters, fused=True)
         self.advice = f"Lower train_unet.lr (it is {params.lr:g}) and train again."
@@ -91,20 +98,24 @@ class _Recipe:
 
     def step(self, epoch: int, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         chosen = self._chosen(epoch, step)
-        images, masks = self.augment(self.train.images[chosen], self.train.masks[chosen], generator)
+        draws = self.augment.draw(len(chosen), *self.params.image_size, generator)
+        share = self.processes.share_of_batch(len(chosen))
+        own = chosen[share]
+        images, masks = self.augment.apply(self.train.images[own], self.train.masks[own], draws.part(share))
         assert masks is not None  # they went in
         set_learning_rates(self.optimizer, cosine(epoch + step / self.steps(epoch), self.epochs))
         self.model.train()
         with mixed_precision(self.device):
             logits = self.model(images.contiguous(memory_format=torch.channels_last)).logits
-        loss = segmentation_loss(logits.float(), masks)
+        loss = segmentation_loss(self.processes.gather(logits.float()), self.processes.gather(masks))
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        self.processes.average_gradients(self.networks)
         self.optimizer.step()
         return {"loss": loss.detach()}
 
     def end_epoch(self, epoch: int) -> dict[str, float]:
-        _, iou, dice = measure(self.model, self.held_out, self.params.batch_size)
+        _, iou, dice = measure(self.model, self.held_out, self.params.batch_size, self.processes)
         return {"validation/iou": float(iou.mean()), "validation/dice": float(dice.mean())}
 
     def state_dict(self) -> dict[str, Any]:
@@ -116,7 +127,7 @@ class _Recipe:
 
 
 def measure(
-    model: UNet, pairs: Pairs, batch_size: int
+    model: UNet, pairs: Pairs, batch_size: int, processes: Processes = ALONE
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Segment pairs and compare.
 
@@ -126,11 +137,10 @@ def measure(
     model.eval()
     probabilities = []
     with torch.inference_mode():
-        for start in range(0, len(pairs), batch_size):
-            rows = torch.arange(start, min(start + batch_size, len(pairs)))
+        for rows in batches_of(len(pairs), batch_size, processes=processes):
             logits = model(as_floats(pairs.images[rows])).logits
-            probabilities.append(logits.sigmoid()[:, 0].cpu())
-    found = torch.cat(probabilities)
+            probabilities.append(logits.sigmoid()[:, 0])
+    found = processes.joined(probabilities)
     iou, dice = mask_agreement(found >= MASK_THRESHOLD, pairs.truth)
     return found.numpy(), iou.numpy(), dice.numpy()
 
@@ -151,12 +161,23 @@ def best_constant_iou(train: Tensor, held_out: Tensor) -> float:
 
 
 def train_unet(
-    pairs: pd.DataFrame, params: TrainUNet, *, tracker: Tracker, checkpoints: Checkpoints, device: torch.device
+    pairs: pd.DataFrame,
+    params: TrainUNet,
+    *,
+    tracker: Tracker,
+    checkpoints: Checkpoints,
+    device: torch.device,
+    processes: Processes = ALONE,
 ) -> UNetResult:
     """Train on the rows with part `train` and measure on those with part `held_out`.
 
     Args:
         pairs: columns path, image, mask (encoded bytes), part; see `bruna.dataset.packing`.
+        params: the group `train_unet`.
+        tracker: gets each epoch's metrics.
+        checkpoints: where the state is kept.
+        device: where to train.
+        processes: that train together.
 
     Raises:
         BrunaError: one of the two parts is empty, or the training diverges.
@@ -174,9 +195,9 @@ def train_unet(
         masks = ImageStore.decode(list(rows["mask"]), paths, params.image_size, kind="binary")
         stores.append(Pairs(images.to(device), masks.to(device), paths))
     train, held_out = stores
-    recipe = _Recipe(train, held_out, params, device)
+    recipe = _Recipe(train, held_out, params, device, processes)
     history = run(recipe, checkpoints=checkpoints, tracker=tracker, unit="images", per_step=params.batch_size)
-    probabilities, iou, dice = measure(recipe.model, held_out, params.batch_size)
+    probabilities, iou, dice = measure(recipe.model, held_out, params.batch_size, processes)
     metrics = {
         "iou": float(iou.mean()),
         "dice": float(dice.mean()),
