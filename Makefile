@@ -80,7 +80,7 @@ audit: env  ## known vulnerabilities of what requirements.lock pins; asks the pa
 	$(BIN)/uv tool run pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
 
 bench: env  ## the benchmarks, each against a named peer; their tables go to docs/benchmarks
-	@for script in $(filter-out benchmarks/measure.py,$(wildcard benchmarks/*.py)); do \
+	@for script in $(filter-out benchmarks/measure.py benchmarks/gpu.py,$(wildcard benchmarks/*.py)); do \
 	    echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 soak: env  ## an hour or two of kills, four workers at once, bad days, and data that lack something or are damaged

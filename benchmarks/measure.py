@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-import yaml
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -232,6 +231,8 @@ class StageRun:
 
 def stage_names(project: Path) -> list[str]:
     """The stages of dvc.yaml, in its order."""
+    import yaml  # noqa: PLC0415 - a GPU machine need not have it
+
     return list(yaml.safe_load((project / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
 
 

@@ -318,7 +318,7 @@ def unet_parts(**settings: Any) -> list[int]:
 
 def epochs_of(name: str, **settings: Any) -> list[float]:
     """The epochs of a whole training."""
-    return [record["epoch"] for record in _training(name, settings).history]
+    return [record["epoch"] for record in _training(name, settings, ALONE).history]
 
 
 def sizes_of(name: str, **settings: Any) -> tuple[Any, ...]:

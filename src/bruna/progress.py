@@ -61,8 +61,8 @@ class Track(Generic[T]):
             for item in self._iterable:
                 yield item
                 done += self._step(item)
-                rate = done / max(time.monotonic() - start, 1e-9)
-                progress.update(task, completed=done, status=self.status, rate=f"{rate:,.0f} {self._unit}/s")
+                rate = _speed(done / max(time.monotonic() - start, 1e-9), self._unit)
+                progress.update(task, completed=done, status=self.status, rate=rate)
             progress.update(task, completed=done, total=done, status=self.status)
 
     def _lines(self) -> Iterator[T]:
@@ -74,7 +74,8 @@ class Track(Generic[T]):
             now = time.monotonic()
             if now - last >= _LINE_EVERY:
                 last = now
-                _say(self._line(done, now - start))
+                if done != self._total:  # the closing line comes at once
+                    _say(self._line(done, now - start))
         _say(self._line(done, time.monotonic() - start, end=True))
 
     def _line(self, done: int, seconds: float, *, end: bool = False) -> str:
@@ -84,7 +85,7 @@ class Track(Generic[T]):
         if end:
             parts[0] += f" in {seconds:.1f} s"
         else:
-            parts.append(f"{rate:,.0f} {self._unit}/s")
+            parts.append(_speed(rate, self._unit))
         if total:
             parts.append(f"{max(total - done, 0) / max(rate, 1e-9):.0f} s left")
         return f"{self._description}: " + ", ".join([*parts, *([self.status] if self.status else [])])
@@ -114,6 +115,11 @@ def track(
             bar.status = f"loss {step(batch):.3f}"
     """
     return Track(iterable, description, total, unit, count)
+
+
+def _speed(rate: float, unit: str) -> str:
+    """So many units a second; of what takes longer, the seconds of one."""
+    return f"{rate:,.0f} {unit}/s" if rate >= 1 or not rate else f"{1 / rate:,.0f} s each"
 
 
 def _say(line: str) -> None:

@@ -114,6 +114,8 @@ def test_the_folder_says_what_a_program_has_to_know(made: Path, people: Describe
     assert model["attributes_from"] == ["attribute_probabilities", "attribute_features"]
     assert model["distance"]["offset"] == 3.0 and model["junk_threshold"] == people.settings.junk_threshold
     assert Calibration.from_json(model["calibration"]) == CALIBRATION
+    smallest = model["calibration"]["smallest_false_match_rate"]
+    assert CALIBRATION.threshold(smallest) is not None and CALIBRATION.threshold(0.999 * smallest) is None
 
 
 def test_the_report_has_the_figures_of_both(made: Path, people: Describer) -> None:

@@ -145,7 +145,7 @@ def test_figures_are_those_on_record_and_nothing_else_stands_beside_them() -> No
     assert "| resnet18 | 128 × 64 | 11,194,467 | random weights | 11 |" in text
     assert "123 validation queries have a match in a gallery of 1,124 images" in text
     assert "The distance is d(features) · (30 + d(attributes))" in text and "averaged over 6 images" in text
-    assert "| 1.00% | 7.5 | 20.0% | 10.0% to 30.0% | 1.200% | 21.0% |" in text
+    assert "| 1.00% | 7.5 | 20.0% | 10.0–30.0% | 1.200% | 21.0% |" in text
     assert "| 0.10% | – | too few people: 78 are needed |" in text
     assert "445 pairs of images of one person and 5,835 of two" in text
     assert "bruna 1.2.3 and torch 9.8.7" in text and "| data | 0123.dir |" in text
@@ -165,12 +165,15 @@ def test_an_interval_of_another_run_is_not_shown() -> None:
     ("verdicts", "words"),
     [
         (("worse", "noise", "better"), "mAP: clearly worse than all others: Hat yes (−20.0 points)"),
-        (("noise", "noise", "noise"), "mAP: no group is clearly worse than all others. 0 of 3 groups stand out"),
+        (
+            ("noise", "noise", "noise"),
+            "mAP: of 3 groups none is clearly worse than all others. 0 of 3 groups stand",
+        ),
         (("too few people",) * 3, "too few people to tell"),
         (
             ("noise", "noise", "too few people"),
-            "mAP: no group is clearly worse than all others. 0 of 2 groups stand out, better or worse; 0.1 would by "
-            "chance alone. 1 more is not compared: fewer than 10 people",
+            "mAP: of 3 groups 2 could be compared, and none is clearly worse than all others. 0 of 2 groups stand out, "
+            "better or worse; 0.1 would by chance alone. 1 more is not compared: fewer than 10 people",
         ),
     ],
 )
@@ -271,8 +274,8 @@ def test_the_pipeline_writes_it_from_its_records(tmp_path: Path) -> None:
     assert [(side.name, side.images, side.identities, side.cameras) for side in facts.sides] == [
         ("training", 24, 6, 4),
         ("validation", 12, 3, 4),
-        ("test, folder query", 2, 2, 1),
-        ("test, folder gallery", 6, 2, 3),
+        ("test, asked for (folder query)", 2, 2, 1),
+        ("test, searched (folder gallery)", 6, 2, 3),
         ("mask pairs, training", 8, None, None),
         ("mask pairs, held out", 2, None, None),
     ]
@@ -286,7 +289,8 @@ def test_the_pipeline_writes_it_from_its_records(tmp_path: Path) -> None:
     assert [network.parameters for network in facts.networks] == counts and len(counts) == 3
     assert "+" not in facts.versions["torch"]
     text = card(report._findings(records, {"map": 0.5}, params, {}), facts)
-    assert "The pipeline fits nothing to the test set" in text and "* train_unet: seed 0, image_size 32 16" in text
+    assert "The pipeline fits nothing to the test set" in text
+    assert "* train_unet: seed 0, " in text and ", image_size 32 16, " in text
     assert str(tmp_path) not in text
     for model in ("unet", "attributes"):
         shutil.rmtree(tmp_path / model)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,14 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return torch.load(file, weights_only=True)
 
 
+@cache
+def alone_in(case: str) -> dict[str, Any]:
+    return looked_at(*CASES[case])
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_take_the_step_of_one(case: str, together: Any) -> None:
-    alone, both = looked_at(*CASES[case]), together[case]
+    alone, both = alone_in(case), together[case]
     assert both["losses"] == pytest.approx(alone["losses"], rel=1e-5, abs=1e-6)
     assert len(both["gradients"]) == len(alone["gradients"]) > 10
     largest = max(float(gradient.abs().max()) for gradient in alone["gradients"])
@@ -43,7 +49,7 @@ def test_two_processes_take_the_step_of_one(case: str, together: Any) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_images_of_an_epoch_are_shared_and_none_is_seen_twice(case: str, together: Any) -> None:
-    (alone,), (first, second) = looked_at(*CASES[case])["rows"], together[case]["rows"]
+    (alone,), (first, second) = alone_in(case)["rows"], together[case]["rows"]
     assert len(first) == len(second) == len(alone) >= 1
     for ours, theirs, all_of_them in zip(first, second, alone, strict=True):
         assert [*ours, *theirs] == all_of_them and abs(len(ours) - len(theirs)) <= 1

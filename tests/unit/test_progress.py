@@ -25,9 +25,9 @@ def test_what_takes_long_has_a_line_now_and_then(capsys, monkeypatch):
     monkeypatch.setattr(progress, "_LINE_EVERY", 0.0)
     for _ in track(range(2), "slow", unit="steps"):
         pass
-    first, second, last = capsys.readouterr().err.splitlines()
+    first, last = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r"slow: 1 of 2 steps, [\d,]+ steps/s, 0 s left", first)
-    assert second.startswith("slow: 2 of 2 steps, ")
+    assert track(range(3), "slow", unit="steps")._line(2, 9.0) == "slow: 2 of 3 steps, 4 s each, 4 s left"
     assert last.startswith("slow: 2 steps in ")
 
 

@@ -24,7 +24,7 @@ import bruna
 from bruna.errors import BrunaError
 from bruna.files import write_json
 from bruna.registry.card import description
-from bruna.registry.register import drawn_figure, requirements
+from bruna.registry.register import _same_as, drawn_figure, requirements
 from bruna.registry.register import register as register_models
 from bruna.registry.state import refuse_stale
 from bruna.tracking.store import store_url
@@ -143,6 +143,8 @@ def test_a_version_tells_what_it_is(project: Path) -> None:
     logged = client(project).get_run(version.run_id).data.metrics
     assert logged == {"map": 0.5, "map_low": 0.4, "map_high": 0.6, "rank1": 0.7}
     assert client(project).get_run(version.run_id).info.status == "FINISHED"
+    assert _same_as(client(project), version.tags) == 1
+    assert _same_as(client(project), {**version.tags, "bruna.dvc.lock": "another"}) is None
 
 
 def test_its_files_have_no_pickle_and_the_weights_once(project: Path) -> None:
@@ -227,7 +229,7 @@ def test_a_killed_one_leaves_no_version(before: Path, tmp_path: Path) -> None:
 def test_a_store_that_is_not_there_is_told_without_a_password(project: Path) -> None:
     nobody = f"http://me:secret@127.0.0.1:{free_port()}"
     found = register(project, MLFLOW_TRACKING_URI=nobody, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
-    assert found.returncode == 1 and "did not register the model" in found.stderr
+    assert found.returncode == 1 and "did not register the model: it cannot be reached." in found.stderr
     assert "secret" not in found.stderr + found.stdout and "Traceback" not in found.stderr
     assert len(client(project).search_model_versions("name = 'bruna'")) == 1
 
@@ -337,7 +339,8 @@ def test_a_server_keeps_versions_as_well(project: Path, tmp_path: Path, monkeypa
     with answering(tmp_path, "/health", "server", *store, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false") as port:
         address = f"http://127.0.0.1:{port}"
         made = register(project, MLFLOW_TRACKING_URI=address, MLFLOW_EXPERIMENT_NAME="team")
-        assert made.returncode == 0 and f"version 1 of `bruna` in {address}" in made.stdout, made.stderr
+        assert made.returncode == 0 and f"version 1 of `bruna` in {address}.\nNext: set an alias there" in made.stdout
+        assert "View run" not in made.stdout
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         monkeypatch.chdir(tmp_path)
         assert embedding("models:/bruna/1", drawn_figure()) == embedding(project / "artifacts", drawn_figure())

@@ -243,6 +243,28 @@ def test_credentials_are_mlflows_own_and_a_refusal_says_so(tmp_path: Path, monke
     assert set(asked) == {"Basic YW5uOnNlY3JldA=="} and "secret" not in str(refused.value)
 
 
+def test_a_server_that_is_not_told_its_own_address_is_told_apart_from_one_that_refuses_us(tmp_path: Path) -> None:
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            said = b"Invalid Host header - possible DNS rebinding attack detected"
+            self.send_response(403)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with stage(tmp_path):
+        pass
+    server = HTTPServer(("127.0.0.1", 0), Elsewhere)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with pytest.raises(BrunaError, match=r"does not know this address as its own\. Start it with `--allowed-hosts"):
+        send(tmp_path, f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    server.server_close()
+
+
 def test_a_server_that_hides_what_it_lacks_is_sent_to(tmp_path: Path) -> None:
     """Where users log in, only an administrator is told that a run is missing; others are refused it."""
     asked: list[str] = []

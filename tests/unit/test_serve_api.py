@@ -148,7 +148,7 @@ _HUGE = b"\xff\xd8" + bytes(100 << 20)
         ([], {"where": "hat = yes", "top": 0}, 422, "top: "),
         ([], {"where": "hat = yes", "top": "many"}, 422, "top: "),
         ([], {"where": "hat = yes", "top": 1001}, 422, "top: "),
-        ([], {"where": "hat = yes", "max_fmr": 0.01}, 422, "max_fmr needs a calibration"),
+        ([], {"where": "hat = yes", "max_fmr": 0.01}, 422, "max_fmr needs a photo"),
         ([], {"where": "hat = yes", "max_fmr": "nan"}, 422, "max_fmr is nan"),
         ([], {f"field{i}": i for i in range(1001)}, 400, "Too many fields"),
         ([], {"where": "a" * (2 << 20)}, 400, "maximum size"),

@@ -2,6 +2,7 @@
 
 import re
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bruna.inference.attributes import AttributePredictor
 from bruna.inference.saving import save_models
 from bruna.metrics.attributes import scores, task_metrics
 from bruna.params import Params, TrainAttributes, TrainBruna, TrainUNet, read_params
+from bruna.processes import ALONE
 from bruna.tracking.protocol import NullTracker
 from bruna.training.attributes import train_attributes
 from bruna.training.bruna import train_bruna
@@ -142,7 +144,8 @@ def test_a_signal_in_the_middle_of_an_epoch_saves_and_the_resumed_unet_is_identi
 class _Counting:
     """Ten steps an epoch, a signal in the fourth of the first."""
 
-    name, seed, epochs, advice = "counting", 0, 2, "Count less."
+    name, seed, epochs, advice, processes = "counting", 0, 2, "Count less.", ALONE
+    networks: Sequence[torch.nn.Module] = ()
 
     def __init__(self) -> None:
         self.taken: list[tuple[int, int]] = []

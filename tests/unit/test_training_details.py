@@ -1,7 +1,7 @@
 """What a training tells on its bar, and what its measuring leaves alone."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import watched_trainings as look
+from bruna.processes import ALONE
 from bruna.tracking.protocol import NullTracker
 from bruna.training import loop
 from bruna.training.checkpoint import Checkpoints
@@ -17,7 +18,8 @@ from bruna.training.checkpoint import Checkpoints
 class _Twelve:
     """Twelve steps an epoch; the loss of a step is its number from 1."""
 
-    name, seed, epochs, advice = "twelve", 0, 1, ""
+    name, seed, epochs, advice, processes = "twelve", 0, 1, "", ALONE
+    networks: Sequence[torch.nn.Module] = ()
 
     def __init__(self, killed_in: int) -> None:
         self.killed_in = killed_in

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bruna.cli.shared import ARTIFACTS, PARAMS, check_outputs, model_folders
+from bruna.cli.shared import ARTIFACTS, PARAMS, EngineName, check_outputs, model_folders
 from bruna.dataset.filenames import name_problem, printable
 from bruna.errors import BrunaError, counted
 
@@ -63,6 +63,7 @@ def attributes(
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: params.yaml, or auto.")
     ] = None,
+    engine: EngineName = None,
 ) -> None:
     """Predict the attributes of people in images of any size.
 
@@ -83,6 +84,7 @@ def attributes(
 
     runtime = read_runtime(PARAMS)
     limit_instructions(runtime.instructions)
+    from bruna.export.engine import Engine
     from bruna.inference.images import files_by_id
     from bruna.inference.settings import recorded_settings
 
@@ -97,7 +99,8 @@ def attributes(
     settings = recorded_settings(models)
     settings = replace(settings, attributes_from=from_ or settings.attributes_from)
     chosen = prepare_torch(device or runtime.device, runtime.threads, "--device" if device else "runtime.device")
-    found = _load(models, chosen, settings, neighbors).describe(
+    people = Engine(models, engine)(_load(models, chosen, settings, neighbors), len(usable))
+    found = people.describe(
         list(usable.values()),
         names=list(usable),
         neighbors=neighbors,

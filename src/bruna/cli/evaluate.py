@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bruna.cli.shared import ARTIFACTS, PARAMS, check_outputs, model_folders
+from bruna.cli.shared import ARTIFACTS, PARAMS, EngineName, check_outputs, model_folders
 from bruna.errors import BrunaError
 from bruna.headlines import HEADLINES, headline_intervals, headline_metrics
 
@@ -30,6 +30,7 @@ def evaluate(
     ] = False,
     models: Annotated[Path, typer.Option(help="Where the trained models lie.")] = ARTIFACTS,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: params.yaml.")] = None,
+    engine: EngineName = None,
 ) -> None:
     """Measure the trained models on a data set folder that the pipeline has not seen.
 
@@ -58,13 +59,20 @@ def evaluate(
     if calibrate:
         _check_calibrates(models, params)
     from bruna.evaluation.folder import evaluate_folder
+    from bruna.export.engine import Engine
     from bruna.progress import table
 
     chosen = prepare_torch(
         device or params.runtime.device, params.runtime.threads, "--device" if device else "runtime.device"
     )
     measured = evaluate_folder(
-        folder, models=models, params=params, device=chosen, calibrate=calibrate, page=page is not None
+        folder,
+        models=models,
+        params=params,
+        device=chosen,
+        engine=Engine(models, engine),
+        calibrate=calibrate,
+        page=page is not None,
     )
     figures = measured.figures
     table(

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bruna.cli.shared import ARTIFACTS, INDEX, PARAMS, model_folders, say_next
+from bruna.cli.shared import ARTIFACTS, INDEX, PARAMS, EngineName, model_folders, say_next
 from bruna.dataset.filenames import printable
 from bruna.errors import BrunaError, counted
 
@@ -40,8 +40,18 @@ def index(
     remove_where: Annotated[
         str | None, typer.Option(help='Erase the images of which this holds, such as "identity = 348".')
     ] = None,
+    approximate: Annotated[
+        bool, typer.Option("--approximate", help="Prepare it for `bruna search --approximate` too (bruna[large]).")
+    ] = False,
     models: Annotated[Path, typer.Option(help="Where the trained models lie.")] = ARTIFACTS,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: params.yaml.")] = None,
+    engine: EngineName = None,
+    workers: Annotated[
+        Literal["ray"] | None,
+        typer.Option(
+            "--engine-workers", help="Describe on all workers of a Ray cluster (bruna[ray]).", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Describe images once, to search them as often as you like.
 
@@ -53,28 +63,43 @@ def index(
     \b
       bruna index photos/ more.zip --to people.index
       bruna index people.csv --to people.index
+      bruna index --to people.index --approximate
       bruna index --to people.index --remove photos/anna/1.jpg
       bruna index --to people.index --remove-where "key like 'photos/anna/%'"
     """
     erasing = bool(remove) or remove_where is not None
-    if bool(sources) == erasing:
+    if bool(sources) == erasing and (erasing or not approximate):
         raise BrunaError(
             "give images to add, or --remove or --remove-where; not both: `bruna index SOURCE --to people.index`."
             if erasing
             else "there is nothing to add: give folders, archives or tables of images. `bruna index --help` shows how."
         )
+    if workers is not None and engine == "onnxruntime":
+        raise BrunaError("Ray's workers run torch: give --engine-workers or --engine onnxruntime, not both.")
     if sources:
-        _add(sources, to, models, device, thumbnails=thumbnails)
-    else:
+        _add(sources, to, models, device, engine, workers, thumbnails=thumbnails)
+    elif erasing:
         _remove(to, remove or [], remove_where)
+    if approximate:
+        _cover(to)
 
 
-def _add(sources: Sequence[Path], to: Path, models: Path, device: str | None, *, thumbnails: bool) -> None:
+def _add(
+    sources: Sequence[Path],
+    to: Path,
+    models: Path,
+    device: str | None,
+    engine: EngineName,
+    workers: Literal["ray"] | None,
+    *,
+    thumbnails: bool,
+) -> None:
     from bruna.params import read_runtime
     from bruna.runtime import limit_instructions, prepare_torch
 
     runtime = read_runtime(PARAMS)
     limit_instructions(runtime.instructions)
+    from bruna.export.engine import Engine
     from bruna.index.build import add_images
     from bruna.index.gather import images_of
     from bruna.index.header import HEADER, begin, discard, ready_for
@@ -83,15 +108,25 @@ def _add(sources: Sequence[Path], to: Path, models: Path, device: str | None, *,
 
     model_folders(models)
     ready_for(to)
+    by = Engine(models, engine)
     with ExitStack() as stack:
         images = [images_of(source, stack) for source in sources]
         chosen = prepare_torch(device or runtime.device, runtime.threads, "--device" if device else "runtime.device")
-        describer = load(models, chosen)
+        people = load(models, chosen)
+        at_once = 1
+        if workers is None:
+            describer = by(people, sum(each.count for each in images))
+        else:
+            from bruna.index.ray_workers import on_workers
+
+            describer = on_workers(people, models, max(1, runtime.threads))
+            at_once = describer.blocks_at_once
         new = not (to / HEADER).exists()
         header = begin(to, describer, models)
         try:
             with writing(to):
-                added = add_images(to, images, describer, header, thumbnails=thumbnails, name=f"index {printable(to)}")
+                name = f"index {printable(to)}"
+                added = add_images(to, images, describer, header, thumbnails=thumbnails, name=name, at_once=at_once)
         finally:
             if new and not parts_of(to):
                 discard(to)
@@ -158,13 +193,30 @@ def _remove(to: Path, keys: Sequence[str], where: str | None) -> None:
     _hand_over(to, receipt, missing=sorted(set(keys) - set(receipt.keys)))
 
 
+def _cover(to: Path) -> None:
+    from bruna.index.approximate import cover
+    from bruna.index.header import read_header
+    from bruna.index.store import bytes_of, writing
+
+    read_header(to)
+    with writing(to):
+        taken, count = cover(to)
+    typer.echo(
+        f"The approximate index of {printable(to)} covers {counted(count, 'images')}, {taken:,} of them new; "
+        f"with it the index has {bytes_of(to) / 1e6:,.1f} MB."
+    )
+
+
 def _hand_over(to: Path, receipt: "Receipt", missing: Sequence[str]) -> None:
     from bruna.index.remove import RECEIPTS
 
     for key in missing:
         print(f"warning: {printable(to)} had no image of the key {printable(key)}", file=sys.stderr)
     for key in receipt.same:
-        print(f"warning: the same image is still there as {printable(key)}; --remove erases it too", file=sys.stderr)
+        print(
+            f"warning: the same image is still there as {printable(key)}, and was not erased: --remove that key, too",
+            file=sys.stderr,
+        )
     lines = [
         f"Erased from {printable(to)}: {counted(len(receipt.keys), 'images')}; {receipt.left:,} left.",
         f"  receipt  {receipt.number}",

@@ -5,6 +5,7 @@ at once.
 """
 
 import io
+import os
 import signal
 import sys
 from importlib.metadata import version
@@ -119,6 +120,7 @@ def main() -> None:
     """Run the command line: a user's mistake is one message and status 1; Ctrl-C is status 130, SIGTERM 143."""
     if sys.platform == "win32":
         sys.exit(UNSUPPORTED)
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # as a stage has it (runtime.py): idle threads sleep, others work
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names may hold what its encoding lacks, or no characters at all
             stream.reconfigure(errors="backslashreplace")

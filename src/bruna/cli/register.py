@@ -26,10 +26,16 @@ def register() -> None:
     limit_instructions(runtime.instructions)
     from bruna.registry.register import NAME
     from bruna.registry.register import register as register_models
+    from bruna.tracking.sending import server_address
 
     prepare_torch("cpu", runtime.threads)
     model_folders(ARTIFACTS)
     typer.echo("Asking DVC, reading the models, copying them (half a minute) ...")
     made = register_models(Path(), ARTIFACTS)
     typer.echo(f"Registered as version {made.version} of `{NAME}` in {made.store}.")
-    say_next("bruna ui")
+    if made.same_as is not None:
+        typer.echo(f"Version {made.same_as} is of the same models, data and commit; a new one was made nevertheless.")
+    if server_address(Path()) is None:
+        say_next("bruna ui")
+    else:
+        typer.echo("Next: set an alias there, on the page of the version; `bruna ui` shows this folder alone.")

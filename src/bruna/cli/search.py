@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bruna.cli.shared import ARTIFACTS, INDEX, PARAMS, check_outputs, model_folders
+from bruna.cli.shared import ARTIFACTS, INDEX, PARAMS, EngineName, check_outputs, model_folders
 from bruna.dataset.filenames import printable
 from bruna.errors import BrunaError, counted
 
@@ -53,6 +53,12 @@ def search(
         typer.Option(help="False match rate at most: other people who are taken for the person."),
     ] = None,
     keep_junk: Annotated[bool, typer.Option("--keep-junk", help="Search what Task 1 takes for junk too.")] = False,
+    approximate: Annotated[
+        bool,
+        typer.Option(
+            "--approximate", help="Search a large index faster, by what `bruna index --approximate` prepared."
+        ),
+    ] = False,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the results into this file too, CSV.")] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the results into this file too, JSON.")
@@ -62,6 +68,7 @@ def search(
     ] = None,
     models: Annotated[Path, typer.Option(help="Where the trained models lie.")] = ARTIFACTS,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: params.yaml.")] = None,
+    engine: EngineName = None,
 ) -> None:
     """Find a person by photos, by a description, or by both.
 
@@ -81,6 +88,8 @@ def search(
         raise BrunaError("there is nothing to look for: give photos, or a description with --where.")
     if index is not None and gallery is not None:
         raise BrunaError("give --index or --gallery, not both.")
+    if approximate and gallery is not None:
+        raise BrunaError("--approximate searches an index that is prepared for it; a --gallery is searched exactly.")
     from bruna.params import read_runtime
     from bruna.runtime import limit_instructions, prepare_torch
 
@@ -91,13 +100,16 @@ def search(
     )
     runtime = read_runtime(PARAMS)
     limit_instructions(runtime.instructions)
+    from bruna.export.engine import Engine
     from bruna.index.asking import index_of, open_index
 
     chosen = prepare_torch(device or runtime.device, runtime.threads, "--device" if device else "runtime.device")
     if gallery is not None:
-        people = index_of(gallery, models, chosen)
+        people = index_of(gallery, models, chosen, Engine(models, engine))
     else:
-        people = open_index(place, models, chosen, features=bool(given))
+        people = open_index(
+            place, models, chosen, features=bool(given), approximate=approximate, engine=Engine(models, engine)
+        )
     found = people.search(
         given,
         where=where,

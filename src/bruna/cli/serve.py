@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bruna.cli.shared import ARTIFACTS, INDEX, PARAMS, model_folders
+from bruna.cli.shared import ARTIFACTS, INDEX, PARAMS, EngineName, model_folders
 from bruna.dataset.filenames import printable
 from bruna.errors import counted
 
@@ -20,6 +20,7 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where it answers.")] = 8000,
     models: Annotated[Path, typer.Option(help="Where the trained models lie.")] = ARTIFACTS,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: params.yaml.")] = None,
+    engine: EngineName = None,
 ) -> None:
     """Find people on a page in the browser, until Ctrl-C.
 
@@ -37,13 +38,14 @@ def serve(
 
     runtime = read_runtime(PARAMS)
     limit_instructions(runtime.instructions)
+    from bruna.export.engine import Engine
     from bruna.serve.server import Server, address_of, is_loopback, listen, open_live
 
     chosen = prepare_torch(device or runtime.device, runtime.threads, "--device" if device else "runtime.device")
     with listen(host, port) as listening:
         typer.echo("Loading the index and the networks ...")
         model_folders(models)
-        live = open_live(index, models, chosen)
+        live = open_live(index, models, chosen, Engine(models, engine))
         token = None if is_loopback(host) else secrets.token_urlsafe(16)
         shown = f"{printable(index)}, {counted(len(live.now().index), 'images')}: {address_of(listening, token)}"
         server = Server(live, listening, token, lambda: typer.echo(f"{shown}\nCtrl-C ends it."))

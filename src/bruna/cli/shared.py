@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from itertools import permutations
 from pathlib import Path
 from stat import S_ISDIR
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +19,15 @@ DATA = Path("data")
 ARTIFACTS = Path("artifacts")
 METRICS = Path("metrics")
 INDEX = Path("people.index")
+EngineName = Annotated[
+    Literal["torch", "onnxruntime"] | None,
+    typer.Option(
+        "--engine",
+        help="What runs the networks on a CPU; default: onnxruntime where it is installed and its graphs are there, or "
+        "pay.",
+        show_default=False,
+    ),
+]
 _PREDICTIONS = "CSV file of this command", (b"id,", b"path,reason")
 _KINDS: Mapping[str, tuple[str, tuple[bytes, ...]]] = {
     "--csv": ("CSV file of results", (b"query,",)),

@@ -29,6 +29,7 @@ from bruna.evaluation.warnings import retrieval_warnings
 from bruna.headlines import INTERVALS
 from bruna.inference.calibration import read_calibration
 from bruna.inference.describer import load
+from bruna.inference.engine import Engine, by_torch
 from bruna.inference.explaining import read_typical
 from bruna.inference.settings import Settings
 from bruna.metrics.baselines import attribute_warnings
@@ -61,7 +62,14 @@ class MeasuredFolder:
 
 
 def evaluate_folder(
-    folder: Path, *, models: Path, params: Params, device: torch.device, calibrate: bool = False, page: bool = False
+    folder: Path,
+    *,
+    models: Path,
+    params: Params,
+    device: torch.device,
+    engine: Engine = by_torch,
+    calibrate: bool = False,
+    page: bool = False,
 ) -> MeasuredFolder:
     """Search a folder's `gallery/` for the images of its `query/`, and predict the attributes of the gallery.
 
@@ -74,6 +82,7 @@ def evaluate_folder(
             for what they were trained on.
         params: of the pipeline; the groups `validate` and `evaluate` are used.
         device: where to compute.
+        engine: what runs the networks; what a page explains is always found by torch.
         calibrate: fit the probability of the same person to these images.
         page: find out what a page's browser of queries shows.
 
@@ -128,7 +137,8 @@ def evaluate_folder(
     ]
     ranked, calibrated, by_group, measures = None, None, None, {}
     if people.bruna is not None and dataset.identities:
-        images = {name: describe_table(people, table, None, f"{folder.name} {name}") for name, table in tables.items()}
+        by = engine(people, len(every))
+        images = {name: describe_table(by, table, None, f"{folder.name} {name}") for name, table in tables.items()}
         ranked = retrieve(images[names[0]], images[names[1]], settings)
         figures |= {"retrieval": ranked.summary(), **all_figures(ranked.gallery.found, ranked.gallery.codes, settings)}
         measures = set_measures(ranked, settings)
@@ -139,7 +149,7 @@ def evaluate_folder(
         if calibrated is not None:
             figures["verification"] = calibrated.figures
     elif people.schema:
-        described = people.describe(
+        described = engine(people, len(gallery)).describe(
             list(gallery["image"]), names=list(gallery["path"]), masks=False, progress=f"describe {folder.name}"
         )
         codes, shown = attribute_codes(gallery), gallery["identity"].to_numpy(np.int64)

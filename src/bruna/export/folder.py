@@ -20,6 +20,7 @@ from bruna.index.header import fingerprint_of
 from bruna.inference.calibration import read_calibration
 from bruna.inference.describer import Describer
 from bruna.progress import track
+from bruna.retrieval.calibration import Calibration, smallest_rate
 from bruna.runtime import instruction_set
 
 FORMAT = 1
@@ -88,11 +89,7 @@ def export(people: Describer, models: Path, to: Path) -> dict[str, Any]:
     if table.empty:
         raise BrunaError(f"{models / 'split' / 'validation.parquet'} has no image to check the graphs on.")
     with whole_folder(to) as beside:
-        files = []
-        bar = track(graphs, "export", unit="graphs")
-        for graph in bar:
-            bar.status = graph.file
-            files.append(write_graph(graph, beside))
+        files = [write_graph(graph, beside) for graph in track(graphs, "export", unit="graphs")]
         checked = list(zip(graphs, map(Session, files), strict=True))
         filter_junk = _filters_junk(models)
         agreement = compare(people, checked, table, filter_junk=filter_junk)
@@ -146,9 +143,14 @@ def _model(people: Describer, models: Path, graphs: Sequence[Graph], agreement: 
         "attributes": _attributes(people.schema),
         "junk_threshold": people.settings.junk_threshold,
         "distance": _distance(outputs, people.settings.attribute_offset),
-        "calibration": calibration.to_json() if calibration and FEATURES in outputs else None,
+        "calibration": _calibration(calibration) if calibration and FEATURES in outputs else None,
         "validation": agreement.validation.get("onnxruntime"),
     }
+
+
+def _calibration(found: Calibration) -> dict[str, Any]:
+    """With the smallest of its rates that is one: below it a rate, 0 too, is only that of too few people."""
+    return {**found.to_json(), "smallest_false_match_rate": smallest_rate(found.fitted_on.identity_pairs)}
 
 
 def _port(port: Port) -> dict[str, Any]:

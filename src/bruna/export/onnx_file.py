@@ -21,15 +21,20 @@ _LARGEST = 2_000_000_000
 Array = npt.NDArray[Any]
 
 
+def missing() -> list[str]:
+    """What of it is not installed."""
+    return [name for name in NEEDED if find_spec(name) is None]
+
+
 def refuse_missing() -> None:
     """Say so where the extra `export` is not installed.
 
     Raises:
         BrunaError: see there.
     """
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
-        what = f"{', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed"
-        it = "it" if len(missing) == 1 else "them"
+    if lacking := missing():
+        what = f"{', '.join(lacking)}, which {'is' if len(lacking) == 1 else 'are'} not installed"
+        it = "it" if len(lacking) == 1 else "them"
         raise BrunaError(f"an export needs {what}: `pip install 'bruna[export]'` brings {it}.")
 
 
@@ -42,7 +47,7 @@ def write_graph(graph: Graph, folder: Path) -> Path:
     Raises:
         BrunaError: torch cannot make a graph of the network.
     """
-    given = tuple(torch.zeros(2, *port.shape, dtype=torch.uint8) for port in graph.inputs)
+    given = tuple(torch.zeros(2, *port.shape, dtype=getattr(torch, port.dtype)) for port in graph.inputs)
     batch = torch.export.Dim(BATCH)
     try:
         with warnings.catch_warnings():
@@ -92,18 +97,23 @@ def _leave_out_notes(model: Any) -> None:
 
 
 class Session:
-    """A graph in ONNX Runtime, on the CPU, with as many threads as torch uses.
+    """A graph in ONNX Runtime, on the CPU.
+
+    Args:
+        file: the graph.
+        threads: that compute a pass; by default as many as torch uses. With one, several threads may `run` it at once.
 
     Raises:
         BrunaError: it cannot run the file.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, threads: int | None = None) -> None:
         import onnxruntime  # noqa: PLC0415
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = torch.get_num_threads() if threads is None else threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # torch takes turns with it
+        options.add_session_config_entry("session.set_denormal_as_zero", "1")  # as torch does (runtime.py)
         options.log_severity_level = 3  # errors
         try:
             self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

@@ -17,14 +17,16 @@ _LIKELY = 0.5
 _SHOWN = 10
 
 
-def threshold_of(calibration: Calibration | None, max_fmr: float, models: Path) -> float:
+def threshold_of(calibration: Calibration | None, max_fmr: float, models: Path, with_photo: bool) -> float:
     """The distance at which a false match rate is reached.
 
     Raises:
-        BrunaError: there is no calibration, or too few people were measured.
+        BrunaError: there is no photo or no calibration, or too few people were measured.
     """
     if not 0 < max_fmr <= 1:
         raise BrunaError(f"--max-fmr is {max_fmr:g}: a rate lies above 0 and is at most 1, such as 0.01.")
+    if not with_photo:
+        raise BrunaError("--max-fmr needs a photo, for it limits the distance from one. Give a photo, or leave it out.")
     if calibration is None:
         raise BrunaError(f"--max-fmr needs a calibration, and {models / 'evaluate'} has none. `dvc repro` makes it.")
     found = calibration.threshold(max_fmr)

@@ -7,7 +7,7 @@ people.search({"upload.jpg": data})   # the bytes of an image file
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,15 +21,18 @@ from bruna.dataset.filenames import name_facts, printable
 from bruna.dataset.identities import UNKNOWN_CAMERA
 from bruna.errors import BrunaError, counted
 from bruna.index.answers import answers_to, notes_on, refuse_junk, threshold_of
+from bruna.index.approximate import Approximate, approximate_note
 from bruna.index.build import add_images
-from bruna.index.conditions import named
+from bruna.index.conditions import Condition, known, named
 from bruna.index.gather import images_of
 from bruna.index.header import Header, begin
-from bruna.index.opened import Opened, open_rows
+from bruna.index.opened import Searchable, open_rows
 from bruna.index.search import Query, Wish, candidates, each_query, one_query, search, shows_several
+from bruna.index.streamed import open_searchable
 from bruna.inference.calibration import read_calibration
 from bruna.inference.described import Described
 from bruna.inference.describer import Describer, load
+from bruna.inference.engine import Engine, by_torch
 from bruna.inference.images import files_by_id
 
 Photos = str | Path | Sequence[str | Path] | Mapping[str, bytes]
@@ -64,8 +67,15 @@ class Index:
         rows: its images.
     """
 
-    def __init__(self, rows: Opened, models: Path, device: str | torch.device, describer: Describer | None) -> None:
-        self.rows = rows
+    def __init__(
+        self,
+        rows: Searchable,
+        models: Path,
+        device: str | torch.device,
+        describer: Describer | None,
+        engine: Engine = by_torch,
+    ) -> None:
+        self.rows, self._engine = rows, engine
         self._models, self._device, self._describer = models, device, describer
         self._mine = None if describer is None else rows.header
 
@@ -101,7 +111,7 @@ class Index:
 
         Raises:
             BrunaError: a photo cannot be read or shows nobody, the index is empty, `where` cannot be read, there is
-                no calibration for `max_fmr`, or the camera of a photo is not known.
+                no photo or no calibration for `max_fmr`, or the camera of a photo is not known.
         """
         if not len(self):
             raise BrunaError(f"{self.rows.name} is empty. `bruna index SOURCE --to {self.rows.name}` adds images.")
@@ -109,7 +119,7 @@ class Index:
         given = _by_name(photos)
         calibration = read_calibration(self._models / "evaluate") if given else None
         described = self._described(given, keep_junk) if given else None
-        notes = self._own_images(given)
+        notes: list[str] = []
         queries = self._queries(described, given, each, different_camera) if described else []
         if described and not each and calibration and shows_several(described, calibration):
             notes.append("the photos seem to show several people: ask for each of them alone (--each)")
@@ -121,18 +131,29 @@ class Index:
             where=condition,
             strict=strict,
             without=None if keep_junk else self.rows.junk,
-            nearer=None if max_fmr is None else threshold_of(calibration, max_fmr, self._models),
+            nearer=None if max_fmr is None else threshold_of(calibration, max_fmr, self._models, bool(given)),
             calibration=calibration,
         )
         allowed = candidates(self.rows, wish)
         results = search(self.rows, queries, wish, allowed)
-        notes += notes_on(results, queries, wish)
+        notes += [*self._own_images(given, set(results["key"])), *notes_on(results, queries, wish)]
+        notes += approximate_note(self.rows, queries, wish)
+        if condition is not None and not len(allowed):
+            notes += self._unknown_to_all(condition)
         predicted = {query.name: self.rows.values(query.codes) for query in queries}
         answers = answers_to(results, queries, wish, max_fmr)
         return Found(results, tuple(answers), tuple(notes), predicted, len(allowed))
 
+    def describer(self, images: int) -> Describer:
+        """The networks as the index's engine runs them over so many images.
+
+        Raises:
+            BrunaError: as `load`.
+        """
+        return self._engine(self.load(), images)
+
     def load(self) -> Describer:
-        """The networks, loaded if they are not yet: a search by photo does so too.
+        """The networks in torch, loaded if they are not yet: a search by photo does so too.
 
         Raises:
             BrunaError: there are none, or others have made the index.
@@ -150,20 +171,20 @@ class Index:
         Raises:
             BrunaError: it cannot be read, or others have made it.
         """
-        found = Index(open_rows(Path(self.rows.name)), self._models, self._device, self._describer)
+        found = Index(open_rows(Path(self.rows.name)), self._models, self._device, self._describer, self._engine)
         found._mine = self._mine
         found.rows = self._used_as_mine(found.rows)
         return found
 
-    def _used_as_mine(self, rows: Opened) -> Opened:
+    def _used_as_mine(self, rows: Searchable) -> Searchable:
         """Rows whose distance and threshold of junk are as the networks are used."""
         if self._mine is None:
             return rows
         rows.header.refuse_others(self._mine, Path(rows.name), self._models)
-        return replace(rows, header=self._mine)
+        return rows.used_as(self._mine)
 
     def _described(self, photos: Mapping[str, Path | bytes], keep_junk: bool) -> Described:
-        found = self.load().describe(
+        found = self.describer(len(photos)).describe(
             list(photos.values()), names=[*map(printable, photos)], masks=False, skip_unreadable=True
         )
         if found.rejected:
@@ -185,17 +206,29 @@ class Index:
         per_query = cameras if each else [frozenset().union(*cameras)]
         return [replace(query, cameras=of) for query, of in zip(queries, per_query, strict=True)]
 
-    def _own_images(self, photos: Mapping[str, Path | bytes]) -> list[str]:
-        """A sentence where photos are images of the index: these come first, and tell nothing."""
-        found = [name for name, photo in photos.items() if (self.rows.digests == _digest(photo)).any()]
+    def _own_images(self, photos: Mapping[str, Path | bytes], shown: Collection[str]) -> list[str]:
+        """A sentence where photos are among the results, by their keys: being found tells nothing of these."""
+        if not photos or not shown:
+            return []
+        digests = {name: _digest(photo) for name, photo in photos.items()}
+        same = self.rows.take(self.rows.find("digest", set(digests.values())))
+        there = {digest for key, digest in zip(same.keys, same.digests, strict=True) if key in shown}
+        found = [name for name, digest in digests.items() if digest in there]
         if not found:
             return []
         names = ", ".join(map(printable, found[:_NAMED])) + (" ..." if len(found) > _NAMED else "")
         return [f"{names} {'is' if len(found) == 1 else 'are'} in the index too, and found again"]
 
+    def _unknown_to_all(self, condition: Condition) -> list[str]:
+        """A sentence for each column of a condition that is empty in the whole index."""
+        columns = sorted({part.column for part in known(condition)} - {"junk"})
+        blocks = self.rows.blocks(columns) if columns else ()
+        there = {name for _, each in blocks for name in columns if pd.notna(each.texts(name)).any()}
+        return [f"no image of {printable(self.rows.name)} has a known {name}" for name in columns if name not in there]
+
     def _cameras(self, name: str, photo: Path | bytes) -> frozenset[str]:
         """The cameras that took a photo: by its row in the index, or by its name."""
-        same = self.rows.texts("camera")[self.rows.digests == _digest(photo)]
+        same = self.rows.take(self.rows.find("digest", {_digest(photo)})).texts("camera")
         found = {str(camera) for camera in same if camera is not None}
         facts = name_facts(name.rpartition("/")[2], "train")
         if not found and facts.problem is None and facts.camera != UNKNOWN_CAMERA:
@@ -220,23 +253,33 @@ def _by_name(photos: Photos) -> dict[str, Path | bytes]:
 
 
 def open_index(
-    folder: str | Path, models: str | Path = "artifacts", device: str | torch.device = "auto", *, features: bool = True
+    folder: str | Path,
+    models: str | Path = "artifacts",
+    device: str | torch.device = "auto",
+    *,
+    features: bool = True,
+    approximate: bool = False,
+    engine: Engine = by_torch,
 ) -> Index:
-    """Read an index.
+    """Read an index; of one too large to be held its header alone.
 
     Args:
         folder: the index.
         models: the pipeline's artifacts folder; the networks are loaded when the first photo comes.
         device: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.
         features: False is enough, and faster, where no photo comes.
+        approximate: photos are searched by the approximate index (`bruna index --approximate`), which may miss some of
+            the nearest images.
+        engine: what runs the networks.
 
     Raises:
         BrunaError: it is no index, or cannot be read.
     """
-    return Index(open_rows(Path(folder), features=features), Path(models), device, None)
+    rows = Approximate(Path(folder)) if approximate else open_searchable(Path(folder), features=features)
+    return Index(rows, Path(models), device, None, engine)
 
 
-def index_of(source: Path, models: Path, device: str | torch.device) -> Index:
+def index_of(source: Path, models: Path, device: str | torch.device, engine: Engine = by_torch) -> Index:
     """Describe the images of a source for this once.
 
     Raises:
@@ -247,9 +290,10 @@ def index_of(source: Path, models: Path, device: str | torch.device) -> Index:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         describer = load(models, device)
         header = begin(folder, describer, models)
-        added = add_images(folder, [images], describer, header, thumbnails=False, name=f"describe {printable(source)}")
+        by, name = engine(describer, images.count), f"describe {printable(source)}"
+        added = add_images(folder, [images], by, header, thumbnails=False, name=name)
         rows = replace(open_rows(folder), name=str(source))
     if not len(rows):
         key, reason = next(iter(added.left_out.items()))
         raise BrunaError(f"no image of {source} can be read; the first is {printable(key)}: {printable(reason)}")
-    return Index(rows, models, device, describer)
+    return Index(rows, models, device, describer, engine)

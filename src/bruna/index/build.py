@@ -60,6 +60,7 @@ def add_images(
     *,
     thumbnails: bool = True,
     name: str = "index",
+    at_once: int = 1,
 ) -> Added:
     """Describe what is new in some sources and add it to an index (that nobody else writes meanwhile).
 
@@ -70,11 +71,14 @@ def add_images(
         header: of the index.
         thumbnails: keep a small picture of each.
         name: of the progress bar.
+        at_once: blocks described at a time, for networks that share the work out.
     """
     seen = _Seen(folder)
     added = Added()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        blocks = track(_blocks(images, added), name, total=sum(each.count for each in images), count=itemgetter(0))
+        blocks = track(
+            _blocks(images, added, at_once), name, total=sum(each.count for each in images), count=itemgetter(0)
+        )
         for _, block in blocks:
             wanted = [image for image in block if seen.takes(image, added)]
             if wanted:
@@ -84,6 +88,11 @@ def add_images(
                 seen.add(rows, wanted)
             blocks.status = f"{added.described:,} described"
     return added
+
+
+def blocks_of(images: int) -> int:
+    """How many blocks so many images fill, one at least."""
+    return max(1, images // _BLOCK)
 
 
 class _Seen:
@@ -130,7 +139,7 @@ class _Seen:
         return pa.concat_tables(found, promote_options="default")
 
 
-def _blocks(images: Sequence[Images], added: Added) -> Iterator[tuple[int, list[_Image]]]:
+def _blocks(images: Sequence[Images], added: Added, at_once: int) -> Iterator[tuple[int, list[_Image]]]:
     """Blocks of images whose bytes could be read, each with the number of all that it stands for."""
     size = held = 0
     block: list[_Image] = []
@@ -141,7 +150,7 @@ def _blocks(images: Sequence[Images], added: Added) -> Iterator[tuple[int, list[
             if image is not None:
                 block.append(image)
                 held += len(image.data)
-            if size == _BLOCK or held >= _BLOCK_BYTES:
+            if size == _BLOCK * at_once or held >= _BLOCK_BYTES * at_once:
                 yield size, block
                 size, held, block = 0, 0, []
     if size:

@@ -96,6 +96,13 @@ def named(condition: Condition) -> list[Predicted]:
     return [] if isinstance(condition, Known) else [leaf for part in condition.parts for leaf in named(part)]
 
 
+def known(condition: Condition) -> list[Known]:
+    """What a condition says of what is known."""
+    if isinstance(condition, Known):
+        return [condition]
+    return [] if isinstance(condition, Predicted) else [leaf for part in condition.parts for leaf in known(part)]
+
+
 def number_in(text: str) -> float | None:
     """The number that a text is; None where it is none."""
     return float(text) if re.fullmatch(r"[+-]?\d+(\.\d+)?", text, re.ASCII) else None

@@ -1,7 +1,7 @@
 """Conditions put to the images of an index: where they hold, where they may hold, and how probably."""
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import reduce
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ class Facts:
         codes: N codes of the most probable value, by attribute.
         probabilities: N x V, by attribute.
         columns: N texts (None where unknown) or N floats, by column.
+        words: columns that have cells that are no numbers among rows that are not here.
     """
 
     def __init__(
@@ -38,8 +39,9 @@ class Facts:
         codes: Mapping[str, npt.NDArray[np.int64]],
         probabilities: Mapping[str, npt.NDArray[np.float32]],
         columns: Mapping[str, _Cells],
+        words: Collection[str] = (),
     ) -> None:
-        self.codes, self.probabilities, self.columns = codes, probabilities, columns
+        self.codes, self.probabilities, self.columns, self._words = codes, probabilities, columns, words
         self._numbers: dict[str, Floats] = {}
 
     def holds(self, condition: Condition) -> Booleans:
@@ -81,14 +83,15 @@ class Facts:
         value = part.value
         if isinstance(value, str) and part.sign != "like" and (number := number_in(value)) is not None:
             # '0348' and 0348 are one identity, quoted or not.
-            value = number if self._has_numbers_only(part.column) else value
+            value = number if part.column not in self._words and self.has_numbers_only(part.column) else value
         if isinstance(value, float):
             found = _ORDER[part.sign](self._as_numbers(part.column), value)
         else:
             found = _compare(self.columns[part.column], part.sign, value)
         return found if part.holds else ~found
 
-    def _has_numbers_only(self, column: str) -> bool:
+    def has_numbers_only(self, column: str) -> bool:
+        """Whether all cells of a column that are not empty are numbers."""
         return bool((pd.isna(self.columns[column]) | ~np.isnan(self._as_numbers(column))).all())
 
     def _as_numbers(self, column: str) -> Floats:

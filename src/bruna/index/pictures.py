@@ -29,8 +29,10 @@ def pictures_of(people: Index, keys: Collection[str], gallery: Path | None = Non
             read = {image.key: _read(image.read) for image in images_of(gallery, stack).each if image.key in wanted}
         return {key: data for key, data in read.items() if data is not None}
     pictures = thumbnails_of(Path(people.rows.name), wanted)
-    digests = dict(zip(people.rows.keys, people.rows.digests, strict=True))
-    for key in wanted - pictures.keys():
+    without = wanted - pictures.keys()
+    rows = people.rows.take(people.rows.find("key", without))
+    digests = dict(zip(rows.keys, rows.digests, strict=True))
+    for key in without:
         data = _read(partial(read_file, Path(key)))
         if data is not None and hashlib.sha256(data).hexdigest() == digests.get(key):
             pictures[key] = data

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from bruna.errors import BrunaError
 from bruna.files import whole_file
 from bruna.index.opened import Opened
-from bruna.index.store import erase, parts_of, read_part
+from bruna.index.shards import drop_shards
+from bruna.index.store import erase, outline_of, parts_of, read_part
 
 RECEIPTS = "removed.csv"
 _HEADER = ("time", "images", "left", "digest")
@@ -40,7 +41,8 @@ class Receipt:
 
 
 def remove_images(folder: Path, index: Opened, wanted: npt.NDArray[np.bool_]) -> Receipt:
-    """Erase rows of an index (that nobody else writes meanwhile): files that hold one are written again without it.
+    """Erase rows of an index (that nobody else writes meanwhile): files that hold one are written again without it, and
+    shards that cover one are erased.
 
     `removed.csv` gets a line that says when, how many, and a digest that tells nobody anything who has not the receipt:
     keys are names of files, which can be guessed, and a plain digest of them could be too.
@@ -55,13 +57,16 @@ def remove_images(folder: Path, index: Opened, wanted: npt.NDArray[np.bool_]) ->
     if not len(sizes) or sizes[-1] != len(index):
         raise BrunaError(f"{folder} was changed while it was read. Run the same command again.")
     digests = [digest for part in parts for digest in part["digest"].to_pylist()]
-    gone = {digest for digest, is_wanted in zip(digests, wanted, strict=True) if is_wanted}
+    erased = {digest for digest, is_wanted in zip(digests, wanted, strict=True) if is_wanted}
     same = [
         str(key)
         for key, digest, is_wanted in zip(index.keys, digests, wanted, strict=True)
-        if not is_wanted and digest in gone
+        if not is_wanted and digest in erased
     ]
-    erase(folder, np.split(wanted, sizes[:-1]))
+    per_part = np.split(wanted, sizes[:-1])
+    contents = [outline_of(part).contents for part in parts_of(folder)]
+    drop_shards(folder, contents, [of for of, gone in zip(contents, per_part, strict=True) if gone.any()])
+    erase(folder, per_part)
     keys = sorted(map(str, index.keys[wanted]))
     number = secrets.token_hex(16)
     digest = hashlib.sha256("".join(f"{line}\n" for line in [number, *keys]).encode()).hexdigest()

@@ -1,6 +1,6 @@
 """Ranking an index for a query: exact, by the distance of the stage `evaluate`, by a description, or by both."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +9,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bruna.index.conditions import Condition, named
-from bruna.index.facts import Floats
-from bruna.index.opened import Opened
+from bruna.index.conditions import Condition, known, named
+from bruna.index.opened import Integers, Opened, Searchable
+from bruna.index.ranked import Ranked, joined
+from bruna.index.rows import probabilities_of
 from bruna.inference.described import Described
 from bruna.models.attribute_logits import most_probable
 from bruna.retrieval.calibration import Calibration
@@ -96,11 +97,18 @@ class Wish:
     nearer: float | None = None
     calibration: Calibration | None = None
 
+    def needs_all(self, queries: Sequence[Query]) -> bool:
+        """Whether the distance alone does not tell which images of an index are the likely results of some query."""
+        return self.ranking is not None or not queries or any(query.cameras for query in queries)
+
+    @property
+    def ranking(self) -> Condition | None:
+        """The description that ranks; None where there is none, or it only filters."""
+        return self.where if self.where is not None and named(self.where) and not self.strict else None
+
 
 @torch.no_grad()
-def search(
-    index: Opened, queries: Sequence[Query], wish: Wish, kept: npt.NDArray[np.int64] | None = None
-) -> pd.DataFrame:
+def search(index: Searchable, queries: Sequence[Query], wish: Wish, kept: Integers | None = None) -> pd.DataFrame:
     """Rank the images of an index for every query; without queries, once by the description.
 
     With a photo alone the nearest come first; with a description alone those of which it most probably holds; with
@@ -123,15 +131,23 @@ def search(
         ValueError: a description ranks together with a photo, and there is no calibration.
     """
     kept = candidates(index, wish) if kept is None else kept
-    described = None
-    if wish.where is not None and named(wish.where) and not wish.strict:
-        described = index.facts.probability(wish.where)
-        if queries and wish.calibration is None:
-            raise ValueError("without a calibration a description can only filter beside a photo: strict")
-    if not queries:
-        score = np.zeros(len(index)) if described is None else described
-        return _table(index, None, _best(-score[kept], kept, wish.top), None, described, wish)
-    tables = [_of_query(index, query, kept, described, wish) for query in queries]
+    if queries and wish.ranking is not None and wish.calibration is None:
+        raise ValueError("without a calibration a description can only filter beside a photo: strict")
+    asked: Sequence[Query | None] = queries or [None]
+    found: list[list[Ranked]] = [[] for _ in asked]
+    may_be = np.zeros(len(index), np.bool_)
+    may_be[kept] = True
+    exact: list[tuple[list[Ranked], Query | None]] = []
+    for mine, query in zip(found, asked, strict=True):
+        likely = _likely(index, query, kept, wish)
+        if likely is None:
+            exact.append((mine, query))
+        for block in likely or ():
+            _rank(block, query, may_be, wish, index.persons, mine)
+    for block in index.blocks(_needed(queries, wish), kept) if exact and len(kept) else ():
+        for mine, query in exact:
+            _rank(block, query, may_be, wish, index.persons, mine)
+    tables = [_table(index, query, joined(mine), wish) for query, mine in zip(asked, found, strict=True)]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -152,61 +168,82 @@ def _distances(query: Gallery, gallery: Gallery, offset: float) -> Tensor:
     return near.mul_(torch.cdist(query.attributes, gallery.attributes, compute_mode=_DIRECT).add_(offset))
 
 
-def candidates(index: Opened, wish: Wish) -> npt.NDArray[np.int64]:
-    """The rows of an index that may be results, by all but their distance."""
+def candidates(index: Searchable, wish: Wish) -> Integers:
+    """The rows of an index that may be results, by all but their distance; ascending."""
     kept = np.ones(len(index), np.bool_) if wish.without is None else ~wish.without
     if wish.where is not None:
-        kept = kept & (index.facts.holds(wish.where) if wish.strict else index.facts.may_hold(wish.where))
+        index.settle(wish.where)
+        columns = {part.column for part in known(wish.where)}
+        columns |= {part.attribute for part in named(wish.where)} if wish.strict else set()
+        for rows, each in index.blocks(columns):
+            facts = each.facts
+            kept[rows] &= facts.holds(wish.where) if wish.strict else facts.may_hold(wish.where)
     return kept.nonzero()[0]
 
 
-def _best(cost: npt.NDArray[np.floating], rows: npt.NDArray[np.int64], top: int) -> npt.NDArray[np.int64]:
-    """The rows of least cost, the earlier first at equal costs."""
-    return rows[np.argsort(cost, kind="stable")[:top]]
+def _needed(queries: Sequence[Query], wish: Wish) -> set[str]:
+    """The columns that a ranking looks at."""
+    columns = {"features"} if queries else set()
+    if any(query.cameras for query in queries):
+        columns.add("camera")
+    if wish.ranking is not None:
+        columns |= {part.column for part in known(wish.ranking)}
+        columns |= {probabilities_of(part.attribute) for part in named(wish.ranking)}
+    return columns
 
 
-def _of_query(
-    index: Opened,
-    query: Query,
-    kept: npt.NDArray[np.int64],
-    described: Floats | None,
-    wish: Wish,
-) -> pd.DataFrame:
-    near = distances(index, query)
-    if query.cameras:
-        kept = kept[~np.isin(index.facts.columns["camera"][kept], list(query.cameras))]
-    if wish.nearer is not None:
-        kept = kept[near[kept] < wish.nearer]
-    if described is None or wish.calibration is None:
-        best = _best(near[kept], kept, wish.top)
-    else:
-        same = wish.calibration.probability(near[kept].astype(np.float64), index.persons)
-        # The distance decides between scores that are equal, as those of a step of an isotonic fit.
-        order = np.lexsort((kept, near[kept], -same * described[kept]))
-        best = kept[order[: wish.top]]
-    return _table(index, query, best, near, described, wish)
+def _likely(
+    index: Searchable, query: Query | None, kept: Integers, wish: Wish
+) -> Iterator[tuple[Integers, Opened]] | None:
+    """Blocks in which the best of a query very probably are; None where only all tell: a description ranks."""
+    if query is None or wish.needs_all([query]):
+        return None
+    return index.likely(query.embedding, kept, wish.top)
 
 
-def _table(
-    index: Opened,
+def _rank(
+    block: tuple[Integers, Opened],
     query: Query | None,
-    rows: npt.NDArray[np.int64],
-    near: npt.NDArray[np.float32] | None,
-    described: Floats | None,
+    may_be: npt.NDArray[np.bool_],
     wish: Wish,
-) -> pd.DataFrame:
-    nothing = np.full(len(rows), np.nan)
-    far = nothing if near is None else near[rows].astype(np.float64)
-    same = nothing if near is None or wish.calibration is None else wish.calibration.probability(far, index.persons)
-    compared = _compared(index, query, rows, wish.where)
+    persons: int,
+    best: list[Ranked],
+) -> None:
+    """Put the best of the best and of a block in place of the best; the whole index has so many persons."""
+    rows, index = block
+    kept = may_be[rows].nonzero()[0]
+    if query is not None and query.cameras:
+        kept = kept[~np.isin(index.facts.columns["camera"][kept], list(query.cameras))]
+    near = np.full(len(rows), np.nan) if query is None else distances(index, query).astype(np.float64)
+    if wish.nearer is not None and query is not None:
+        kept = kept[near[kept] < wish.nearer]
+    near = near[kept]
+    described = np.full(len(kept), np.nan) if wish.ranking is None else index.facts.probability(wish.ranking)[kept]
+    if query is None:
+        cost = np.zeros(len(kept)) if wish.ranking is None else -described
+    elif wish.ranking is None or wish.calibration is None:
+        cost = near
+    else:
+        # The distance decides between scores that are equal, as those of a step of an isotonic fit.
+        cost = -wish.calibration.probability(near, persons) * described
+    best[:] = [joined([*best, Ranked(rows[kept], cost, near, described)]).best(wish.top)]
+
+
+def _table(index: Searchable, query: Query | None, found: Ranked, wish: Wish) -> pd.DataFrame:
+    wanted = _wanted(query, wish.where)
+    rows, count = index.take(found.rows, {"key", "camera", *wanted}), len(found.rows)
+    same = np.full(count, np.nan)
+    if query is not None and wish.calibration is not None:
+        same = wish.calibration.probability(found.near, index.persons)
+    compared = [{name: int(rows.facts.codes[name][row]) in of for name, of in wanted.items()} for row in range(count)]
     columns = {
-        "query": [""] * len(rows) if query is None else [query.name] * len(rows),
-        "rank": np.arange(1, len(rows) + 1),
-        "key": index.keys[rows],
-        "camera": index.texts("camera")[rows],
-        "distance": far,
+        "query": ["" if query is None else query.name] * count,
+        "rank": np.arange(1, count + 1),
+        "key": rows.keys,
+        "camera": rows.texts("camera"),
+        "distance": found.near,
         "probability": same,
-        "description": nothing if described is None else described[rows],
+        "description": found.described,
         "agreeing": [tuple(name for name, fits in row.items() if fits) for row in compared],
         "differing": [tuple(name for name, fits in row.items() if not fits) for row in compared],
     }
@@ -214,12 +251,8 @@ def _table(
     return pd.DataFrame({name: pd.Series(of, dtype=object if name in texts else None) for name, of in columns.items()})
 
 
-def _compared(
-    index: Opened, query: Query | None, rows: npt.NDArray[np.int64], where: Condition | None
-) -> list[dict[str, bool]]:
-    """Whether each attribute of a row is as the photos', or as described."""
+def _wanted(query: Query | None, where: Condition | None) -> dict[str, frozenset[int]]:
+    """The codes of attributes as the photos', or as described."""
     if query is not None:
-        wanted = {name: frozenset({code}) for name, code in query.codes.items()}
-    else:
-        wanted = {part.attribute: part.codes for part in (named(where) if where is not None else ())}
-    return [{name: int(index.facts.codes[name][row]) in codes for name, codes in wanted.items()} for row in rows]
+        return {name: frozenset({code}) for name, code in query.codes.items()}
+    return {part.attribute: part.codes for part in (named(where) if where is not None else ())}

@@ -7,10 +7,13 @@ float32, in the order of the values in index.json), `junk` (float32, null where 
 """
 
 import fcntl
+import hashlib
+import json
+import mmap
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +30,8 @@ FIXED = ("key", "digest", "identity", "camera", "time", "junk")
 _VAST = ("features", "attribute_features", "thumbnail")
 """Columns that no compression makes smaller."""
 _UNIQUE = ("key", "digest")
+_CONTENTS = b"contents"
+"""In the metadata of a part."""
 _LOCK = ".lock"
 _Taken = TypeVar("_Taken")
 
@@ -48,6 +53,40 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> Any:
         return file.read(columns=names if columns is None else [name for name in columns if name in names])
 
     return _opened(path, read)
+
+
+class Outline(NamedTuple):
+    """What a part holds.
+
+    Attributes:
+        rows: how many.
+        columns: their names.
+        junk: float32 probabilities, NaN where no network tells.
+        contents: 64 hex digits that two parts share only where they have the same images under the same keys.
+    """
+
+    rows: int
+    columns: list[str]
+    junk: npt.NDArray[np.float32]
+    contents: str
+
+
+def outline_of(path: Path) -> Outline:
+    """What a part holds, without reading all of it."""
+
+    def read(file: Any) -> Outline:
+        names, rows = list(file.schema_arrow.names), file.metadata.num_rows
+        junk = file.read(columns=["junk"])["junk"].to_numpy() if "junk" in names else np.full(rows, np.nan, np.float32)
+        written = (file.schema_arrow.metadata or {}).get(_CONTENTS)
+        contents = _contents(file.read(columns=[*_UNIQUE])) if written is None else written.decode()
+        return Outline(rows, names, junk, contents)
+
+    return _opened(path, read)
+
+
+def _contents(rows: Any) -> str:
+    cells = [rows[name].to_pylist() for name in _UNIQUE]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
 
 
 def column_names(folder: Path) -> list[str]:
@@ -137,8 +176,9 @@ def _opened(path: Path, take: Callable[[Any], _Taken]) -> _Taken:
     """What is wanted of a part."""
     try:
         with path.open("rb") as file:  # pyarrow takes no path that is not UTF-8
-            return take(pq.ParquetFile(file))
-    except (OSError, pa.ArrowException) as error:
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # is not copied once more
+        return take(pq.ParquetFile(pa.BufferReader(pa.py_buffer(content))))
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise BrunaError(
             f"{path} cannot be read ({error}). If another command was changing the index, run the same again; "
             "otherwise restore the file, or describe the images again into a new index."
@@ -149,6 +189,7 @@ def _write(rows: Any, path: Path) -> None:
     names = rows.schema.names
     empty = [name for name in names if name not in FIXED and rows[name].null_count == len(rows)]
     rows = rows.drop_columns(empty)  # such as what only rows that are gone had
+    rows = rows.replace_schema_metadata({_CONTENTS: _contents(rows)})
     with whole_file(path) as beside, beside.open("wb") as file:
         pq.write_table(
             rows.combine_chunks(),

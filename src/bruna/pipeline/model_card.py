@@ -9,7 +9,6 @@ from typing import Any
 from safetensors import safe_open
 
 from bruna.dataset.dataset_file import DatasetFile
-from bruna.dataset.filenames import LABELLED, UNLABELLED_SUBSETS
 from bruna.dataset.identities import UNKNOWN_CAMERA
 from bruna.dataset.tables import read_table
 from bruna.pipeline.records import Records
@@ -17,6 +16,12 @@ from bruna.report.model_card import CardFacts, Network, Side
 
 _FILES = {"unet": "model", "attributes": "model", "bruna": "bruna"}
 """Folder of a model -> its weights there."""
+_TEST = {
+    "query": "test, asked for (folder query)",
+    "gallery": "test, searched (folder gallery)",
+    "queries": "test without labels, asked for (folder queries)",
+    "test": "test without labels, searched (folder test)",
+}
 _NOT_TRAINED = ("running_mean", "running_var", "num_batches_tracked", "normalize.mean", "normalize.std")
 """Ends of the names of tensors that no training changes by a gradient: statistics and constants."""
 _MASKS = {
@@ -47,9 +52,7 @@ def card_facts(records: Records, dataset: DatasetFile) -> CardFacts:
 
 def _sides(split: Path, dataset: DatasetFile) -> list[Side]:
     files = {"training": split / "train.parquet", "validation": split / "validation.parquet"}
-    files |= {
-        f"test, folder {name}": split / "test" / f"{name}.parquet" for name in (*LABELLED[1:], *UNLABELLED_SUBSETS)
-    }
+    files |= {title: split / "test" / f"{name}.parquet" for name, title in _TEST.items()}
     sides = [_side(name, file, dataset) for name, file in files.items() if file.exists()]
     parts = read_table(split / "masks.parquet", ["part"])["part"].value_counts()
     words = {"train": "mask pairs, training", "held_out": "mask pairs, held out"}
@@ -83,7 +86,7 @@ def _unet(settings: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _task1(settings: Mapping[str, Any]) -> tuple[str, str, str]:
-    return "Task 1", "predicts attributes and junk", settings["network"]
+    return "Task 1", "predicts attributes, and junk: no person, or too little of one", settings["network"]
 
 
 def _bruna(settings: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -116,13 +116,14 @@ class _Pictures:
 
     def shown(self, people: Index, queries: Sequence[Asked]) -> dict[str, Shown]:
         """All images of the page."""
-        rows = people.rows
+        keys = dict.fromkeys(hit.image for query in queries for hit in query.hits)
+        rows = people.rows.take(people.rows.find("key", keys))
         at = {key: row for row, key in enumerate(rows.keys)}
         photos = {
             key: Shown(key.removeprefix(_PHOTO), "", *self._seen(key)) for query in queries for key in query.images
         }
         hits = {}
-        for key in dict.fromkeys(hit.image for query in queries for hit in query.hits):
+        for key in keys:
             codes = [int(rows.facts.codes[task.name][at[key]]) for task in rows.header.schema]
             hits[key] = Shown(key, rows.texts("camera")[at[key]] or "", *self._seen(key), codes or None)
         return photos | hits

@@ -10,6 +10,8 @@ from bruna.headlines import FIGURES_FILE, HEADLINES, headline_intervals
 CARD = "model_card.md"
 _LONGEST = 4_500
 """Characters of a description; a server's database takes 5,000."""
+_BASELINES = {"untrained_map": "mAP, untrained network", "histogram_map": "mAP, color histograms"}
+"""As the card calls them."""
 _ASIDE = ("Models", "Data")
 """Sections that are tables of the training: a reader of a version wants the others first."""
 
@@ -47,7 +49,7 @@ def description(card: str, figures: Mapping[str, float]) -> str:
     <BLANKLINE>
     | figure | value | 95% interval |
     | --- | --- | --- |
-    | mAP | 0.500 | 0.400–0.600 |
+    | mAP | 50.0% | 40.0–60.0% |
     <BLANKLINE>
     ## Use
     <BLANKLINE>
@@ -70,6 +72,6 @@ def _table(figures: Mapping[str, float]) -> str:
     rows = ["| figure | value | 95% interval |", "| --- | --- | --- |"]
     for name, headline in HEADLINES.items():
         if f"{name}_low" in figures:
-            interval = f"{figures[f'{name}_low']:.3f}–{figures[f'{name}_high']:.3f}"
-            rows.append(f"| {headline.title} | {figures[name]:.3f} | {interval} |")
+            interval = f"{100 * figures[f'{name}_low']:.1f}–{figures[f'{name}_high']:.1%}"
+            rows.append(f"| {_BASELINES.get(name, headline.title)} | {figures[name]:.1%} | {interval} |")
     return "\n".join(rows) if len(rows) > 2 else ""

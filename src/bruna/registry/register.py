@@ -24,7 +24,7 @@ from bruna.registry.loading import load
 from bruna.registry.state import refuse_stale, state_tags
 from bruna.registry.store import address, quiet
 from bruna.tracking.execution import process_identity
-from bruna.tracking.sending import experiment_name, without_password
+from bruna.tracking.sending import experiment_name, trouble_with_server, without_password
 
 NAME = "bruna"
 _NAMED = re.compile(r"[\w.-]+")
@@ -53,10 +53,17 @@ _SIZE = (64, 128)
 
 @dataclass(frozen=True)
 class Registered:
-    """The number of a registered version, and the address of the store that it is in."""
+    """A registered version.
+
+    Attributes:
+        version: its number.
+        store: the address of the store that it is in.
+        same_as: the number of the latest earlier version with the same tags, all of them; None where there is none.
+    """
 
     version: int
     store: str
+    same_as: int | None
 
 
 def register(root: Path, artifacts: Path) -> Registered:
@@ -83,10 +90,9 @@ def register(root: Path, artifacts: Path) -> Registered:
     except BrunaError:
         raise
     except Exception as error:  # of MLflow, of its transport, of its database
-        reason = without_password((str(error) or type(error).__name__).partition("\n")[0]).rstrip(".")
         raise BrunaError(
-            f"MLflow ({without_password(where)}) did not register the model: {reason}.\nNo version was made. Run the "
-            "same command again when that is mended."
+            f"MLflow ({without_password(where)}) did not register the model: {trouble_with_server(error)}.\nNo version "
+            "was made. Run the same command again when that is mended."
         ) from error
 
 
@@ -121,6 +127,7 @@ def _register(
         )
         _refuse_different(people, info.model_uri)
         mlflow.log_metrics(metrics, model_id=info.model_id)
+        same_as = _same_as(mlflow.MlflowClient(), named)
         made = mlflow.MlflowClient().create_model_version(
             NAME,
             source=info.model_uri,
@@ -129,7 +136,13 @@ def _register(
             tags=named,
             description=description(card, metrics),
         )
-    return Registered(int(made.version), without_password(where))
+    return Registered(int(made.version), without_password(where), same_as)
+
+
+def _same_as(client: Any, tags: Mapping[str, str]) -> int | None:
+    """The latest version that has all of some tags."""
+    found = client.search_model_versions(f"name = '{NAME}'")
+    return max((int(each.version) for each in found if tags.items() <= each.tags.items()), default=None)
 
 
 def _card(artifacts: Path) -> str:

@@ -74,7 +74,7 @@ def _sentences(groups: Groups) -> list[Block]:
 def stand_outs(groups: Groups) -> list[str]:
     """Which groups are clearly worse, a sentence for each figure or for several alike; none where too few are compared.
 
-    `mAP, rank-1: no group is clearly worse than all others. 0 of 12 groups stand out, better or worse; ...`
+    `mAP, rank-1: of 47 groups 12 could be compared, and none is clearly worse than all others. 0 of 12 groups ...`
     """
     found: dict[str, list[str]] = {}
     for name, called in FIGURES.items():
@@ -97,9 +97,10 @@ def _stand_out(table: pd.DataFrame, name: str) -> str:
         f"{title(row['by'])} {row['value']} ({_points(row, name)} points)" for _, row in worse.loc[order].iterrows()
     ]
     few = int((verdicts == "too few people").sum())
-    clearly = (
-        f"clearly worse than all others: {'; '.join(named)}" if named else "no group is clearly worse than all others"
-    )
+    clearly = f"clearly worse than all others: {'; '.join(named)}"
+    if not named:
+        could = f"{compared} could be compared, and " if few else ""
+        clearly = f"of {counted(compared + few, 'groups')} {could}none is clearly worse than all others"
     return (
         f"{clearly}. {out} of {counted(compared, 'groups')} stand out, better or worse; "
         f"{0.05 * compared:.1f} would by chance alone.{_not_compared(few)}"

@@ -70,6 +70,10 @@ def _measured_on_others(found: Mapping[str, Any]) -> bool:
     return any("fnmr" in at for at in found["at_fmr"].values())
 
 
+def _range(found: Mapping[str, float]) -> str:
+    return f"{100 * found['low']:.1f}–{found['high']:.1%}"
+
+
 def rate_table(found: Mapping[str, Any]) -> Table:
     """One row a false match rate, and one for the equal error rate; what too few people carry says so."""
     eer = found["eer"]
@@ -78,7 +82,7 @@ def rate_table(found: Mapping[str, Any]) -> Table:
             "false match rate": f"{eer['value']:.2%}, the equal error rate",
             "threshold": f"{eer['threshold']:.4g}",
             "false non-match rate": f"{eer['value']:.1%}",
-            "95% interval": f"{eer['low']:.1%} to {eer['high']:.1%}",
+            "95% interval": _range(eer),
             f"{_ON_OTHERS}false match rate": "–",
             f"{_ON_OTHERS}false non-match rate": "–",
         }
@@ -91,7 +95,7 @@ def rate_table(found: Mapping[str, Any]) -> Table:
             row |= {
                 "threshold": f"{at['threshold']:.4g}",
                 "false non-match rate": f"{at['fnmr']:.1%}",
-                "95% interval": f"{at['low']:.1%} to {at['high']:.1%}",
+                "95% interval": _range(at),
                 f"{_ON_OTHERS}false match rate": f"{at['fmr_cross_fitted']:.3%}",
                 f"{_ON_OTHERS}false non-match rate": f"{at['fnmr_cross_fitted']:.1%}",
             }

@@ -169,8 +169,10 @@ def _warnings(warnings: Sequence[str]) -> list[Any]:
 def _origin(facts: CardFacts) -> list[Any]:
     versions = " and ".join(f"{name} {version}" for name, version in facts.versions.items())
     return [
-        f"Written by the stage report with {versions}, from the records of the stages that the inputs name. Commit, "
-        "experiment and run stand on the copy of this card that is logged to MLflow."
+        f"Written by the stage report with {versions}, from the records of the stages that the inputs name. Their MD5 "
+        "tell which data and which networks these are. Equal records make an equal file: commit, experiment and run "
+        "stand on the copy that is logged to MLflow, dates on the pages of its run, and a version that bruna register "
+        "makes has the commit among its tags."
     ]
 
 

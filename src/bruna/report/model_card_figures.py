@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from bruna.dataset.course import ATTRIBUTES
 from bruna.dataset.dataset_file import DatasetFile
 from bruna.dataset.schema import title
 from bruna.errors import counted
@@ -32,6 +33,9 @@ _SHARES = {
     "balanced_accuracy": "balanced accuracy",
     "chance": "any constant prediction",
 }
+_MARKET1501 = {task.name: task.values for task in ATTRIBUTES}
+_MEANT = ("up", "down", "clothes", "upcolor", "downcolor")
+"""Attributes of Market-1501 that their names do not explain."""
 _SOURCES = {"task1": "Task 1’s network", "bruna": "Bruna’s attribute head", "both": "the mean of both networks"}
 
 
@@ -117,9 +121,14 @@ def attribute_rows(findings: Findings, data: DatasetFile) -> list[Any]:
     ]
     more = len(data.attributes) - len(rows)
     caption = "As predicted for the validation images; “always” and “any” take no network" if measured else ""
+    meant = (
+        "As in Market-1501, up is the length of the sleeves; down is the length and clothes the kind of what is worn "
+        "below; upcolor and downcolor are the colors above and below."
+    )
     return [
         Table(pd.DataFrame(rows).fillna("–"), caption),
         *([f"And {counted(more, 'attributes')} more."] if more else []),
+        *([meant] if all(data.attributes.get(name) == _MARKET1501[name] for name in _MEANT) else []),
     ]
 
 

@@ -77,7 +77,7 @@ class IndexFacts(BaseModel):
     @classmethod
     def of(cls, now: Snapshot, calibration: Calibration | None, limits: Limits) -> Self:
         """Count what a snapshot holds."""
-        rows = now.index.rows
+        rows = now.rows
         attributes = []
         for task in rows.header.schema:
             counts = np.bincount(rows.facts.codes[task.name], minlength=len(task.values)).tolist()
@@ -131,7 +131,7 @@ class SearchAnswer(BaseModel):
     @classmethod
     def of(cls, now: Snapshot, found: Found) -> Self:
         """An answer as it is sent."""
-        times = dict(zip(now.index.rows.keys, now.index.rows.texts("time"), strict=True))
+        times = dict(zip(now.rows.keys, now.rows.texts("time"), strict=True))
         rows = [
             {
                 **{name: None if isinstance(cell, float) and isnan(cell) else cell for name, cell in row.items()},

@@ -22,7 +22,7 @@ def explain_hit(live: LiveIndex, key: str, photo: tuple[str, bytes] | None) -> E
         BrunaError: the index has no such image, or the photo cannot be read.
     """
     now = live.now()
-    rows = now.index.rows
+    rows = now.rows
     row = next(iter(np.flatnonzero(rows.keys == key)), None)
     if row is None:
         raise BrunaError("the index has no image under this key any more. Search again.")

@@ -12,10 +12,12 @@ from PIL import Image
 
 from bruna.errors import BrunaError
 from bruna.index.asking import Found, Index, open_index
+from bruna.index.opened import Opened
 from bruna.index.search import Query, one_query
 from bruna.index.store import state_of, thumbnails_of
 from bruna.inference.calibration import read_calibration
 from bruna.inference.describer import Describer
+from bruna.inference.engine import Engine, by_torch
 from bruna.inference.explaining import Explained, Halves, explain, read_typical
 from bruna.retrieval.calibration import Calibration
 
@@ -37,20 +39,33 @@ class Snapshot:
     thumbnails: Mapping[str, bytes]
     state: object
 
+    @property
+    def rows(self) -> Opened:
+        """All that the index held, in memory."""
+        assert isinstance(self.index.rows, Opened)  # `reopened` holds all
+        return self.index.rows
+
 
 class LiveIndex:
     """An index and the networks that made it; its methods may be called from several threads at once."""
 
-    def __init__(self, folder: Path, models: Path, device: torch.device) -> None:
+    def __init__(self, folder: Path, models: Path, device: torch.device, engine: Engine = by_torch) -> None:
         """Read the index, then the networks.
+
+        Args:
+            folder: the index.
+            models: where the networks lie.
+            device: where to compute.
+            engine: what runs the networks; what is explained is always found by torch.
 
         Raises:
             BrunaError: one cannot be read, or other networks made the index.
         """
         self._folder, self._models = folder, models
         self._opening, self._networks = Lock(), Lock()
-        index = open_index(folder, models, device)
-        self._describer: Describer = index.load()
+        index = open_index(folder, models, device, engine=engine)
+        self._torch: Describer = index.load()
+        self._describer = index.describer(1)
         self._snapshot = self._read(index)
 
     @property
@@ -93,7 +108,7 @@ class LiveIndex:
     def explained(self, images: Sequence[bytes]) -> Explained:
         """What the networks rest on in images that can be read; see `explain`."""
         with self._networks:
-            return explain(self._describer, images, [str(number) for number in range(len(images))])
+            return explain(self._torch, images, [str(number) for number in range(len(images))])
 
     def warm_up(self) -> None:
         """Run the networks once: the first time takes longer."""

@@ -17,6 +17,7 @@ import torch
 import uvicorn
 
 from bruna.errors import BrunaError
+from bruna.inference.engine import Engine, by_torch
 from bruna.serve.app import make_app
 from bruna.serve.live_index import LiveIndex
 
@@ -116,8 +117,8 @@ class Server(uvicorn.Server):
         self._ready()
 
 
-def open_live(index: Path, models: Path, device: torch.device) -> LiveIndex:
+def open_live(index: Path, models: Path, device: torch.device, engine: Engine = by_torch) -> LiveIndex:
     """The index with its networks, which have run once: the first question is as fast as any."""
-    live = LiveIndex(index, models, device)
+    live = LiveIndex(index, models, device, engine)
     live.warm_up()
     return live

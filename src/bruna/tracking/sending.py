@@ -39,7 +39,11 @@ _SETTINGS = {
 }
 """MLflow's own would try for many minutes, and print two lines a run. What the user has set stays."""
 _KEPT = "What it lacks is kept in mlflow.db; the next stage sends it, or `bruna send`."
-_TROUBLES = {"timed out": "it does not answer", "Max retries exceeded": "it cannot be reached"}
+_TROUBLES = {
+    "timed out": "it does not answer",
+    "Max retries exceeded": "it cannot be reached",
+    "Invalid Host header": "it does not know this address as its own. Start it with `--allowed-hosts HOST:PORT`",
+}
 """What stands in errors of the connection, and what it means."""
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED")
 """What servers say of a run that they do not have; the last one where only an administrator is told so."""
@@ -149,12 +153,17 @@ def send(root: Path, address: str, progress: Callable[[list[Any]], Any] = iter, 
 def _reason(address: str, error: Exception) -> str:
     if isinstance(error, BrunaError):
         return str(error)
-    said = without_password(str(error)).partition("\n")[0][:300]
+    return f"{without_password(address)} does not take runs: {trouble_with_server(error)}."
+
+
+def trouble_with_server(error: Exception) -> str:
+    """What MLflow's error of a server means, in words without a full stop and without a password."""
     if found := next((words for sign, words in _TROUBLES.items() if sign in str(error)), None):
-        said = found
-    elif re.search(r"\b40[13]\b", said):
-        said = f"it refuses us ({said}). MLFLOW_TRACKING_USERNAME, ..._PASSWORD or ..._TOKEN say who we are"
-    return f"{without_password(address)} does not take runs: {said.rstrip('.')}."
+        return found
+    said = without_password(str(error) or type(error).__name__).partition("\n")[0][:300].rstrip(".")
+    if re.search(r"\b40[13]\b", said):
+        return f"it refuses us ({said}). MLFLOW_TRACKING_USERNAME, ..._PASSWORD or ..._TOKEN say who we are"
+    return said
 
 
 class _Sender:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import psutil
-import scipy.io
 
 from bruna.errors import BrunaError
 
@@ -63,6 +62,8 @@ def load_plain(data: bytes, variables: list[str]) -> dict[str, Any] | str:
     Returns:
         As `read_mat`; or what is wrong, as the end of a sentence about the file.
     """
+    import scipy.io  # noqa: PLC0415 - only this process reads such files, and not every machine has it
+
     try:
         found = scipy.io.loadmat(io.BytesIO(data), simplify_cells=True, variable_names=variables)
     except Exception as error:  # SciPy raises whatever damage makes it stumble over
@@ -98,6 +99,8 @@ def _limit() -> None:
 
 
 if __name__ == "__main__":
+    import scipy.io  # noqa: F401 - before the bound, which counts what libraries take
+
     mat = sys.stdin.buffer.read()
     _limit()
     print(json.dumps(load_plain(mat, sys.argv[1:])))

@@ -9,7 +9,7 @@ function clear() {
   Object.assign(shown, { answer: null, more: false, cards: [] });
   shown.explained.clear();
   at("gallery").inert = false;
-  for (const id of ["gallery", "messages", "state"]) at(id).replaceChildren();
+  for (const id of ["gallery", "messages", "state", "kept"]) at(id).replaceChildren();
   at("bar").hidden = at("more").hidden = at("predicted").hidden = true;
 }
 
@@ -21,7 +21,7 @@ function showState(title, text) {
 function showProblem(text) {
   const kept = shown.answer?.results.length ? [make("p", { className: "remark", textContent: "The images below are those of the question before." })] : [];
   at("results").removeAttribute("aria-busy");
-  at("state").replaceChildren();
+  for (const id of ["state", "kept"]) at(id).replaceChildren();
   at("bar").hidden = at("more").hidden = at("predicted").hidden = at("gallery").inert = true;
   const problem = { className: `remark problem${text.includes("^\n") ? " caret" : ""}`, role: "alert", textContent: text };
   at("messages").replaceChildren(make("p", problem), ...kept);
@@ -36,13 +36,23 @@ function showAnswer(answer, where, more) {
   at("predicted").hidden = !predicted || !Object.keys(predicted).length;
   at("predicted").replaceChildren("Looks like: ", ...Object.entries(predicted ?? {}).map(([name, value]) =>
     make("span", { textContent: `${name.replaceAll("_", " ")}: ${value}` })));
-  if (!answer.results.length) return showState("No image fits", "Take a condition away, or leave strict and junk aside.");
+  if (!answer.results.length) return showState("No image fits", wayOut(where));
   shown.cards = answer.results.map(card);
   at("gallery").replaceChildren(...shown.cards.map((each) => make("li", {}, each)));
   shown.cards[0].tabIndex = 0;
   at("bar").hidden = false;
   at("more").hidden = !more;
   offerMeasures();
+}
+
+/** What of the question may be taken back. */
+function wayOut(where) {
+  const ways = where ? ["Take a condition away"] : [];
+  if (at("strict").checked) ways.push("untick Strict");
+  if (at("different_camera").checked) ways.push("untick Different camera");
+  if (!ways.length && asked.facts.junk && !at("keep_junk").checked) ways.push("tick Keep junk");
+  const text = ways.join(", or ");
+  return text && `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
 function picture(result, className = "") {
@@ -88,7 +98,8 @@ const MEASURES = {
     tell: ({ rate: share, missed }) => {
       const others = Math.round(share * shown.answer.searched);
       const many = asked.photos.length > 1 ? " Measured with one photo: several lie nearer to everybody." : "";
-      return `At most ${rate(share)} of other people are as near: here about ${plural(others, "image")}. `
+      return `At most ${rate(share)} of other people are as near: of ${plural(shown.answer.searched, "image")} about `
+        + `${others.toLocaleString("en")} pass wrongly, beside those of the person. `
         + `${rate(missed)} of a person's own images are farther.${many}`;
     },
   },
@@ -145,7 +156,7 @@ function applyThreshold() {
   });
   const all = plural(results.length, "image");
   at("kept").textContent = threshold === null ? `The ${results.length === 1 ? "" : `${results.length.toLocaleString("en")} `}best ${results.length === 1 ? "image" : "images"}`
-    : kept === results.length && shown.more ? `${all} pass, perhaps more: choose Show more`
+    : kept === results.length && shown.more ? `${results.length.toLocaleString("en")} or more images pass: choose Show more`
     : kept ? `${kept.toLocaleString("en")} of ${all} ${kept === 1 ? "passes" : "pass"}` : "Not in the gallery: no image passes";
   at("told").textContent = threshold === null ? "Off: all results count." : threshold.measure.tell(threshold.stop);
   at("level").setAttribute("aria-valuetext", at("told").textContent);

@@ -1,0 +1,146 @@
+"""Describing images on the workers of a Ray cluster. This is the only file that imports Ray.
+
+Plain actors: a worker holds the networks and is given whole batches, the same as one process makes, so that the rows
+are the same. Images are read and rows written by the process that asked, one block after the other: a worker that is
+lost loses nothing but time. (Ray Data would have its own batches, and blocks of rows in no order.)
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from bruna.errors import BrunaError
+from bruna.index.build import blocks_of
+from bruna.index.header import fingerprint_of
+from bruna.inference.described import Described
+from bruna.inference.describer import Describer, load
+from bruna.inference.images import Images
+from bruna.inference.settings import Settings
+from bruna.retrieval.gallery import Gallery
+
+
+@dataclass(frozen=True, repr=False)
+class OnWorkers(Describer):
+    """Networks whose `describe` runs on workers.
+
+    Attributes:
+        workers: Ray's handles of them.
+    """
+
+    workers: tuple[Any, ...] = ()
+
+    @property
+    def blocks_at_once(self) -> int:
+        """Of `add_images`: so many that every worker has two batches to do."""
+        return blocks_of(2 * len(self.workers) * self.settings.batch_size)
+
+    def describe(
+        self,
+        images: Images,
+        *,
+        names: Sequence[str] | None = None,
+        neighbors: int = 1,
+        masks: bool = True,
+        skip_unreadable: bool = False,
+        progress: str | None = None,
+        _segments: pd.DataFrame | None = None,
+    ) -> Described:
+        """As `Describer.describe`, for the bytes of image files with names, without masks.
+
+        Raises:
+            BrunaError: the workers are gone for good, or have other networks.
+        """
+        if not isinstance(images, list) or names is None or neighbors > 1 or masks or _segments is not None:
+            raise ValueError("workers describe lists of encoded images with names, without masks and neighbors")
+        import ray  # noqa: PLC0415
+
+        size = self.settings.batch_size
+        starts = range(0, len(images), size)
+        waiting = [
+            self.workers[at % len(self.workers)].describe.remote(
+                images[start : start + size], list(names[start : start + size]), skip_unreadable
+            )
+            for at, start in enumerate(starts)
+        ]
+        try:
+            found: list[Described] = ray.get(waiting)
+        except ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, BrunaError):
+                raise BrunaError(str(cause)) from None
+            raise BrunaError(f"a worker of Ray failed: {str(error).splitlines()[-1]}. Run the same again.") from error
+        return _joined(found) if found else super().describe([], names=[], masks=False)
+
+
+class _Worker:
+    """What runs in a process of its own; Ray starts it again where it dies."""
+
+    def __init__(self, models: str, device: str, settings: Settings, fingerprint: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        if fingerprint_of(Path(models), settings) != fingerprint:
+            raise BrunaError(f"the networks in {models} are others on a worker than here. Copy the same to all nodes.")
+        self._people = load(models, device, settings=settings)
+
+    def describe(self, images: list[bytes], names: list[str], skip_unreadable: bool) -> Described:
+        return self._people.describe(images, names=names, masks=False, skip_unreadable=skip_unreadable)
+
+
+def on_workers(people: Describer, models: Path, threads: int = 1) -> OnWorkers:
+    """The same networks on all workers of the cluster that `RAY_ADDRESS` names, or of this machine.
+
+    A worker has a GPU where the cluster has any, otherwise `threads` cores.
+
+    Args:
+        people: the networks here.
+        models: where they lie, on every node.
+        threads: CPU threads of a worker.
+
+    Raises:
+        BrunaError: Ray is not installed, or does not start.
+    """
+    try:
+        import ray  # noqa: PLC0415
+    except ImportError:
+        raise BrunaError("--engine-workers ray needs Ray: pip install 'bruna[ray]'.") from None
+    try:
+        ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    except (RuntimeError, ConnectionError, ValueError) as error:
+        where = os.environ.get("RAY_ADDRESS", "this machine")
+        raise BrunaError(f"Ray does not start on {where}: {error}.") from error
+    gpus = int(there.get("GPU", 0))
+    count = gpus or max(1, int(there.get("CPU", 1)) // threads)
+    worker = ray.remote(num_cpus=threads, num_gpus=1 if gpus else 0, max_restarts=-1, max_task_retries=-1)(_Worker)
+    asked = (str(models.resolve()), "cuda" if gpus else "cpu", people.settings, fingerprint_of(models, people.settings))
+    workers = tuple(worker.remote(*asked, threads) for _ in range(count))
+    return OnWorkers(people.unet, people.attribute_network, people.bruna, people.settings, workers)
+
+
+def _joined(parts: Sequence[Described]) -> Described:
+    """Batches of one block as they would be described at once."""
+    first = parts[0]
+    logits = [part.task1_logits for part in parts if part.task1_logits is not None]
+    return replace(
+        first,
+        names=[name for part in parts for name in part.names],
+        rejected=[image for part in parts for image in part.rejected],
+        task1_logits=torch.cat(logits) if logits else None,
+        gallery=_stacked([part.gallery for part in parts]),
+        plain=_stacked([part.plain for part in parts]),
+    )
+
+
+def _stacked(parts: Sequence[Gallery | None]) -> Gallery | None:
+    there = [part for part in parts if part is not None]
+    if not there:
+        return None
+    attributes = [part.attributes for part in there if part.attributes is not None]
+    return Gallery.unlabelled(
+        torch.cat([part.features for part in there]), torch.cat(attributes) if attributes else None
+    )

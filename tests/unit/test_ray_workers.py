@@ -1,0 +1,49 @@
+"""Describing on Ray's workers: the same rows as in one process, whatever dies."""
+
+import os
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from test_index_store import assert_same
+
+from bruna.index.build import add_images
+from bruna.index.gather import images_of
+from bruna.index.header import begin
+from bruna.index.store import writing
+from bruna.inference.describer import load
+from tiny_dataset import write_image
+from tiny_models import save_tiny_models
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: bruna[ray]")
+
+
+def test_two_workers_write_the_rows_of_one_process_though_one_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bruna.index.ray_workers import on_workers
+
+    models = save_tiny_models(tmp_path / "artifacts")
+    for number in range(24):
+        write_image(tmp_path / "photos" / f"{number:03}.jpg", number)
+    (tmp_path / "photos" / "bad.jpg").write_bytes(b"no image")
+    monkeypatch.setattr("bruna.index.build._BLOCK", 12)
+    here = load(models, "cpu")
+    object.__setattr__(here.settings, "batch_size", 4)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        there = on_workers(here, models)
+        assert len(there.workers) == 2
+        for name, people in (("one", here), ("two", there)):
+            folder = tmp_path / f"{name}.index"
+            header = begin(folder, here, models)
+            with ExitStack() as stack, writing(folder):
+                if people is there:  # it is killed while it describes, or before: the task is given again either way
+                    process = ray.get(there.workers[0].__ray_call__.remote(lambda self: os.getpid()))
+                    os.kill(process, signal.SIGKILL)
+                added = add_images(folder, [images_of(tmp_path / "photos", stack)], people, header, thumbnails=False)
+            assert added.described == 24 and list(added.left_out) == ["photos/bad.jpg"]
+        assert_same(tmp_path / "one.index", tmp_path / "two.index")
+    finally:
+        ray.shutdown()
