@@ -73,7 +73,7 @@ docs: env  ## the docs as a site, without network: docs/_build/html/index.html
 	@echo "docs/_build/html/index.html"
 
 lock: env  ## requirements.lock after a change to pyproject.toml; what it pins stays unless the change forbids it
-	$(BIN)/uv pip compile --quiet --universal --no-header --generate-hashes --extra pipeline --extra export --extra dev --extra docs \
+	$(BIN)/uv pip compile --quiet --universal --no-header --generate-hashes --extra pipeline --extra export --extra large --extra dev --extra docs \
 	    pyproject.toml -o requirements.lock
 
 audit: env  ## known vulnerabilities of what requirements.lock pins; asks the package index

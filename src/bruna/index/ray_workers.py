@@ -110,7 +110,7 @@ def on_workers(people: Describer, models: Path, threads: int = 1) -> OnWorkers:
         raise BrunaError("--engine-workers ray needs Ray: pip install 'bruna[ray]'.") from None
     try:
         ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        there: dict[str, float] = ray.cluster_resources()
     except (RuntimeError, ConnectionError, ValueError) as error:
         where = os.environ.get("RAY_ADDRESS", "this machine")
         raise BrunaError(f"Ray does not start on {where}: {error}.") from error
