@@ -31,16 +31,18 @@ exempt as well.
 """
 ONLY_LOGGING = {
     "src/bruna/headlines.py",
+    "src/bruna/launching.py",
     "src/bruna/nested.py",
     "src/bruna/presets.py",
+    "src/bruna/processes.py",
     "src/bruna/dataset/annotations.py",
     "src/bruna/dataset/dataset_file.py",
     "src/bruna/dataset/facts.py",
     "src/bruna/dataset/filenames.py",
     "src/bruna/dataset/splitting.py",
 }
-"""Files that exempt ones import for what they log or check, and to repeat figures in metrics/: a stage depends on them
-where it imports them itself."""
+"""Files that exempt ones import for what they log or check, to repeat figures in metrics/, and to start the processes of
+a training: a stage depends on them where it imports them itself."""
 READS: Mapping[str, str] = {"src/bruna/report/scripts.py": "src/bruna/report/assets"}
 """Modules that read files which nobody imports, and the folder of these: who imports the one depends on the other."""
 ALWAYS = {"bruna.runtime"}

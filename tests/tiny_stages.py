@@ -19,6 +19,7 @@ import torch
 from bruna.files import write_json
 from bruna.headlines import FIGURES_FILE, headline_metrics
 from bruna.params import Params
+from bruna.processes import ALONE, Processes
 from bruna.tracking.protocol import NullTracker
 from tiny_dataset import write_annotations, write_dataset, write_image
 
@@ -55,6 +56,7 @@ class Stage:
     tracker: Log = field(default_factory=Log)
     inputs: Mapping[str, str] = field(default_factory=dict)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    processes: Processes = ALONE
     finished: Mapping[str, Any] | None = None
 
     @property
