@@ -41,8 +41,8 @@ ONLY_LOGGING = {
     "src/bruna/dataset/filenames.py",
     "src/bruna/dataset/splitting.py",
 }
-"""Files that exempt ones import for what they log or check, to repeat figures in metrics/, and to start the processes of
-a training: a stage depends on them where it imports them itself."""
+"""Files that exempt ones import for what they log or check, to repeat figures in metrics/, and to start the processes
+of a training: a stage depends on them where it imports them itself."""
 READS: Mapping[str, str] = {"src/bruna/report/scripts.py": "src/bruna/report/assets"}
 """Modules that read files which nobody imports, and the folder of these: who imports the one depends on the other."""
 ALWAYS = {"bruna.runtime"}
