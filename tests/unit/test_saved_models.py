@@ -244,7 +244,7 @@ def test_trainings_depend_on_no_code_that_loads_models() -> None:
         for stage in ("train_unet", "train_attributes", "train_bruna")
     }
     assert of_inference == {
-        "train_unet": {"saving.py"},
+        "train_unet": {"saving.py", "batching.py"},
         "train_attributes": {"saving.py", "predicting.py", "batching.py"},
         "train_bruna": {"saving.py", "embedding.py", "batching.py"},
     }

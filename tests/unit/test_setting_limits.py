@@ -15,6 +15,7 @@ from bruna.batches.seeds import step_generator
 from bruna.batches.store import ImageStore
 from bruna.errors import BrunaError
 from bruna.params import Params, TrainAttributes, TrainUNet, parse_params, read_params
+from bruna.processes import ALONE
 from bruna.training.attribute_data import load_part
 from bruna.training.attributes import _Recipe as AttributesRecipe
 from bruna.training.identity_loss import NO_IDENTITY, identity_loss
@@ -96,7 +97,7 @@ def test_what_is_accepted_of_task_1_takes_all_steps(last_stride: int, accepted: 
             assert (params is not None) == (batch_size in ({3} if identity_weight else accepted))
             if params is not None:
                 part = load_part(table, params, CPU)
-                recipe = AttributesRecipe(part, part, params, CPU)
+                recipe = AttributesRecipe(part, part, params, CPU, ALONE)
                 for step in range(recipe.steps(0)):
                     recipe.step(0, step, step_generator(0, "step", step))
 
@@ -113,7 +114,7 @@ def test_what_is_accepted_of_the_unet_takes_all_steps() -> None:
                 paths = list(table["path"])
                 masks = ImageStore.decode(list(table["mask"]), paths, size, kind="binary")
                 pair = Pairs(ImageStore.decode(list(table["image"]), paths, size), masks, paths)
-                UNetRecipe(pair, pair, params, CPU).step(0, 0, step_generator(0, "step"))
+                UNetRecipe(pair, pair, params, CPU, ALONE).step(0, 0, step_generator(0, "step"))
 
 
 def test_a_batch_without_anybody_teaches_no_identity() -> None:

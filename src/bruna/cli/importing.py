@@ -85,6 +85,8 @@ def import_(
       bruna import Market-1501-v15.09.15.zip market_attribute.mat --replace
       bruna import person-masks.zip --merge
     """
+    import scipy  # noqa: F401 - an attribute file may need it: said before anything is read
+
     from bruna.dataset.filenames import printable
     from bruna.dataset.importers import import_dataset
     from bruna.progress import table
