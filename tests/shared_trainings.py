@@ -50,9 +50,19 @@ def _rows_taken() -> Iterator[list[list[int]]]:
         yield taken
 
 
+def _kept_double(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32)
+
+
+@patch.object(torch.Tensor, "float", _kept_double)
 def looked_at(name: str, settings: dict[str, Any], processes: Processes = ALONE) -> dict[str, Any]:
     """What a step gives, what an epoch measures after it, and the rows of the images that each process took."""
     recipe = recipe_of(name, processes, augment=AUGMENT, **settings)
+    for network in recipe.networks:
+        network.double()  # of float32's rounding batch norms over a few images make more than is allowed
+    for store in (recipe.train.store, recipe.validation.store) if name == "train_bruna" else ():
+        if store.bottlenecks is not None:
+            object.__setattr__(store, "bottlenecks", store.bottlenecks.double())
     with _rows_taken() as taken:
         losses = step(recipe)
     gradients = [p.grad.clone() for network in recipe.networks for p in network.parameters() if p.grad is not None]

@@ -10,8 +10,8 @@ import sys
 def start_together(script: str, count: int) -> int:
     """Run a script in so many processes until all of them have ended; one that fails ends all.
 
-    The first of them speaks to people. A signal to this process goes to all of them, and one that it survives kills
-    none: they end by themselves when this process is gone (`end_with_parent`).
+    The first of them speaks to people. A signal to this process goes to all of them, and where it is killed they end
+    too (`end_with_parent`).
 
     Args:
         script: path of a Python script.

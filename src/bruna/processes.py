@@ -88,10 +88,6 @@ class Processes:
         for gradient, mean in zip(found, means, strict=True):
             gradient.copy_(mean.view_as(gradient))
 
-    def any(self, flag: bool) -> bool:
-        """Whether one of them says so."""
-        return any(self.all(flag))
-
     def all(self, value: T) -> list[T]:
         """What each of them gives: something small, or tensors on the CPU, that can be pickled."""
         if self.count == 1:
@@ -202,9 +198,9 @@ class WholeBatchNorm(nn.modules.batchnorm._BatchNorm):
 class _WholeBatch(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        own = torch.full((1,), x.numel() / x.shape[1], device=x.device)
+        own = torch.full((1,), x.numel() / x.shape[1], dtype=weight.dtype, device=x.device)
         mean, variance = torch.batch_norm_update_stats(x, None, None, 0.0)
-        parts = torch.stack(_gathered(torch.cat([own, mean.float(), variance.float()]), dist.get_world_size()))
+        parts = torch.stack(_gathered(torch.cat([own, mean.to(own), variance.to(own)]), dist.get_world_size()))
         counts, (means, variances) = parts[:, :1], parts[:, 1:].chunk(2, dim=1)
         count = counts.sum()
         mean = (counts * means).sum(dim=0) / count
