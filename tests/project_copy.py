@@ -10,10 +10,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from bruna.tracking.store import EXPERIMENT, connect, lock
@@ -147,24 +148,52 @@ def add_knob(folder: Path, group: str) -> None:
 
 
 def killed_when(
-    over: Callable[[], bool], command: Sequence[str], folder: Path, environment: Mapping[str, str]
+    over: Callable[[], bool],
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    chosen: Callable[[Sequence[psutil.Process]], psutil.Process] | None = None,
 ) -> tuple[int, str]:
     """Run a command to its end, or until `over`, which is asked all the time, has its whole process group killed.
 
+    Args:
+        over: tells when.
+        command, folder, environment: what to run, and where.
+        chosen: of the processes that torchrun has started, the one to kill in the place of the group, if there is any
+            yet. The others have a minute to end.
+
     Returns:
-        Its status, -9 if it was killed, and what it printed.
+        Its status, -9 if it, or one of them, was killed, and what it printed.
     """
     with tempfile.TemporaryFile("w+", errors="replace") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+        lost = False
         try:
             while process.poll() is None and not over():
                 time.sleep(0.002)
+            if process.poll() is None and chosen and (ranks := _ranks_below(process.pid)):
+                lost = True
+                chosen(ranks).kill()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(60)
+                assert not any(rank.is_running() for rank in ranks), f"of the processes {ranks} some are left"
         finally:  # also if this process is interrupted
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         log.seek(0)
-        return process.returncode, log.read()
+        status = -signal.SIGKILL if lost and process.returncode else process.returncode
+        return status, log.read()
+
+
+def _ranks_below(pid: int) -> list[psutil.Process]:
+    """The processes of a training that several share: those that torchrun has given a rank."""
+    found = []
+    with suppress(psutil.Error):
+        for process in psutil.Process(pid).children(recursive=True):
+            if "RANK" in process.environ() and "RANK" not in psutil.Process(process.ppid()).environ():
+                found.append(process)
+    return found
 
 
 def unfinished(folder: Path) -> list[Path]:

@@ -1,6 +1,6 @@
 """Stages that are killed at any moment end as if nothing had happened.
 
-    python tests/soak/kill_and_resume.py [--kills 30] [--others 20] [--seed 0] [--keep]
+    python tests/soak/kill_and_resume.py [--kills 30] [--others 20] [--processes 1] [--seed 0] [--keep]
 
 In a temporary copy of the project, on a tiny rendered data set, `dvc repro` runs everything once without a
 disturbance. Then the three trainings, and after them `split`, `segment`, `evaluate` and `report`, are started again
@@ -13,6 +13,9 @@ output has been written. When a start ends well, this must hold:
 * that run is FINISHED, every metric of every epoch has one value in it, that of the undisturbed one, and its
   artifacts are the same files;
 * no run of the store is left RUNNING, no unfinished file and no checkpoint is left anywhere.
+
+With `--processes 2` two processes train together, and one of them, drawn, is killed in the place of the group: the
+other one must end too.
 
 Then the outputs are removed and the next round begins, until the kills are spent. In the end DVC must find everything
 up to date. Expect half a minute a kill on two free cores. Exit status: 0 if everything held, 1 if anything did
@@ -127,6 +130,8 @@ class Stage:
 
     project: Project
     name: str
+    dice: random.Random | None = None
+    """Draws the process that is killed; None kills the whole group."""
 
     def __post_init__(self) -> None:
         entry = yaml.safe_load((self.project.folder / "dvc.yaml").read_text())["stages"][self.name]
@@ -154,7 +159,8 @@ class Stage:
             return bool(due) or now - times[0] > STUCK
 
         environment = self.project.environment() | ({} if dvc else by_hand)
-        status, printed = killed_when(over, command, root, environment)
+        chosen = self.dice.choice if self.dice and self.name in EPOCHS else None
+        status, printed = killed_when(over, command, root, environment, chosen)
         times.append(time.monotonic())
         return Start(status, found, reached, [at - times[0] for at in times], printed)
 
@@ -357,9 +363,9 @@ class Soak:
         print(f"  PROBLEM: {text}", flush=True)
 
 
-def prepared(folder: Path) -> Project:
-    """A copy of the project in which everything has run once."""
-    short = {name: {**TINY[name], "epochs": count} for name, count in EPOCHS.items()}
+def prepared(folder: Path, processes: int) -> Project:
+    """A copy of the project in which everything has run once, so many processes a training."""
+    short = {name: {**TINY[name], "epochs": count, "processes": processes} for name, count in EPOCHS.items()}
     short["train_attributes"]["network"] = "mobilenet_v3_small"
     project = Project(folder, {**TINY, **short})
     render_sample(folder / "data", identities=30, images_per_identity=4, test_identities=6, mask_pairs=24)
@@ -395,17 +401,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=30, help="of the three trainings together (default: 30)")
     parser.add_argument("--others", type=int, default=20, help=f"of {', '.join(OTHERS)} together (default: 20)")
+    parser.add_argument("--processes", type=int, default=1, help="that share each training (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="decides when the kills come (default: 0)")
     parser.add_argument("--keep", action="store_true", help="keep the copy of the project")
     arguments = parser.parse_args()
     began = time.monotonic()
     with terminable(), temporary_folder("kill-and-resume", keep=arguments.keep) as folder:
-        project = prepared(folder)
+        project = prepared(folder, arguments.processes)
+        ranks = random.Random(arguments.seed) if arguments.processes > 1 else None
         soaks = []
         for names, kills in ((tuple(EPOCHS), arguments.kills), (OTHERS, arguments.others)):
             for i, name in enumerate(names):
                 if share := kills // len(names) + (i < kills % len(names)):
-                    stage = Stage(project, name)
+                    stage = Stage(project, name, ranks)
                     soaks.append(Soak(stage, undisturbed_start(stage), random.Random(f"{arguments.seed} {name}")))
                     soaks[-1].run(share)
         report(soaks, time.monotonic() - began)
