@@ -23,9 +23,11 @@ _SHOWN = 20
 
 def index(
     sources: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
-            help="Folders, archives, tables of images: what `bruna import` takes, and tables of the stage split.",
+            help="Folders, archives, tables of images: what `bruna import` takes, and tables of the stage split; or "
+            "their addresses (s3://, gs://, hdfs://).",
+            path_type=str,  # of an address a Path would make another
             show_default=False,
         ),
     ] = None,
@@ -63,6 +65,7 @@ def index(
     \b
       bruna index photos/ more.zip --to people.index
       bruna index people.csv --to people.index
+      bruna index s3://bucket/people/ --to people.index
       bruna index --to people.index --approximate
       bruna index --to people.index --remove photos/anna/1.jpg
       bruna index --to people.index --remove-where "key like 'photos/anna/%'"
@@ -85,7 +88,7 @@ def index(
 
 
 def _add(
-    sources: Sequence[Path],
+    sources: Sequence[str],
     to: Path,
     models: Path,
     device: str | None,

@@ -179,10 +179,11 @@ def _rows(
     """The rows of images (as many as can be decoded), in their order."""
     data = {image.digest: image.data for image in images}
     new = [digest for digest in data if digest not in seen.contents]
+    # Begun before, so that they are made while other machines describe.
+    small = {digest: pool.submit(thumbnail_of, data[digest]) for digest in new} if pool else {}
     described = describer.describe([data[digest] for digest in new], names=new, masks=False, skip_unreadable=True)
     damaged = {each.name: each.reason for each in described.rejected}
-    small = pool.map(thumbnail_of, (data[digest] for digest in described.names)) if pool else [None] * len(described)
-    contents = content_rows(described, list(small))
+    contents = content_rows(described, [small[name].result() if small else None for name in described.names])
     if known := data.keys() - set(new):
         stored = seen.stored(known)
         kept_columns = set(contents.schema.names) - ({"thumbnail"} if pool is None else set())

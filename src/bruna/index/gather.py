@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from bruna.dataset.formats.source_files import Source
 from bruna.dataset.formats.sources import open_source
 from bruna.dataset.identities import UNKNOWN_CAMERA, UNLABELLED
 from bruna.errors import BrunaError, counted
+from bruna.index.address import Address, find, is_address
 
 _READ_AT_ONCE = 256
 """Rows of an image table."""
@@ -50,48 +51,72 @@ class Images:
     each: Iterator[Found]
 
 
-def images_of(path: Path, stack: ExitStack) -> Images:
+def images_of(source: Path | str, stack: ExitStack) -> Images:
     """List the images of a source.
 
     The key of an image is its path, from the name of the source on: `photos/anna/1.jpg`, `people.zip/train/1.jpg`; of
     a table of images (a manifest that is given itself, a table of the stage `split`) the path that stands there.
 
     Args:
-        path: a folder, an archive or a table, as `bruna import` takes them; or a parquet table of the stage `split`.
+        source: a folder, an archive or a table, as `bruna import` takes them; or a parquet table of the stage `split`;
+            a text may be the address of one, see `address.py`.
         stack: closes what is opened.
 
     Raises:
         BrunaError: it does not exist, cannot be read, or holds no image.
     """
-    if path.suffix.lower() == ".parquet" and path.is_file() and (table := _image_table(path, stack)):
+    if is_address(source):
+        return _at_address(find(str(source)), stack)
+    path = Path(source)
+    parquet = path.suffix.lower() == ".parquet" and path.is_file()
+    if parquet and (table := _image_table(str(path), stack.enter_context(path.open("rb")))):
         return table
-    source = with_images(open_source(path, stack))
-    tables = [name for name in source.files if name.rpartition("/")[2] in NAMES]
-    found = [image for name in tables for image in _of_manifest(source, name)] or _of_files(source)
-    if not found:
-        raise BrunaError(f"{path} holds no image. Give a folder, an archive or a table of images.")
+    found = _listed(with_images(open_source(path, stack)))
     return Images(len(found), iter(found))
 
 
-def _image_table(path: Path, stack: ExitStack) -> Images | None:
+def _at_address(address: Address, stack: ExitStack) -> Images:
+    path = Path(address.text)
+    parquet = path.suffix.lower() == ".parquet" and address.size is not None
+    if parquet and (table := _image_table(address.text, stack.enter_context(address.open()))):
+        return table
+    try:
+        found = _listed(address.source(stack))
+    except BrunaError as error:  # which says `s3:/bucket`, because a source has a Path
+        raise BrunaError(str(error).replace(str(path), address.text)) from None
+    reads = address.ahead(image.read for image in found)
+    return Images(len(found), (replace(image, read=read) for image, read in zip(found, reads, strict=True)))
+
+
+def _listed(source: Source) -> list[Found]:
+    tables = [name for name in source.files if name.rpartition("/")[2] in NAMES]
+    found = [image for name in tables for image in _of_manifest(source, name)] or _of_files(source)
+    if not found:
+        raise BrunaError(f"{source.path} holds no image. Give a folder, an archive or a table of images.")
+    return found
+
+
+def _image_table(name: str, file: Any) -> Images | None:
     """None where it is a manifest or something else."""
-    file = stack.enter_context(path.open("rb"))
     try:
         table = pq.ParquetFile(file)
     except pa.ArrowException as error:
-        raise BrunaError(f"{path} cannot be read as parquet ({error}).") from None
+        raise BrunaError(f"{name} cannot be read as parquet ({error}).") from None
     names = table.schema_arrow.names
     if not {"path", "image"} <= set(names):
         return None
-    columns = ["path", "image", *(name for name in _OF_THE_PIPELINE if name in names)]
-    return Images(table.metadata.num_rows, _rows(table, columns))
+    columns = ["path", "image", *(each for each in _OF_THE_PIPELINE if each in names)]
+    return Images(table.metadata.num_rows, _rows(name, table, columns))
 
 
-def _rows(table: Any, columns: list[str]) -> Iterator[Found]:
-    for batch in table.iter_batches(_READ_AT_ONCE, columns=columns):
-        for row in batch.to_pylist():
-            known = _labels(row.get("identity", UNLABELLED), row.get("camera", UNKNOWN_CAMERA))
-            yield Found(row["path"], partial(bytes, row["image"]), known)
+def _rows(name: str, table: Any, columns: list[str]) -> Iterator[Found]:
+    try:
+        for batch in table.iter_batches(_READ_AT_ONCE, columns=columns):
+            for row in batch.to_pylist():
+                known = _labels(row.get("identity", UNLABELLED), row.get("camera", UNKNOWN_CAMERA))
+                yield Found(row["path"], partial(bytes, row["image"]), known)
+    except (OSError, pa.ArrowException) as error:
+        raise BrunaError(f"{name} can be read only in part ({error}).") from None
 
 
 def _labels(identity: int, camera: int) -> dict[str, str]:

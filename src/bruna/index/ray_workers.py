@@ -1,18 +1,19 @@
 """Describing images on the workers of a Ray cluster. This is the only file that imports Ray.
 
-Plain actors: a worker holds the networks and is given whole batches, the same as one process makes, so that the rows
-are the same. Images are read and rows written by the process that asked, one block after the other: a worker that is
-lost loses nothing but time. (Ray Data would have its own batches, and blocks of rows in no order.)
+Plain tasks: each is a whole batch, the same as one process makes, so that the rows are the same, and any worker does
+it with networks that it keeps. So the batches of a node that is lost go to the others, and a node that comes is used.
+Images are read and rows written by the process that asked, one block after the other. (Ray Data would have its own
+batches, and blocks of rows in no order; one process reads enough for tens of workers, docs/how-to/large.md.)
 """
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 from bruna.errors import BrunaError
@@ -24,50 +25,40 @@ from bruna.inference.images import Images
 from bruna.inference.settings import Settings
 from bruna.retrieval.gallery import Gallery
 
+_HOW: dict[str, Any] = {"masks": False, "skip_unreadable": True}
+
 
 @dataclass(frozen=True, repr=False)
 class OnWorkers(Describer):
     """Networks whose `describe` runs on workers.
 
     Attributes:
-        workers: Ray's handles of them.
+        count: how many describe at once.
+        task: gives Ray a batch and its names, for what `_describe` makes of it.
     """
 
-    workers: tuple[Any, ...] = ()
+    count: int
+    task: Callable[[list[bytes], list[str]], Any]
 
     @property
     def blocks_at_once(self) -> int:
         """Of `add_images`: so many that every worker has two batches to do."""
-        return blocks_of(2 * len(self.workers) * self.settings.batch_size)
+        return blocks_of(2 * self.count * self.settings.batch_size)
 
-    def describe(
-        self,
-        images: Images,
-        *,
-        names: Sequence[str] | None = None,
-        neighbors: int = 1,
-        masks: bool = True,
-        skip_unreadable: bool = False,
-        progress: str | None = None,
-        _segments: pd.DataFrame | None = None,
-    ) -> Described:
-        """As `Describer.describe`, for the bytes of image files with names, without masks.
+    def describe(self, images: Images, **how: Any) -> Described:
+        """As `Describer.describe`, for the bytes of image files with names, as an index wants it.
 
         Raises:
             BrunaError: the workers are gone for good, or have other networks.
         """
-        if not isinstance(images, list) or names is None or neighbors > 1 or masks or _segments is not None:
-            raise ValueError("workers describe lists of encoded images with names, without masks and neighbors")
+        names = how.pop("names", None)
+        if not isinstance(images, list) or names is None or how != _HOW:
+            raise ValueError(f"workers describe lists of encoded images with names, and {_HOW}; not with {how}")
         import ray  # noqa: PLC0415
 
         size = self.settings.batch_size
         starts = range(0, len(images), size)
-        waiting = [
-            self.workers[at % len(self.workers)].describe.remote(
-                images[start : start + size], list(names[start : start + size]), skip_unreadable
-            )
-            for at, start in enumerate(starts)
-        ]
+        waiting = [self.task(images[start : start + size], list(names[start : start + size])) for start in starts]
         try:
             found: list[Described] = ray.get(waiting)
         except ray.exceptions.RayError as error:
@@ -75,20 +66,20 @@ class OnWorkers(Describer):
             if isinstance(cause, BrunaError):
                 raise BrunaError(str(cause)) from None
             raise BrunaError(f"a worker of Ray failed: {str(error).splitlines()[-1]}. Run the same again.") from error
-        return _joined(found) if found else super().describe([], names=[], masks=False)
+        return _joined(found) if found else super().describe([], names=[], **_HOW)
 
 
-class _Worker:
-    """What runs in a process of its own; Ray starts it again where it dies."""
+@cache
+def _people(models: str, device: str, settings: Settings, fingerprint: str, threads: int) -> Describer:
+    """What a worker keeps."""
+    torch.set_num_threads(threads)
+    if fingerprint_of(Path(models), settings) != fingerprint:
+        raise BrunaError(f"the networks in {models} are others on a worker than here. Copy the same to all nodes.")
+    return load(models, device, settings=settings)
 
-    def __init__(self, models: str, device: str, settings: Settings, fingerprint: str, threads: int) -> None:
-        torch.set_num_threads(threads)
-        if fingerprint_of(Path(models), settings) != fingerprint:
-            raise BrunaError(f"the networks in {models} are others on a worker than here. Copy the same to all nodes.")
-        self._people = load(models, device, settings=settings)
 
-    def describe(self, images: list[bytes], names: list[str], skip_unreadable: bool) -> Described:
-        return self._people.describe(images, names=names, masks=False, skip_unreadable=skip_unreadable)
+def _describe(asked: tuple[Any, ...], images: list[bytes], names: list[str]) -> Described:
+    return _people(*asked).describe(images, names=names, **_HOW)
 
 
 def on_workers(people: Describer, models: Path, threads: int = 1) -> OnWorkers:
@@ -111,15 +102,19 @@ def on_workers(people: Describer, models: Path, threads: int = 1) -> OnWorkers:
     try:
         ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         there: dict[str, float] = ray.cluster_resources()
-    except (RuntimeError, ConnectionError, ValueError) as error:
+    except (RuntimeError, ConnectionError, ValueError, ray.exceptions.RayError) as error:
         where = os.environ.get("RAY_ADDRESS", "this machine")
-        raise BrunaError(f"Ray does not start on {where}: {error}.") from error
+        raise BrunaError(
+            f"Ray does not start on {where}: {error}. Where it speaks of a token, `export RAY_AUTH_MODE=token` "
+            "(docs/how-to/large.md)."
+        ) from error
     gpus = int(there.get("GPU", 0))
     count = gpus or max(1, int(there.get("CPU", 1)) // threads)
-    worker = ray.remote(num_cpus=threads, num_gpus=1 if gpus else 0, max_restarts=-1, max_task_retries=-1)(_Worker)
+    # With `max_calls` of 0 a process is kept, and its networks with it; `ray.remote` would end those that have a GPU.
+    task = ray.remote(num_cpus=threads, num_gpus=1 if gpus else 0, max_retries=-1, max_calls=0)(_describe)
     asked = (str(models.resolve()), "cuda" if gpus else "cpu", people.settings, fingerprint_of(models, people.settings))
-    workers = tuple(worker.remote(*asked, threads) for _ in range(count))
-    return OnWorkers(people.unet, people.attribute_network, people.bruna, people.settings, workers)
+    run = partial(task.remote, (*asked, threads))
+    return OnWorkers(people.unet, people.attribute_network, people.bruna, people.settings, count, run)
 
 
 def _joined(parts: Sequence[Described]) -> Described:

@@ -7,7 +7,7 @@ and what they belong to. The time goes into the names of the images.
 
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -42,8 +42,13 @@ from bruna.errors import BrunaError
 NAMES = ("manifest.csv", "manifest.parquet")
 
 
-def with_images(source: Source) -> Source:
-    """Add the images that a table on disk names, and the `dataset.yaml` beside it, where the source is it alone."""
+def with_images(source: Source, beside: Callable[[str], SourceFile | None] | None = None) -> Source:
+    """Add the images that a table names, and the `dataset.yaml` beside it, where the source is it alone.
+
+    Args:
+        source: anything.
+        beside: finds a file by its path from the table; by default on disk.
+    """
     (name, file), *more = source.files.items()
     ending = name.lower().rpartition(".")[2]
     if more or ending not in ("csv", "parquet") or name in TOP or source.path.name != name or source.path.is_dir():
@@ -51,20 +56,19 @@ def with_images(source: Source) -> Source:
     raw = raw_table(file.read(), str(source.path))
     files = {f"manifest.{ending}": file}
     named = _plain_paths(raw["path"].to_numpy().ravel()) if "path" in raw.columns else []  # it may occur twice
-    for path in (DATASET, *named):
-        place = source.path.parent / path
-        if (size := _size_of(place)) is not None:
-            files[path] = SourceFile(source.path, size, partial(read_file, place))
+    find = beside or partial(_on_disk, source.path)
+    files |= {path: found for path in (DATASET, *named) if (found := find(path)) is not None}
     return Source(source.path, files)
 
 
-def _size_of(place: Path) -> int | None:
-    """Bytes of a file; None where there is none."""
+def _on_disk(table: Path, path: str) -> SourceFile | None:
+    """A file beside a table; None where there is none."""
+    place = table.parent / path
     try:
         status = place.stat()
     except OSError:  # a name that is too long, for one
         return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+    return SourceFile(table, status.st_size, partial(read_file, place)) if stat.S_ISREG(status.st_mode) else None
 
 
 def read(files: Files) -> Files:

@@ -9,6 +9,7 @@ import zipfile
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from bruna.dataset.filenames import printable
 from bruna.dataset.formats.source_files import (
@@ -28,23 +29,24 @@ _PIECE = 4096
 """Bytes read from a member at a time: bzip2 and LZMA unpack all they are given at once, up to 20,000 times as much."""
 
 
-def open_zip(path: Path, size: int, stack: ExitStack) -> Files | None:
+def open_zip(path: Path, size: int, stack: ExitStack, file: IO[bytes] | None = None) -> Files | None:
     """List the files of a zip archive; None where the file is none and is not named as one.
 
     Args:
         path: the file.
         size: its bytes.
         stack: closes the archive.
+        file: the file where it does not lie on disk.
 
     Raises:
         BrunaError: it is damaged, encrypted, beyond the bounds, or holds a name that leads out of the folder.
     """
     try:
-        if not zipfile.is_zipfile(path):
+        if not zipfile.is_zipfile(file or path):
             if path.suffix.lower() != ".zip":
                 return None
             raise zipfile.BadZipFile("it is none, or is cut short")
-        archive = stack.enter_context(zipfile.ZipFile(path))
+        archive = stack.enter_context(zipfile.ZipFile(file or path))
     # The reader raises whatever damage makes it stumble over; each of it means the same.
     except Exception as error:
         raise BrunaError(f"{path} cannot be opened as a zip archive ({error}). Download it again.") from None
