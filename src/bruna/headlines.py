@@ -97,6 +97,30 @@ HEADLINES: Mapping[str, Headline] = {
     "histogram_map": Headline(
         "evaluate", "baselines/histogram/market1501/map", "mAP, histogram", "mAP of color histograms, validation"
     ),
+    "distractors_queries_map": Headline(
+        "evaluate",
+        "distractors/queries/market1501/map",
+        "mAP with queries/",
+        "mAP with queries/ in the gallery, validation",
+    ),
+    "distractors_queries_rank1": Headline(
+        "evaluate",
+        "distractors/queries/market1501/rank1",
+        "Rank-1 with queries/",
+        "nearest image is a match, queries/ added",
+    ),
+    "distractors_all_map": Headline(
+        "evaluate",
+        "distractors/all/market1501/map",
+        "mAP with queries/ and test/",
+        "mAP with queries/, test/ added; lower bound",
+    ),
+    "distractors_all_rank1": Headline(
+        "evaluate",
+        "distractors/all/market1501/rank1",
+        "Rank-1 with queries/ and test/",
+        "nearest is a match, both added; lower bound",
+    ),
     "test_map": Headline("evaluate", "test/market1501/map", "Test mAP", "mAP by the whole distance, test set"),
     "test_rank1": Headline("evaluate", "test/market1501/rank1", "Test rank-1", "nearest image is a match, test set"),
     "test_attribute_accuracy": Headline(

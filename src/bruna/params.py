@@ -135,6 +135,7 @@ class Split(_Group):
     seed: Seed
     train_share: Annotated[float, Field(gt=0, lt=1)]
     mask_train_share: Annotated[float, Field(gt=0, lt=1)]
+    measured_on: Literal["validation", "development"]
 
 
 class TrainUNet(_Group):

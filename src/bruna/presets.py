@@ -1,7 +1,8 @@
 """Settings written into params.yaml, of which nothing but the values changes: those of `presets/NAME.yaml` above all.
 
 A preset lists only what makes it different. A key that it leaves out but `sample.yaml` has takes the sample's
-value, so that params.yaml says the same after a preset whichever preset came before.
+value, so that params.yaml says the same after a preset whichever preset came before. Its group `expected` is no
+setting: it holds the figures that a run should reach (`pipeline/expected.py`).
 """
 
 import re
@@ -21,6 +22,8 @@ from bruna.yaml_file import parse, parse_nodes, read_text
 
 BASE = "sample"
 """The preset that the others are differences to."""
+EXPECTED = "expected"
+"""The group of a preset that is not written into params.yaml."""
 _COMMENT = re.compile(r"[ \t]+(?=#)")
 
 
@@ -36,6 +39,18 @@ class Change:
 def describe_presets(folder: Path) -> dict[str, str]:
     """The presets in a folder and the first comment line of each, by name."""
     return {path.stem: _description(path) for path in sorted(Path(folder).glob("*.yaml"))}
+
+
+def preset_file(name: str, folder: Path) -> Path:
+    """Where a preset stands.
+
+    Raises:
+        BrunaError: there is no such preset.
+    """
+    if name not in describe_presets(folder):
+        known = ", ".join(describe_presets(folder)) or "none"
+        raise BrunaError(f"there is no preset {name!r} in {folder}/ (found: {known}). `bruna preset` describes them.")
+    return Path(folder) / f"{name}.yaml"
 
 
 def apply_preset(name: str, folder: Path, params: Path, *, write: bool = True) -> list[Change]:
@@ -57,16 +72,14 @@ def apply_preset(name: str, folder: Path, params: Path, *, write: bool = True) -
             allowed; the file is then as it was.
     """
     folder, params = Path(folder), Path(params)
-    path = folder / f"{name}.yaml"
-    if name not in describe_presets(folder):
-        known = ", ".join(describe_presets(folder)) or "none"
-        raise BrunaError(f"there is no preset {name!r} in {folder}/ (found: {known}). `bruna preset` describes them.")
+    path = preset_file(name, folder)
     wanted: dict[str, Any] = {}
     written: dict[str, str] = {}
     for source in dict.fromkeys((folder / f"{BASE}.yaml", path)):
         if source.exists():
             text = read_text(source)
-            wanted |= flatten(_settings(text, source), ".")
+            values = _settings(text, source)
+            wanted |= flatten({group: values[group] for group in values if group != EXPECTED}, ".")
             written |= {key: text[_span(node)] for key, node, _ in _leaves(parse_nodes(text, source))}
     return write_settings(params, wanted, written, f"preset {name} ({path})", write=write)
 

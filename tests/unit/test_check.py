@@ -77,6 +77,11 @@ def test_what_fits_is_read(data: Path, change: Change) -> None:
         ),
         ({"train_attributes.camera_classes": [2, 2]}, "camera_classes [2, 2] names a camera twice"),
         ({"split.train_share": 0.2}, "split.train_share 0.2 leaves 1 of 4 identities to train on"),
+        (
+            {"split.train_share": 0.5, "split.measured_on": "development"},
+            "split.train_share 0.5 leaves 1 of 4 identities to train on, and a tuple of train_bruna needs another "
+            "person as a negative: raise it.",
+        ),
     ],
 )
 def test_a_setting_that_cannot_work(data: Path, change: Change, values: dict[str, object], found: str) -> None:

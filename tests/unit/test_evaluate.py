@@ -111,7 +111,7 @@ def test_the_records_of_the_stage(artifacts: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == sorted(["settings.json", *texts, *found])
     assert read_json(folder / "settings.json") == PARAMS.model_dump(mode="json")
     assert load(artifacts, CPU).settings == Settings.of(PARAMS.model_dump())
-    assert set(metrics) - {"warnings"} == {*sets, "baselines", "intervals"}
+    assert set(metrics) - {"warnings"} == {*sets, "baselines", "distractors", "intervals"}
     for name, (queries, gallery) in sets.items():
         assert metrics[name]["gallery"] == gallery and metrics[name]["market1501"]["queries"] == queries
         ranked = read_table(folder / f"ranked_{name}.parquet")

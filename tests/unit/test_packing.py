@@ -27,7 +27,8 @@ from bruna.pipeline.split import split_dataset
 from course_schema import NAMES
 from tiny_dataset import write_annotations, write_dataset, write_image
 
-SPLIT = Split(seed=0, train_share=0.5, mask_train_share=0.5)
+SPLIT = Split(seed=0, train_share=0.5, mask_train_share=0.5, measured_on="validation")
+DEVELOPMENT = SPLIT.model_copy(update={"measured_on": "development"})
 TABLES = ["train", "validation", "test/query", "test/gallery", "test/queries", "test/test"]
 
 
@@ -127,7 +128,7 @@ def test_nobody_s_images_are_split_one_by_one(data: Path, tmp_path: Path, schema
     values = {path: {"glasses": ("no", "yes")[at % 2]} for at, path in enumerate(paths)}
     write_annotations(data, values if schema else {}, schema, identities=False, attributes_of="image")
     rows = manifest_of(image_facts(data, identities=False))
-    balance, summary = split_dataset(data, rows, Split(seed=0, train_share=0.75, mask_train_share=0.5), tmp_path)
+    balance, summary = split_dataset(data, rows, SPLIT.model_copy(update={"train_share": 0.75}), tmp_path)
     tables = {side: read_table(tmp_path / f"{side}.parquet") for side in ("train", "validation")}
     assert [len(table) for table in tables.values()] == [6, 2]
     assert all(set(table["identity"]) == {-2} and attributes_of(table) == schema for table in tables.values())
@@ -149,7 +150,9 @@ def test_images_of_a_group_stay_on_one_side(data: Path, tmp_path: Path) -> None:
     rows = manifest_of(image_facts(data, identities=False))
     sides = set()
     for seed in range(8):
-        balance, summary = split_dataset(data, rows, Split(seed=seed, train_share=0.6, mask_train_share=0.5), tmp_path)
+        balance, summary = split_dataset(
+            data, rows, SPLIT.model_copy(update={"seed": seed, "train_share": 0.6}), tmp_path
+        )
         train = set(read_table(tmp_path / "train.parquet")["path"])
         inside = [path in train for path in paths]
         assert inside[0] == inside[2] == inside[4] and inside[1] == inside[5]
@@ -163,11 +166,31 @@ def test_images_of_a_group_stay_on_one_side(data: Path, tmp_path: Path) -> None:
 
 def test_sides_of_another_size_than_asked_are_said(data: Path, tmp_path: Path) -> None:
     write_annotations(data, {2: {}, 5: {}, 7: {"size": "huge"}, 11: {"size": "huge"}}, SCHEMA)
-    _, summary = split_dataset(data, manifest(data), Split(seed=0, train_share=0.8, mask_train_share=0.5), tmp_path)
+    _, summary = split_dataset(data, manifest(data), SPLIT.model_copy(update={"train_share": 0.8}), tmp_path)
     assert summary["train_identities"] == 2
     (said,) = summary["warnings"]  # type: ignore[misc]
     assert said.startswith("split.train_share 0.8 asks for 3 of 4 identities to train on, and 2 do")
     assert said.endswith("(size=small, size=huge).")
+
+
+def test_development_people_are_of_those_who_train_and_validation_is_in_no_table(data: Path, tmp_path: Path) -> None:
+    """The usual split is made first, and what it gives to training is split again."""
+    split_dataset(data, manifest(data), SPLIT, tmp_path / "usual")
+    balance, summary = split_dataset(data, manifest(data), DEVELOPMENT, tmp_path / "again")
+    usual, again = (
+        {side: set(read_table(tmp_path / out / f"{side}.parquet")["identity"]) for side in ("train", "validation")}
+        for out in ("usual", "again")
+    )
+    assert again["train"] | again["validation"] == usual["train"] and not again["train"] & again["validation"]
+    assert (summary["train_identities"], summary["validation_identities"]) == (1, 1)
+    assert set(balance.groupby("attribute")["people"].sum()) == {2} and balance["images"].max() == 4
+    (said,) = summary["warnings"]  # type: ignore[misc]
+    assert "1 development identities, taken from those that train; the 2 validation identities are in no table" in said
+    for kept in ("masks.parquet", "test"):  # nobody knows who is on a mask pair
+        assert fingerprint(tmp_path / "usual" / kept) == fingerprint(tmp_path / "again" / kept)
+    two = manifest(data)[lambda rows: rows["identity"].isin([2, 5])]
+    with pytest.raises(BrunaError, match="at least 2 training identities in train/, found 1"):
+        split_dataset(data, two, DEVELOPMENT, tmp_path / "few")
 
 
 def test_mask_pairs(data: Path, tmp_path: Path) -> None:

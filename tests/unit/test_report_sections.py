@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bruna.headlines import HEADLINES, Interval
-from bruna.report.blocks import Note, blocks_html
+from bruna.report.blocks import Note, Table, blocks_html
 from bruna.report.data_sections import check_section
 from bruna.report.page import Section, render
 from bruna.report.retrieval_section import retrieval_blocks, retrieval_section, retrieval_table
@@ -54,6 +54,24 @@ def test_a_row_for_each_way_to_rank_and_dashes_where_nothing_was_measured():
     assert np.isnan(frame["Market-1501 protocol/mINP"]).tolist() == [False] * 3 + [True] + [False] * 2
     apart = retrieval_table(figures(0, (0, 0, 0), (1, 0, 0)), {}, "c").frame
     assert apart["what"].tolist() == ["Bruna"]
+
+
+def test_rows_with_unlabelled_images_are_named_for_what_they_are():
+    added = {"queries": {"queries": 20}, "all": {"queries": 20, "test": 1800}}
+    distracted = {
+        name: {"market1501": dict.fromkeys(FIGURES, 0.375), "added": counts, "left_out_as_junk": len(name)}
+        for name, counts in added.items()
+    }
+    measured = {"validation": figures(0, (0, 0, 0), (9, 0, 0)), "baselines": BASELINES, "distractors": distracted}
+    blocks = retrieval_section(measured, {}, SETTINGS).blocks
+    (frame,) = [block.frame for block in blocks if isinstance(block, Table)]
+    rows = frame.set_index("what")
+    names = ["Bruna, queries/ in the gallery too", "Bruna, queries/ and test/ in the gallery too"]
+    assert rows.index.tolist() == ["Bruna", *names, "untrained network", "color histograms"]
+    assert rows.loc[names, "Market-1501 protocol/rank-1"].tolist() == [0.375, 0.375]
+    assert rows.loc[names, "course protocol/mAP"].isna().all()
+    text = " ".join(block for block in blocks if isinstance(block, str))
+    assert "queries/ and test/: 1,820 images, of which the junk filter left out 3." in text and "lower bound" in text
 
 
 @pytest.mark.parametrize(
@@ -190,10 +208,17 @@ def test_a_test_set_gets_a_table_and_a_data_set_without_masks_a_note():
 def test_every_headline_metric_has_one_tile_in_its_group():
     metrics = dict.fromkeys(HEADLINES, 0.25)
     groups = tile_groups(metrics, {"map": "a remark"})
-    assert [group.title for group in groups] == ["Validation identities", "Test set", "Data and trainings"]
+    titles = [
+        "Validation identities",
+        "Validation identities among unlabelled images",
+        "Test set",
+        "Data and trainings",
+    ]
+    assert [group.title for group in groups] == titles
     names = [tile.name for group in groups for tile in group.tiles]
     assert sorted(names) == sorted(HEADLINES)
-    assert {tile.name for tile in groups[1].tiles} == {name for name in HEADLINES if name.startswith("test_")}
+    for group, start in ((groups[1], "distractors_"), (groups[2], "test_")):
+        assert {tile.name for tile in group.tiles} == {name for name in HEADLINES if name.startswith(start)}
     assert groups[0].tiles[0].note == "a remark"
     assert [group.title for group in tile_groups({"map": 0.5})] == ["Validation identities"]
 

@@ -9,7 +9,10 @@ import torch
 from bruna.batches.persons import PersonStore
 from bruna.batches.store import ImageStore
 from bruna.dataset.course import ATTRIBUTES
+from bruna.dataset.identities import UNLABELLED
+from bruna.evaluation import distractors
 from bruna.evaluation.attributes import all_figures, attribute_figures
+from bruna.evaluation.distractors import among_distractors
 from bruna.evaluation.labelled import LabelledImages
 from bruna.evaluation.retrieval import (
     cmc_table,
@@ -226,3 +229,47 @@ def test_histograms_have_every_figure_and_the_junk_filter_of_the_main_row():
     first_lost = torch.arange(8) > 0
     found = figures_of(histogram_ranking(table, size, first_lost))
     assert found["market1501"]["rank1"] == 7 / 8  # of the second, nothing is left
+
+
+def test_distractors_push_matches_back_as_if_all_images_were_one_gallery(monkeypatch):
+    """Counting those that are nearer is as good as ranking them; a distractor is never a match, whatever its number."""
+    monkeypatch.setattr(distractors, "_BLOCK_NUMBERS", 100)
+    random = np.random.default_rng(0)
+    params = SETTINGS.model_copy(update={"filter_junk": True, "junk_threshold": 0.9, "attribute_offset": 0.1})
+    people = images(random.integers(1, 6, 30).tolist(), random.random(30), seed=1, flipped=True)
+    unlabelled = {
+        "test": images([UNLABELLED] * 40, random.random(40), seed=2),
+        "queries": images([UNLABELLED] * 25, [0.1] * 25, seed=3),
+    }
+    found = retrieve(people, people, params)
+    rankings = among_distractors(found, unlabelled, params)
+    assert list(rankings) == ["queries", "all"]
+    told = [found.gallery.contents.sum()]
+    for name, parts in (("queries", [people, unlabelled["queries"]]), ("all", [people, *unlabelled.values()])):
+        joined = [torch.cat([getattr(part.gallery, key) for part in parts]) for key in ("features", "attributes")]
+        labels = [torch.cat([getattr(part.gallery, key) for part in parts]) for key in ("identities", "cameras")]
+        junk = torch.cat([torch.from_numpy(part.found.junk) for part in parts])
+        wanted = evaluate_retrieval(
+            people.gallery,
+            Gallery(*joined, *labels),
+            ProductDistance(0.1),
+            MARKET1501,
+            kept=junk < 0.9,
+            self_index=torch.arange(30),
+        )
+        ranked = rankings[name]
+        assert torch.equal(ranked.results.ranks, wanted.ranks) and torch.equal(ranked.results.valid, wanted.valid)
+        summary = ranked.summary()
+        assert summary["market1501"] == wanted.summary()
+        assert sum(summary["added"].values()) == len(junk) - 30
+        assert summary["left_out_as_junk"] == int((junk[30:] >= 0.9).sum())
+        assert {of: each.sums.value for of, each in ranked.measures.items()} == {
+            of: pytest.approx(summary["market1501"][of]) for of in ("map", "rank1", "minp")
+        }
+        told.append(ranked.measures["map"].among)
+    assert rankings["all"].results.mean_average_precision < rankings["queries"].results.mean_average_precision
+    assert rankings["all"].left_out_as_junk > 0 and len({int(each) for each in told}) == 3
+    alone = among_distractors(found, {"test": unlabelled["test"]}, params)
+    assert list(alone) == ["all"] and alone["all"].added == {"test": 40}
+    nowhere = replace(people, gallery=replace(people.gallery, cameras=torch.zeros(30, dtype=torch.int64)))
+    assert among_distractors(retrieve(nowhere, nowhere, params), unlabelled, params) == {}

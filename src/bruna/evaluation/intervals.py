@@ -18,6 +18,7 @@ from bruna.metrics.bootstrap import FEWEST, Integers, Sums, interval, resampled
 from bruna.metrics.retrieval import inverse_negative_penalties
 from bruna.params import Evaluate
 from bruna.retrieval.protocols import COURSE, MARKET1501
+from bruna.retrieval.results import RetrievalResults
 
 Contents = npt.NDArray[np.uint64]
 PREDICTED = "attributes_predicted"
@@ -49,14 +50,28 @@ def ranking_measures(found: Ranked, query: LabelledImages, gallery: LabelledImag
 
     Those of a protocol under which no query has a match are left out.
     """
-    market, course = found[MARKET1501.name], found[COURSE.name]
+    among = int(gallery.contents.sum(dtype=np.uint64))
+    course = {"course_map": found[COURSE.name].average_precisions}
+    return market_measures(found[MARKET1501.name], query, among) | _query_measures(course, query, among)
+
+
+def market_measures(market: RetrievalResults, query: LabelledImages, among: int) -> dict[str, Measured]:
+    """`map`, `rank1` and `minp` of a ranking by the Market-1501 protocol; nothing where no query has a match.
+
+    Args:
+        market: the ranking.
+        query: its queries.
+        among: tells the gallery that was searched (`Measured`).
+    """
     values: dict[str, Tensor] = {
         "map": market.average_precisions,
         "rank1": (market.first_hits == 1).double().where(market.scored, np.nan),
         "minp": inverse_negative_penalties(market.ranks, market.offsets, market.totals),
-        "course_map": course.average_precisions,
     }
-    among = int(gallery.contents.sum(dtype=np.uint64))
+    return _query_measures(values, query, among)
+
+
+def _query_measures(values: Mapping[str, Tensor], query: LabelledImages, among: int) -> dict[str, Measured]:
     people = query.gallery.identities.numpy()
     return {
         name: measure(people, each.numpy()[:, None], query.contents, [(name, "")], among)

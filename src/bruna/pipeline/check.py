@@ -131,12 +131,14 @@ def _about_people(files: pd.DataFrame, groups: Groups) -> Iterator[str]:
         return
     if "split" in groups:
         share = groups["split"].train_share
-        trained_on = training_size(identities, share)
+        trained_on, needed = training_size(identities, share), 3
+        if groups["split"].measured_on == "development":
+            trained_on, needed = training_size(trained_on, share), 4
         if trained_on < 2:
-            how = "raise it" if identities > 2 else "bring more identities"
+            how = "raise it" if identities >= needed else "bring more identities"
             yield (
-                f"split.train_share {share:g} leaves 1 of {identities} identities to train on, and a tuple of "
-                f"train_bruna needs another person as a negative: {how}."
+                f"split.train_share {share:g} leaves {trained_on} of {identities} identities to train on, and a tuple "
+                f"of train_bruna needs another person as a negative: {how}."
             )
     elsewhere = files[files["subset"].isin(["query", "gallery"]) & (files["identity"] > 0)]
     both = sorted(set(train["identity"]) & set(elsewhere["identity"]))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from bruna.dataset.filenames import UNLABELLED_SUBSETS
 from bruna.dataset.tables import read_table, write_table
 from bruna.evaluation.attribute_tables import table1
 from bruna.evaluation.browsed import Images, told_ranking, typical_halves
@@ -32,7 +33,7 @@ from bruna.inference.explaining import write_typical
 from bruna.inference.loading import load_settings
 from bruna.metrics.baselines import attribute_warnings
 from bruna.params import Evaluate
-from bruna.pipeline.measured import SETS, described_part, measure_everything
+from bruna.pipeline.measured import SETS, measure_everything
 from bruna.retrieval.protocols import MARKET1501
 from bruna.tracking.protocol import Tracker
 
@@ -52,8 +53,9 @@ def evaluate_and_save(
         tracker: the stage's run.
 
     Returns:
-        The stage's figures: `validation`, `test` (where there is a labelled test set), `baselines`; `intervals` of the
-        headline metrics of all stages; and `warnings` where one of them is no better than what needs no training.
+        The stage's figures: `validation`, `test` (where there is a labelled test set), `baselines`, `distractors`
+        (where there are unlabelled images); `intervals` of the headline metrics of all stages; and `warnings` where one
+        of them is no better than what needs no training.
     """
     found = measure_everything(people, untrained, params, artifacts)
     sets, metrics, calibrated = found.sets, found.figures, found.calibrated
@@ -74,7 +76,7 @@ def evaluate_and_save(
             _calibration_files(calibrated, folder, tracker)
         if people.attribute_network is not None:
             _attribute_tables(artifacts, folder, tracker)
-        warnings = [*_warnings(sets, metrics, params), *_submissions(people, params, artifacts, folder)]
+        warnings = [*_warnings(sets, metrics, params), *_submissions(found.unlabelled, params, folder)]
     tracker.file(artifacts / "evaluate", "evaluate")
     return {**metrics, **({"warnings": warnings} if warnings else {})}
 
@@ -149,31 +151,23 @@ def _attribute_tables(artifacts: Path, folder: Path, tracker: Tracker) -> None:
         _table(table, name, folder, tracker)
 
 
-def _submissions(people: Describer, params: Evaluate, artifacts: Path, folder: Path) -> list[str]:
+def _submissions(unlabelled: Mapping[str, LabelledImages], params: Evaluate, folder: Path) -> list[str]:
     """`classification_test.csv` and `reid_test.txt` for the unlabelled images, where there are any.
 
     Returns:
         What is wrong with them, a sentence each.
     """
 
-    if people.bruna is None:
-        return []
-
-    def described(part: str) -> LabelledImages | None:
-        there = (artifacts / "split" / "test" / f"{part}.parquet").exists()
-        return described_part(people, artifacts, f"test/{part}") if there else None
-
     def file_names(images: LabelledImages) -> list[str]:
         return [PurePosixPath(path).name for path in images.found.names]
 
-    gallery = described("test")
+    query, gallery = (unlabelled.get(name) for name in UNLABELLED_SUBSETS)
     if gallery is None:
         return []
     if gallery.found.schema:
         codes = gallery.found.attribute_codes(params.attributes_from, params.attribute_neighbors)
         text = classification_csv(file_names(gallery), codes.tolist(), gallery.found.schema)
         (folder / "classification_test.csv").write_text(text, encoding="utf-8")
-    query = described("queries")
     if query is None:
         return []
     nearest = nearest_unlabelled(query, gallery, params)

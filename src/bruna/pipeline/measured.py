@@ -11,6 +11,7 @@ from bruna.dataset.tables import read_table
 from bruna.evaluation.attributes import all_figures
 from bruna.evaluation.breakdown import Breakdown, breakdown
 from bruna.evaluation.calibration import FEWEST_PEOPLE, Calibrated, calibrate_ranked
+from bruna.evaluation.distractors import ADDED, among_distractors
 from bruna.evaluation.intervals import Measured, attribute_measures, interval_figures
 from bruna.evaluation.labelled import LabelledImages, describe_table, image_contents, true_codes
 from bruna.evaluation.retrieval import Ranked, Retrieval, figures_of, histogram_ranking, retrieve, untrained_ranking
@@ -34,6 +35,7 @@ class Everything:
         calibrated: the distance, on the validation identities; None where too few people are seen twice.
         groups: by set, who is found less well; a set without cameras and attributes has none.
         measures: the headline metrics of all stages on every identity.
+        unlabelled: the images of the folders that nobody is known in, by folder; none without Bruna.
     """
 
     figures: dict[str, Any]
@@ -41,6 +43,7 @@ class Everything:
     calibrated: Calibrated | None
     groups: Mapping[str, Breakdown]
     measures: Mapping[str, Measured]
+    unlabelled: Mapping[str, LabelledImages]
 
 
 def measure_everything(
@@ -61,6 +64,10 @@ def measure_everything(
     baselines = {} if untrained is None else _baselines(people, untrained, sets["validation"], params, artifacts)
     if baselines:
         figures["baselines"] = {name: figures_of(ranking) for name, ranking in baselines.items()}
+    unlabelled = _unlabelled(people, artifacts) if sets else {}
+    distracted = among_distractors(sets["validation"], unlabelled, params) if sets else {}
+    if distracted:
+        figures["distractors"] = {name: ranked.summary() for name, ranked in distracted.items()}
     attributes: dict[str, dict[str, Measured]] = {}
     if people.bruna is None:
         alone, attributes = _attributes_alone(people, params, artifacts)
@@ -68,12 +75,12 @@ def measure_everything(
     calibrated = calibrate_ranked(sets["validation"], params, SETS["validation"]) if sets else None
     if sets:
         figures["validation"]["verification"] = calibrated.figures if calibrated else {"people_needed": FEWEST_PEOPLE}
-    measures = headline_measures(artifacts, sets, attributes, baselines, params)
+    measures = headline_measures(artifacts, sets, attributes, baselines, distracted, params)
     figures[INTERVALS] = interval_figures(measures)
     groups = {name: by_group for name, found in sets.items() if (by_group := breakdown(found, params))}
     for name, by_group in groups.items():
         figures[name]["breakdown"] = by_group.facts()
-    return Everything(figures, sets, calibrated, groups, measures)
+    return Everything(figures, sets, calibrated, groups, measures, unlabelled)
 
 
 def described_part(people: Describer, artifacts: Path, name: str) -> LabelledImages:
@@ -91,6 +98,17 @@ def _labelled_sets(people: Describer, params: Evaluate, artifacts: Path) -> dict
         query, gallery = (described_part(people, artifacts, f"test/{part}") for part in ("query", "gallery"))
         sets["test"] = retrieve(query, gallery, params)
     return sets
+
+
+def _unlabelled(people: Describer, artifacts: Path) -> dict[str, LabelledImages]:
+    """The images of `queries/` and `test/`, where the data set has them; embedded once, and kept without `plain`."""
+    found = {}
+    for name in ADDED:
+        if (artifacts / "split" / "test" / f"{name}.parquet").exists():
+            images = described_part(people, artifacts, f"test/{name}")
+            described = replace(images.found, plain=images.found.gallery)
+            found[name] = replace(images, found=described, plain=images.gallery)
+    return found
 
 
 def _attributes_alone(

@@ -9,6 +9,7 @@ import pandas as pd
 from bruna.dataset.predictions import read_predictions
 from bruna.dataset.schema import attributes_among
 from bruna.dataset.tables import read_table
+from bruna.evaluation.distractors import Distracted
 from bruna.evaluation.intervals import Measured, measure, predicted_measures, ranking_measures, set_measures
 from bruna.evaluation.labelled import image_contents
 from bruna.evaluation.retrieval import Ranked, Retrieval, features_ranking
@@ -21,6 +22,7 @@ def headline_measures(
     sets: Mapping[str, Retrieval],
     attributes: Mapping[str, Mapping[str, Measured]],
     baselines: Mapping[str, Ranked],
+    distracted: Mapping[str, Distracted],
     params: Evaluate,
 ) -> dict[str, Measured]:
     """Every headline metric that is measured on people or on mask pairs, in the order of `HEADLINES`.
@@ -30,6 +32,7 @@ def headline_measures(
         sets: the ranked sets, `validation` and `test`.
         attributes: by set, what was measured of attributes where nothing is ranked.
         baselines: rankings of the validation identities by what needs no training.
+        distracted: rankings of the validation identities with unlabelled images in the gallery.
         params: the group `evaluate`.
     """
     found = training_measures(artifacts)
@@ -42,6 +45,8 @@ def headline_measures(
         for name, ranking in rankings.items():
             if precision := ranking_measures(ranking, images, images).get("map"):
                 found[f"{name}_map"] = precision
+    for name, ranked in distracted.items():
+        found |= {f"distractors_{name}_{figure}": measured for figure, measured in ranked.measures.items()}
     return {name: found[name] for name in HEADLINES if name in found}
 
 

@@ -14,13 +14,18 @@ _NOTES = {
     "attribute_balanced_accuracy": "every value counts alike",
     "untrained_map": "Bruna before its training",
     "histogram_map": "colors alone",
+    "distractors_queries_map": "queries/ in the gallery too",
+    "distractors_queries_rank1": "queries/ in the gallery too",
+    "distractors_all_map": "both in the gallery: a lower bound",
+    "distractors_all_rank1": "both in the gallery: a lower bound",
     "test_map": "Market-1501 protocol",
     "test_rank1": "queries whose nearest image is a match",
     "test_attribute_accuracy": "as they are predicted",
     "test_attribute_balanced_accuracy": "every value counts alike",
 }
 """What a tile says of its number, beside its title and that of its group."""
-_VALIDATION, _TEST, _OTHERS = "Validation identities", "Test set", "Data and trainings"
+_VALIDATION, _DISTRACTED = "Validation identities", "Validation identities among unlabelled images"
+_TEST, _OTHERS = "Test set", "Data and trainings"
 _NO_SHARES = {"split_deviation"}
 
 
@@ -37,17 +42,24 @@ def tile_groups(
         intervals: of the metrics, by name.
 
     Returns:
-        What `evaluate` measures on the validation identities, then on the test set, then what the other stages tell.
+        What `evaluate` measures on the validation identities, on them among unlabelled images and on the test set, then
+        what the other stages tell.
     """
     said = {**_NOTES, **(notes or {})}
-    groups = {title: TileGroup(title, [], title == _OTHERS) for title in (_VALIDATION, _TEST, _OTHERS)}
+    groups = {title: TileGroup(title, [], title == _OTHERS) for title in (_VALIDATION, _DISTRACTED, _TEST, _OTHERS)}
     for name, headline in HEADLINES.items():
         if name in metrics:
-            title = _OTHERS if headline.stage != "evaluate" else _TEST if name.startswith("test_") else _VALIDATION
+            title = _group(name)
             range_ = interval_text(intervals[name]) if intervals and name in intervals else ""
             tile = Tile(name, headline.title, shown(name, metrics[name]), said.get(name, ""), range_)
             groups[title].tiles.append(tile)
     return [group for group in groups.values() if group.tiles]
+
+
+def _group(name: str) -> str:
+    if HEADLINES[name].stage != "evaluate":
+        return _OTHERS
+    return _TEST if name.startswith("test_") else _DISTRACTED if name.startswith("distractors_") else _VALIDATION
 
 
 def shown(name: str, value: float) -> str:
