@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 _LINE_EVERY = 10.0
 """Seconds between two lines where stderr is not a terminal."""
-_WIDTH = 110
-"""Columns of a table where stdout is not a terminal."""
+_WIDTH = 1 << 20
+"""Columns of a table at most where stdout is not a terminal: nothing is folded, so that it can be copied."""
 
 
 class Track(Generic[T]):

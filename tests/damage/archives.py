@@ -267,7 +267,7 @@ def _in_two(people: Path) -> None:
 
 _NO_FILE = "cannot be read: it is a pipe, a device or a socket, not a file"
 _FOLDERS = [
-    _folder("a path that does not exist", "does not exist. Give a zip or tar archive, a folder", shutil.rmtree),
+    _folder("a path that does not exist", "does not exist (looked in", shutil.rmtree),
     _folder("an empty folder", "is empty: it holds no files", lambda p: (shutil.rmtree(p), p.mkdir())),
     _folder("a pipe for an archive", "is a pipe, a device or a socket", lambda p: (shutil.rmtree(p), os.mkfifo(p))),
     _folder("a device for an archive", "is a pipe, a device or a socket", lambda p: None, "bruna import /dev/zero"),

@@ -33,6 +33,7 @@ def test_help_names_every_command_in_the_order_of_use(bruna):
         status, out, _ = bruna(command, "--help")
         assert status == 0
         assert "bruna " + command in out
+        assert "(bruna)" not in out  # what is left of `bruna[large]`, in which Rich sees a style
 
 
 def test_version_is_that_of_the_package(bruna):

@@ -78,12 +78,16 @@ def test_an_image_that_a_table_names_and_nobody_has_is_left_out(sources: Path) -
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("ftp://host/people", "ftp://host/people cannot be read: Unrecognized filesystem type"),
+        ("ftp://host/people", r"ftp:// is unknown. Known are s3://, .* Download files of the web first"),
         ("file:///nowhere/people", "file:///nowhere/people does not exist"),
-        ("s3://me:secret@bucket/people", "holds a password"),
+        ("s3://me:secret@bucket/people", "holds a password, .* as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        ("S3://?region=x", "s3:// cannot be read: the address has no bucket"),
+        ("s3:/bucket/people", "If it is an address, write s3://bucket/people, with two slashes"),
+        ("GS//bucket", "If it is an address, write gs://bucket/people, with two slashes"),
+        ("file://photos/", "file:// takes a whole path: file:///home/you/photos"),
         ("{top}/none.zip", r"file:///\S+/none.zip cannot be opened as a zip archive"),
         ("{top}/people.tar", "people.tar is a tar archive, which is read from disk only"),
-        ("{top}/empty", r"file:///\S+/empty holds no image"),
+        ("{top}/empty", r"no image in file:///\S+/empty: folders .* searched for \.jpg"),
         ("{top}/wrong.csv", r"file:///\S+/wrong.csv: the table has no column path"),
         ("{top}/wrong.parquet", r"file:///\S+/wrong.parquet cannot be read as parquet"),
     ],
@@ -100,12 +104,17 @@ def test_mistakes(tmp_path: Path, address: str, message: str) -> None:
 
 @pytest.fixture
 def forbidding() -> Iterator[str]:
-    """Where an S3 server forbids everything."""
+    """Where an S3 server forbids everything in a bucket, and has nothing in others."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
-            self.send_response(403)
+            self.send_response(403 if self.path.startswith("/bucket/") else 404)
             self.end_headers()
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<ListBucketResult></ListBucketResult>")
 
         def log_message(self, *_: object) -> None:
             pass
@@ -122,6 +131,8 @@ def test_a_server_of_s3_that_forbids(forbidding: str, monkeypatch: pytest.Monkey
     with pytest.raises(BrunaError, match=r"s3://bucket/people cannot be read: .*ACCESS_DENIED.* keys") as raised:
         seen(f"s3://bucket/people?region=x&scheme=http&endpoint_override={forbidding}")
     assert "endpoint_override" not in str(raised.value)
+    with pytest.raises(BrunaError, match=rf"bucket none, there is no people/a in it, .*\({forbidding} was asked"):
+        seen(f"S3://none/people/a?region=x&scheme=http&endpoint_override={forbidding}")
 
 
 def test_what_cannot_be_read_on_ends_the_command(sources: Path) -> None:

@@ -47,3 +47,10 @@ def test_table_prints_brackets_literally_and_formats_by_type(capsys):
     assert re.search(r"b +0\.250", out)
     assert re.search(r"c +–", out)
     assert re.search(r"d +yes", out)
+
+
+def test_a_table_in_a_file_folds_nothing(capsys):
+    key = "folder/" * 60 + "1.jpg"
+    table("In people.index", ("rank", "key"), [(1, key)])
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(key in line for line in lines) == 1 and max(map(len, lines)) < len(key) + 20

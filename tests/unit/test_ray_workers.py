@@ -1,6 +1,7 @@
 """Describing on Ray's workers: the same rows as in one process, whatever dies."""
 
 import signal
+import socket
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -10,6 +11,7 @@ import psutil
 import pytest
 from test_index_store import assert_same
 
+from bruna.errors import BrunaError
 from bruna.index.build import add_images
 from bruna.index.gather import images_of
 from bruna.index.header import begin
@@ -34,7 +36,7 @@ def kill_one_that_describes(killed: list[int]) -> None:
 
 
 def test_two_workers_write_the_rows_of_one_process_though_one_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from bruna.index.ray_workers import on_workers
 
@@ -48,7 +50,7 @@ def test_two_workers_write_the_rows_of_one_process_though_one_is_killed(
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         there = on_workers(here, models)
-        assert there.count == 2
+        assert there.count == 2 and "networks run by torch on 2 workers of Ray" in capsys.readouterr().err
         killed: list[int] = []
         killer = threading.Thread(target=kill_one_that_describes, args=[killed], daemon=True)
         for name, people in (("one", here), ("two", there)):
@@ -63,3 +65,15 @@ def test_two_workers_write_the_rows_of_one_process_though_one_is_killed(
         assert_same(tmp_path / "one.index", tmp_path / "two.index")
     finally:
         ray.shutdown()
+
+
+def test_an_address_where_nobody_answers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bruna.index.ray_workers import on_workers
+
+    here = load(save_tiny_models(tmp_path / "artifacts"), "cpu")
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(BrunaError, match=rf"no Ray answers at {address} \(RAY_ADDRESS\). Start it there with"):
+            on_workers(here, tmp_path / "artifacts")

@@ -43,7 +43,8 @@ def index(
         str | None, typer.Option(help='Erase the images of which this holds, such as "identity = 348".')
     ] = None,
     approximate: Annotated[
-        bool, typer.Option("--approximate", help="Prepare it for `bruna search --approximate` too (bruna[large]).")
+        bool,
+        typer.Option("--approximate", help="Prepare it for `bruna search --approximate` too; needs the extra `large`."),
     ] = False,
     models: Annotated[Path, typer.Option(help="Where the trained models lie.")] = ARTIFACTS,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: params.yaml.")] = None,
@@ -51,7 +52,10 @@ def index(
     workers: Annotated[
         Literal["ray"] | None,
         typer.Option(
-            "--engine-workers", help="Describe on all workers of a Ray cluster (bruna[ray]).", show_default=False
+            "--engine-workers",
+            help="Describe on all workers of a Ray cluster; needs the extra `ray`.",
+            case_sensitive=False,
+            show_default=False,
         ),
     ] = None,
 ) -> None:

@@ -25,6 +25,7 @@ EngineName = Annotated[
         "--engine",
         help="What runs the networks on a CPU; default: onnxruntime where it is installed and its graphs are there, or "
         "pay.",
+        case_sensitive=False,
         show_default=False,
     ),
 ]

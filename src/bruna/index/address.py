@@ -1,6 +1,7 @@
 """Sources at an address such as `s3://bucket/people`: read through pyarrow's file systems, with no copy on disk."""
 
 import io
+import os
 import posixpath
 import re
 from collections import deque
@@ -10,8 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 from typing import IO, Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 import pyarrow as pa
 from pyarrow import fs
@@ -23,6 +25,11 @@ from bruna.dataset.formats.zip_archive import open_zip
 from bruna.errors import BrunaError
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_SLIP = re.compile(r"(s3|gs|gcs|hdfs|file)(:|//)", re.IGNORECASE)
+"""What a path begins with that was meant as an address."""
+_KNOWN = ("s3", "gs", "gcs", "hdfs", "viewfs", "file", "abfs", "abfss")
+_OF_BUCKETS = {"s3": "Amazon's S3", "gs": "Google's storage", "gcs": "Google's storage"}
+"""Who is asked where the address names no server."""
 _SECRET = re.compile(r"://[^@]*:[^@]*@")
 _TAR = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _AT_ONCE, _AHEAD = 24, 96
@@ -31,6 +38,7 @@ _PATIENCE = "retry_limit_seconds=20"
 """Of Google's storage, which without a network would try for a quarter of an hour."""
 _LONGEST = 240
 """Characters of a message of pyarrow's."""
+_GIVE = "Give a folder, a zip archive or a table of images."
 _PIECE = 1 << 20
 """Bytes of an archive that are fetched together: hundreds of small images."""
 
@@ -107,7 +115,7 @@ class Address:
 
     def unreadable(self, error: BaseException) -> BrunaError:
         """The message of what pyarrow raised."""
-        said = (str(error).splitlines() or [type(error).__name__])[0][:_LONGEST].rstrip(".")
+        said = shorten((str(error).splitlines() or [type(error).__name__])[0].rstrip("."), _LONGEST, placeholder=" ..")
         return BrunaError(f"{self.text} cannot be read: {said}. docs/how-to/large.md tells of addresses and keys.")
 
     def _taken(self, read: "Future[bytes]") -> Callable[[], bytes]:
@@ -154,20 +162,47 @@ def is_address(source: Path | str) -> bool:
     return isinstance(source, str) and _ADDRESS.match(source) is not None
 
 
+def refuse_slip(source: Path | str) -> None:
+    """Refuse a path to nothing that was meant as an address.
+
+    Raises:
+        BrunaError: it is one.
+    """
+    found = _SLIP.match(str(source))
+    if found is None or os.path.exists(source):  # noqa: PTH110 - a name may be too long
+        return
+    if isinstance(source, Path):  # which makes one slash of two
+        raise BrunaError(
+            f"{source} does not exist. An address is for `bruna index`: make an index of it, and search it."
+        )
+    scheme = found[1].lower()
+    right = {"file": "file:///home/you/photos, with three", "hdfs": "hdfs://host/people, with two"}
+    hint = right.get(scheme, f"{scheme}://bucket/people, with two")
+    raise BrunaError(f"{source} does not exist. If it is an address, write {hint} slashes.")
+
+
 def find(uri: str) -> Address:
     """What is at an address.
 
     Args:
-        uri: as `pyarrow.fs.FileSystem.from_uri` takes it: s3://bucket/people, gs://, hdfs://, file:///.
+        uri: as `pyarrow.fs.FileSystem.from_uri` takes it: s3://bucket/people, gs://, hdfs://, file:///; the scheme in
+            any case.
 
     Raises:
         BrunaError: nothing is there, it cannot be reached, or pyarrow knows no such address.
     """
-    plain = uri.partition("?")[0]
+    scheme, _, rest = uri.partition("://")
+    scheme = scheme.lower()
+    uri = f"{scheme}://{rest}"
+    plain, _, asked = uri.partition("?")
     if _SECRET.search(plain):
-        raise BrunaError("the address holds a password, which shells and logs keep. Put it into the environment.")
+        raise BrunaError(
+            "the address holds a password, which shells and logs keep. Put it into the environment, as "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        )
+    _refuse_incomplete(scheme, plain)
     address = Address(unquote(plain).rstrip("/"))
-    if plain.startswith(("gs://", "gcs://")) and "retry_limit_seconds" not in uri:
+    if scheme in ("gs", "gcs") and "retry_limit_seconds" not in uri:
         uri += ("&" if "?" in uri else "?") + _PATIENCE
     try:
         system, path = fs.FileSystem.from_uri(uri)
@@ -175,5 +210,33 @@ def find(uri: str) -> Address:
     except (OSError, pa.ArrowException) as error:
         raise address.unreadable(error) from None
     if there.type == fs.FileType.NotFound:
-        raise BrunaError(f"{address.text} does not exist. Give a folder, a zip archive or a table of images.")
+        raise BrunaError(f"{address.text} does not exist{_where(scheme, path, asked)}. {_GIVE}")
     return replace(address, system=system, path=path, size=None if there.type == fs.FileType.Directory else there.size)
+
+
+def _refuse_incomplete(scheme: str, plain: str) -> None:
+    """Refuse what no server need be asked about."""
+    place = plain.removeprefix(f"{scheme}://")
+    if scheme not in _KNOWN:
+        raise BrunaError(
+            f"{plain} cannot be read: {scheme}:// is unknown. Known are s3://, gs://, hdfs:// and file:///. Download "
+            "files of the web first."
+        )
+    if scheme == "file" and not place.startswith("/"):
+        raise BrunaError(
+            f"{plain} cannot be read: file:// takes a whole path: file:///home/you/photos. On this machine the path "
+            "alone does."
+        )
+    if scheme in _OF_BUCKETS and not place.strip("/"):
+        raise BrunaError(f"{plain} cannot be read: the address has no bucket. Write {scheme}://bucket/people.")
+
+
+def _where(scheme: str, path: str, asked: str) -> str:
+    """Which server was asked for what, of an address with a bucket."""
+    if scheme not in _OF_BUCKETS:
+        return ""
+    bucket, _, name = path.strip("/").partition("/")
+    usual = (scheme == "s3" and os.environ.get("AWS_ENDPOINT_URL")) or _OF_BUCKETS[scheme]
+    server = parse_qs(asked).get("endpoint_override", [usual])[0]
+    lacks = f"there is no {name} in it, or no such bucket" if name else "there is no such bucket"
+    return f": bucket {bucket}, {lacks} ({server} was asked)"

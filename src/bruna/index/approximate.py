@@ -44,7 +44,7 @@ class Approximate(Streamed):
         folder: the index.
 
     Raises:
-        BrunaError: it is none or cannot be read, it has no shards that fit it, or FAISS is not installed.
+        BrunaError: it is none or cannot be read, no shards were ever made, or FAISS is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,16 +52,17 @@ class Approximate(Streamed):
         _faiss()
         self._folder = folder
         shards = read_shards(folder, self.contents)
-        if shards is None or not shards.each:
+        if shards is None:
             raise BrunaError(
-                f"{folder} has no approximate index that fits it. `bruna index --to {folder} --approximate` makes one; "
-                "without --approximate the search is exact."
+                f"{folder} has no approximate index. `bruna index --to {folder} --approximate` makes one; without "
+                "--approximate the search is exact."
             )
         self._shards = shards
         at = {contents: self.rows_of(part) for part, contents in enumerate(self.contents)}
         self._rows = [np.concatenate([at[part] for part in shard.contents]) for shard in shards.each]
         self._kept: dict[int, Any] = {}
-        self._uncovered = np.setdiff1d(np.arange(len(self)), np.concatenate(self._rows), assume_unique=True)
+        covered = np.concatenate([np.empty(0, np.int64), *self._rows])
+        self._uncovered = np.setdiff1d(np.arange(len(self)), covered, assume_unique=True)
         self.covered = len(self) - len(self._uncovered)
 
     def likely(self, query: Gallery, rows: Integers, count: int) -> Iterator[tuple[Integers, Opened]]:
@@ -135,6 +136,11 @@ def approximate_note(index: Searchable, queries: Sequence[Query], wish: Wish) ->
     if not isinstance(index, Approximate) or wish.needs_all(queries):
         return []
     left = len(index) - index.covered
+    if not index.covered:
+        return [
+            f"all images were compared: the approximate index covers none of {counted(left, 'images')} any more "
+            f"(`bruna index --to {index.name} --approximate` takes them in)"
+        ]
     exactly = f"; {counted(left, 'images')} that it does not cover were all compared (--approximate)" if left else ""
     return [f"by the approximate index: some of the nearest images may be missing{exactly}"]
 
@@ -154,7 +160,11 @@ def cover(folder: Path) -> tuple[int, int]:
     shards = Shards(_weight(index)) if found is None else found
     there = {contents for shard in shards.each for contents in shard.contents}
     missing = [part for part, contents in enumerate(index.contents) if contents not in there]
-    groups = [missing[start : start + SHARD_PARTS] for start in range(0, len(missing), SHARD_PARTS)]
+    # The last part changes whenever images are added: where it is a shard of its own, the others stay as they are.
+    end = len(index.contents) - 1
+    last, others = ([part for part in missing if (part == end) is alone] for alone in (True, False))
+    groups = [others[start : start + SHARD_PARTS] for start in range(0, len(others), SHARD_PARTS)]
+    groups += [last] if last else []
     number = max([0, *(int(shard.name.rpartition("-")[2]) for shard in shards.each)])
     taken = 0
     for group in track(groups, f"index {folder.name} approximately", unit="shards"):

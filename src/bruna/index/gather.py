@@ -12,16 +12,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bruna.dataset.annotations import raw_table
-from bruna.dataset.filenames import FREE, LABELLED, NameFacts, is_image_name, name_facts, name_problem, printable
+from bruna.dataset.filenames import (
+    FREE,
+    LABELLED,
+    SUFFIXES,
+    NameFacts,
+    is_image_name,
+    name_facts,
+    name_problem,
+    printable,
+)
 from bruna.dataset.formats.base import images_in, listed
 from bruna.dataset.formats.known import recognise
 from bruna.dataset.formats.manifest import NAMES, with_images
 from bruna.dataset.formats.people import PEOPLE
 from bruna.dataset.formats.source_files import Source
-from bruna.dataset.formats.sources import open_source
+from bruna.dataset.formats.sources import NoFilesError, open_source
 from bruna.dataset.identities import UNKNOWN_CAMERA, UNLABELLED
 from bruna.errors import BrunaError, counted
-from bruna.index.address import Address, find, is_address
+from bruna.index.address import Address, find, is_address, refuse_slip
 
 _READ_AT_ONCE = 256
 """Rows of an image table."""
@@ -67,11 +76,16 @@ def images_of(source: Path | str, stack: ExitStack) -> Images:
     """
     if is_address(source):
         return _at_address(find(str(source)), stack)
+    refuse_slip(source)
     path = Path(source)
     parquet = path.suffix.lower() == ".parquet" and path.is_file()
     if parquet and (table := _image_table(str(path), stack.enter_context(path.open("rb")))):
         return table
-    found = _listed(with_images(open_source(path, stack)))
+    try:
+        opened = open_source(path, stack)
+    except NoFilesError:
+        raise _no_image(path) from None
+    found = _listed(with_images(opened))
     return Images(len(found), iter(found))
 
 
@@ -92,8 +106,15 @@ def _listed(source: Source) -> list[Found]:
     tables = [name for name in source.files if name.rpartition("/")[2] in NAMES]
     found = [image for name in tables for image in _of_manifest(source, name)] or _of_files(source)
     if not found:
-        raise BrunaError(f"{source.path} holds no image. Give a folder, an archive or a table of images.")
+        raise _no_image(source.path)
     return found
+
+
+def _no_image(path: Path) -> BrunaError:
+    return BrunaError(
+        f"no image in {path}: folders and archives are searched for {', '.join(SUFFIXES)}. Give a folder, an archive "
+        "or a table that has some."
+    )
 
 
 def _image_table(name: str, file: Any) -> Images | None:

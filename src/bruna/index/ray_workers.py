@@ -8,6 +8,9 @@ batches, and blocks of rows in no order; one process reads enough for tens of wo
 
 import logging
 import os
+import re
+import socket
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -16,7 +19,7 @@ from typing import Any
 
 import torch
 
-from bruna.errors import BrunaError
+from bruna.errors import BrunaError, counted
 from bruna.index.build import blocks_of
 from bruna.index.header import fingerprint_of
 from bruna.inference.described import Described
@@ -26,6 +29,10 @@ from bruna.inference.settings import Settings
 from bruna.retrieval.gallery import Gallery
 
 _HOW: dict[str, Any] = {"masks": False, "skip_unreadable": True}
+_PLACE = re.compile(r"\[?(?P<host>[^/\[\]]+)\]?:(?P<port>[0-9]+)")
+"""A `RAY_ADDRESS` that is no word and no ray://."""
+_PATIENCE = 5.0
+"""Seconds; Ray itself would try for minutes, and say nothing."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,7 +92,7 @@ def _describe(asked: tuple[Any, ...], images: list[bytes], names: list[str]) -> 
 def on_workers(people: Describer, models: Path, threads: int = 1) -> OnWorkers:
     """The same networks on all workers of the cluster that `RAY_ADDRESS` names, or of this machine.
 
-    A worker has a GPU where the cluster has any, otherwise `threads` cores.
+    A worker has a GPU where the cluster has any, otherwise `threads` cores. How many there are is said on stderr.
 
     Args:
         people: the networks here.
@@ -93,12 +100,13 @@ def on_workers(people: Describer, models: Path, threads: int = 1) -> OnWorkers:
         threads: CPU threads of a worker.
 
     Raises:
-        BrunaError: Ray is not installed, or does not start.
+        BrunaError: Ray is not installed, does not start, or nobody answers at `RAY_ADDRESS`.
     """
     try:
         import ray  # noqa: PLC0415
     except ImportError:
         raise BrunaError("--engine-workers ray needs Ray: pip install 'bruna[ray]'.") from None
+    _refuse_nobody(os.environ.get("RAY_ADDRESS", ""))
     try:
         ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         there: dict[str, float] = ray.cluster_resources()
@@ -114,7 +122,22 @@ def on_workers(people: Describer, models: Path, threads: int = 1) -> OnWorkers:
     task = ray.remote(num_cpus=threads, num_gpus=1 if gpus else 0, max_retries=-1, max_calls=0)(_describe)
     asked = (str(models.resolve()), "cuda" if gpus else "cpu", people.settings, fingerprint_of(models, people.settings))
     run = partial(task.remote, (*asked, threads))
+    print(f"networks run by torch on {counted(count, 'workers')} of Ray", file=sys.stderr)
     return OnWorkers(people.unet, people.attribute_network, people.bruna, people.settings, count, run)
+
+
+def _refuse_nobody(address: str) -> None:
+    found = _PLACE.fullmatch(address.strip())
+    if found is None:
+        return
+    port = int(found["port"])
+    try:
+        socket.create_connection((found["host"], port), timeout=_PATIENCE).close()
+    except (OSError, ValueError, OverflowError):  # of a name, or of a port, that is none
+        raise BrunaError(
+            f'no Ray answers at {address} (RAY_ADDRESS). Start it there with "ray start --head --port {port}", or '
+            "unset RAY_ADDRESS to use this machine alone."
+        ) from None
 
 
 def _joined(parts: Sequence[Described]) -> Described:

@@ -97,6 +97,11 @@ def load_settings(folder: Path) -> dict[str, Any]:
         BrunaError: the file is missing or damaged, or another version of the project wrote it.
     """
     file = folder / SETTINGS
+    if not file.exists() and folder.parent.resolve().name != "artifacts":  # which `dvc repro` makes, and no other
+        raise BrunaError(
+            f'{folder.parent} is no complete folder of models: {file} is missing. Give "artifacts", or copy its '
+            "attributes/, bruna/ and unet/."
+        )
     settings = read_object(file)
     found = settings.get("version", 1)
     if type(found) is not int:

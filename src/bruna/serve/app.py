@@ -162,7 +162,8 @@ def _add_problems(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def of_a_field(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        wrong = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()]
+        said = [(".".join(map(str, each["loc"][1:])), each["msg"]) for each in error.errors()]
+        wrong = [f"{name}: {reason.removeprefix('Value error, ')}" for name, reason in said]
         return _problem(422, "; ".join(wrong))
 
     @app.exception_handler(HTTPException)

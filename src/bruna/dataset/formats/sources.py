@@ -14,6 +14,10 @@ from bruna.errors import BrunaError
 _GIVE = "Give a zip or tar archive, a folder, or a table of images."
 
 
+class NoFilesError(BrunaError):
+    """There is a source, and nothing in it."""
+
+
 def open_source(path: Path, stack: ExitStack) -> Source:
     """List the files of an archive, a folder, or a single file such as `market_attribute.mat`.
 
@@ -29,7 +33,7 @@ def open_source(path: Path, stack: ExitStack) -> Source:
         outer = next((folder for folder in path.parents if folder.is_file()), path)
         status = outer.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise BrunaError(f"{path} does not exist. {_GIVE}") from None
+        raise BrunaError(f"{path} does not exist (looked in {Path.cwd()}). {_GIVE}") from None
     except OSError as error:
         raise BrunaError(f"{path} cannot be read: {error.strerror or error}.") from None
     if stat.S_ISDIR(status.st_mode):
@@ -45,7 +49,7 @@ def open_source(path: Path, stack: ExitStack) -> Source:
             raise BrunaError(f"{outer} holds no folder {printable(inner)}. It holds {shown(list(files), 3)}.")
         files = found
     if not files:
-        raise BrunaError(f"{path} is empty: it holds no files.")
+        raise NoFilesError(f"{path} is empty: it holds no files. {_GIVE}")
     return Source(path, {name: files[name] for name in sorted(files)})
 
 
