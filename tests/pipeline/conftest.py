@@ -2,7 +2,7 @@
 
 With `pytest -n 2` the files are shared among processes: whichever asks first does the run, the other waits for it. The
 order of the files is that of their names (`--no-loadscope-reorder`): first one that does the run, then one that does
-not need it (data sets that lack something, without DVC and MLflow), so that nobody waits for long.
+not need it (data sets that lack something, without DVC and MLflow), then some unit tests, so that nobody waits.
 """
 
 import os
@@ -16,6 +16,17 @@ from project_copy import TINY, Project
 
 _WORKER = "PYTEST_XDIST_WORKER"
 """The environment variable that is set in each of several processes."""
+
+
+_MEANWHILE = 250
+"""Other tests before those of `test_reruns.py`: about as long as the run takes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put `test_reruns.py` behind some unit tests."""
+    reruns = [item for item in items if item.path.name == "test_reruns.py"]
+    others = [item for item in items if item.path.name != "test_reruns.py"]
+    items[:] = [*others[:_MEANWHILE], *reruns, *others[_MEANWHILE:]]
 
 
 @pytest.fixture(scope="session")
