@@ -529,6 +529,15 @@ def tuples_of(**settings: Any) -> dict[str, Any]:
     }
 
 
+def cameras_of_anchors(**settings: Any) -> list[int]:
+    """How many cameras an anchor's four images are of, where everybody has two images of each of six cameras."""
+    people = person_table(range(1, PEOPLE + 1), 12, SIZE)
+    with patch(f"{__name__}._tables", lambda: (people, people)):
+        recipe = recipe_of("train_bruna", tuples_per_identity=200, **settings)
+    cameras = people["camera"].to_numpy()[recipe.tuples(0)[:, :4]]
+    return sorted({len(set(row)) for row in cameras})
+
+
 def mined_by(**settings: Any) -> str:
     """Whose two nearest are mined."""
     recipe, given = recipe_of("train_bruna", **settings), []
@@ -574,6 +583,22 @@ def smoothed_identity(**settings: Any) -> float:
         loss = step(recipe)["identity_loss"]
     people = recipe.train.identities[torch.from_numpy(recipe.batch(0, 0).rows)] - 1
     return loss / float(F.cross_entropy(passed[0][1].detach(), people, label_smoothing=0.3))
+
+
+def identity_margin_found(**settings: Any) -> list[str]:
+    """Of a plain linear layer and cosines with two margins: those whose logits give the loss."""
+    recipe = recipe_of("train_bruna", **settings)
+    weight = recipe.classifier.weight.detach().clone()
+    with passing(recipe.classifier) as passed:
+        loss = step(recipe)["identity_loss"]
+    given = passed[0][0]
+    people = recipe.train.identities[torch.from_numpy(recipe.batch(0, 0).rows)] - 1
+    own = F.one_hot(people, PEOPLE)
+    cosines = torch.cosine_similarity(given[:, None], weight[None], dim=2)
+    logits = {"linear": given @ weight.T, "0.3": 24 * (cosines - 0.3 * own), "0.5": 24 * (cosines - 0.5 * own)}
+    smoothing = recipe.params.identity_smoothing
+    wanted = {name: float(F.cross_entropy(of, people, label_smoothing=smoothing)) for name, of in logits.items()}
+    return [name for name, value in wanted.items() if value == pytest.approx(loss, rel=1e-4)]
 
 
 def batch_hard_from_2(**settings: Any) -> float:

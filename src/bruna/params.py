@@ -270,6 +270,7 @@ class TrainBruna(_Group):
     epochs: Count
     tuples_per_identity: Annotated[int, Field(ge=1, le=1000)]
     batch_tuples: Count
+    anchors: Literal["any", "across_cameras"]
     negatives: Literal["own", "in_batch"]
     mining: Literal["adversary", "random", "hardest"]
     lr: Positive
@@ -284,6 +285,7 @@ class TrainBruna(_Group):
     triplet_weight: Amount
     identity_weight: Amount
     identity_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    identity_margin: Annotated[float, Field(ge=0, lt=1)]
     batch_hard_weight: Amount
     batch_hard_margin: Annotated[float, Field(gt=0, le=2)]
     margin: Positive

@@ -131,3 +131,33 @@ def test_a_batch_of_tuples_with_own_negatives_is_the_tuples_themselves() -> None
 def test_one_identity_alone_has_no_negatives() -> None:
     with pytest.raises(BrunaError, match="shows one identity only"):
         in_batch_negatives(np.zeros((2, 12), dtype=np.int64), np.zeros(1, dtype=np.int64), np.random.default_rng(0))
+
+
+@given(counts=st.lists(st.integers(1, 12), min_size=2, max_size=8), cameras=st.integers(1, 6), seed=st.integers(0, 99))
+@settings(max_examples=80, deadline=None)
+def test_anchors_across_cameras_repeat_a_camera_only_when_all_are_there(
+    counts: list[int], cameras: int, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    identities = random.permutation(np.repeat(np.arange(len(counts)), counts))
+    camera = random.integers(1, cameras + 1, len(identities))
+    tuples = TupleSampler(identities, seed=seed, tuples_per_identity=2, cameras=camera).epoch(0)
+    for row in tuples[:, :ANCHORS]:
+        own = np.flatnonzero(identities == identities[row[0]])
+        assert set(row) <= set(own)
+        assert len(set(row)) == min(ANCHORS, len(own))
+        assert len(set(camera[row])) == min(ANCHORS, len(set(camera[own])))
+        first = list(dict.fromkeys(row))  # each image once
+        left = [int((camera[own] == c).sum()) for c in camera[first]]
+        times = [int((camera[first] == c).sum()) for c in camera[first]]
+        # No camera is used twice more often than another one that has images left.
+        assert all(a <= b + 1 or b == free for a in times for b, free in zip(times, left, strict=True))
+
+
+def test_cameras_and_their_images_are_drawn_uniformly() -> None:
+    camera = np.array([1, 1, 1, 1, 1, 2, 2, 3, 4, 5, 1])  # of the first person; the last image is of the other one
+    sampler = TupleSampler(np.repeat([0, 1], [10, 1]), seed=0, tuples_per_identity=6000, cameras=camera)
+    tuples = sampler.epoch(0)
+    anchors = tuples[tuples[:, 0] < 10, :ANCHORS]
+    assert stats.chisquare(np.bincount(camera[anchors[:, 0]])[1:]).pvalue > 1e-4
+    assert stats.chisquare(np.bincount(anchors[anchors < 5])).pvalue > 1e-4

@@ -262,6 +262,12 @@ EFFECTS = [
         },
     ),
     Effect(
+        "train_bruna.anchors",
+        "cameras of an anchor's four images",
+        look.cameras_of_anchors,
+        {"any": [2, 3, 4], "across_cameras": [4]},
+    ),
+    Effect(
         "train_bruna.negatives",
         "images a step; anchors in turn",
         partial(look.tuples_of, batch_tuples=4, tuples_per_identity=3),
@@ -327,6 +333,12 @@ EFFECTS = [
         "whether the loss is torch's smoothed one",
         lambda **s: look.smoothed_identity(**s) == pytest.approx(1, rel=1e-4),
         {0.0: False, 0.3: True},
+    ),
+    Effect(
+        "train_bruna.identity_margin",
+        "which logits give the loss: linear ones, or cosines with a margin",
+        lambda **s: tuple(look.identity_margin_found(**s)),
+        {0.0: ("linear",), 0.3: ("0.3",), 0.5: ("0.5",)},
     ),
     Effect("train_bruna.batch_hard_margin", "the loss, less that of 2", look.batch_hard_from_2, {2.5: 0.5, 3.0: 1.0}),
     Effect(

@@ -37,13 +37,21 @@ class TupleSampler:
         tuples_per_identity: how often each identity is the anchor in an epoch.
         in_turn: let every identity be the anchor once before any is again, so that the anchors of a batch are
             different identities (`in_batch_negatives` needs that); otherwise their order is random throughout.
+        cameras: N integers, the camera of each image: an anchor's images are then of as many cameras as there are;
+            None draws them whatever their camera.
 
     Raises:
         BrunaError: there are fewer than two identities, so that there is no negative.
     """
 
     def __init__(
-        self, identities: npt.NDArray[np.integer], *, seed: int, tuples_per_identity: int, in_turn: bool = False
+        self,
+        identities: npt.NDArray[np.integer],
+        *,
+        seed: int,
+        tuples_per_identity: int,
+        in_turn: bool = False,
+        cameras: npt.NDArray[np.integer] | None = None,
     ) -> None:
         names, inverse, counts = np.unique(identities, return_inverse=True, return_counts=True)
         if len(names) < 2:
@@ -55,6 +63,7 @@ class TupleSampler:
         self.tuples_per_identity = tuples_per_identity
         self.in_turn = in_turn
         self._by_identity = np.argsort(inverse, kind="stable")
+        self._cameras = None if cameras is None else cameras[self._by_identity]
         self._counts = counts
         self._starts = np.cumsum(counts) - counts
 
@@ -66,9 +75,9 @@ class TupleSampler:
         """Draw an epoch.
 
         Every identity is the anchor `tuples_per_identity` times, in random order. An anchor's four images
-        are drawn uniformly without repetition; where it has fewer than four, each occurs once before any
-        occurs again. The eight others are distinct identities, drawn uniformly, and one image of each; where
-        fewer than eight exist, each occurs once before any occurs again.
+        are drawn uniformly without repetition, or across its cameras; where it has fewer than four, each occurs
+        once before any occurs again. The eight others are distinct identities, drawn uniformly, and one image
+        of each; where fewer than eight exist, each occurs once before any occurs again.
 
         Returns:
             T x 12 positions in `identities`: columns 0 to 3 are the anchor's images, 4 to 11 the others'.
@@ -79,13 +88,36 @@ class TupleSampler:
             anchors = np.concatenate([random.permutation(people) for _ in range(self.tuples_per_identity)])
         else:
             anchors = random.permutation(np.repeat(np.arange(people), self.tuples_per_identity))
-        own = draw_without_repetition(random, self._counts[anchors], ANCHORS)
+        if self._cameras is None:
+            own = draw_without_repetition(random, self._counts[anchors], ANCHORS)
+        else:
+            own = self._draw_across_cameras(random, anchors, self._cameras)
         others = draw_without_repetition(random, np.full(len(anchors), people - 1), NEGATIVES)
         others += others >= anchors[:, None]  # the numbers 0 to people - 2 skip the anchor
         chosen = random.integers(0, self._counts[others])
         positions = np.concatenate([self._starts[anchors, None] + own, self._starts[others] + chosen], axis=1)
         tuples: Indices = self._by_identity[positions]
         return tuples
+
+    def _draw_across_cameras(
+        self, random: np.random.Generator, anchors: Indices, cameras: npt.NDArray[np.integer]
+    ) -> Indices:
+        """T x 4 places among the images of each anchor: one of every camera before a second one of any.
+
+        Cameras, and the images of a camera, are drawn uniformly.
+        """
+        counts = self._counts[anchors]
+        starts = np.cumsum(counts) - counts
+        which = np.repeat(np.arange(len(anchors)), counts)
+        place = np.arange(len(which)) - starts[which]
+        camera = cameras[self._starts[anchors][which] + place]
+        shuffled = np.lexsort((random.random(len(which)), camera, which))
+        first = np.diff(which[shuffled], prepend=-1).astype(bool) | np.diff(camera[shuffled], prepend=-1).astype(bool)
+        begins = np.flatnonzero(first)
+        turn = np.arange(len(which)) - begins[np.cumsum(first) - 1]  # images of the same camera before it
+        drawn = shuffled[np.lexsort((random.random(len(which)), turn, which))]
+        chosen: Indices = place[drawn[starts[:, None] + np.arange(ANCHORS) % counts[:, None]]]
+        return chosen
 
 
 def own_negatives(tuples: Indices) -> TupleBatch:

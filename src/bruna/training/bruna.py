@@ -30,7 +30,7 @@ from bruna.training.adversary import (
 )
 from bruna.training.bruna_data import LabelledPersons, load_persons, retrieval_metrics
 from bruna.training.checkpoint import Checkpoints
-from bruna.training.identity_loss import class_numbers, identity_loss
+from bruna.training.identity_loss import CosineClassifier, class_numbers, cosine_logits, identity_loss
 from bruna.training.loop import History, run
 from bruna.training.pretrained import load_pretrained
 from bruna.training.schedules import learning_rate_factor, margin_of_epoch, set_learning_rates
@@ -60,6 +60,14 @@ class BrunaResult:
     untrained_metrics: dict[str, float]
     hard_negatives: HardNegatives
     settings: dict[str, Any]
+
+
+def _classifier(params: TrainBruna, people: int) -> nn.Module:
+    if not params.identity_weight:
+        return nn.Identity()
+    if params.identity_margin:
+        return CosineClassifier(params.features, people)
+    return nn.Linear(params.features, people, bias=False)
 
 
 class _Recipe:
@@ -95,7 +103,7 @@ class _Recipe:
             with_whole_batch_norm(backbone, processes)
         classes, people = class_numbers(train.identities)
         self.classes = classes.to(device)
-        self.classifier = nn.Linear(params.features, people, bias=False) if params.identity_weight else nn.Identity()
+        self.classifier = _classifier(params, people)
         self.bruna = bruna.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.adversary = adversary.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.classifier.to(device)
@@ -107,6 +115,7 @@ class _Recipe:
             seed=params.seed,
             tuples_per_identity=params.tuples_per_identity,
             in_turn=params.negatives == "in_batch",
+            cameras=train.cameras.numpy() if params.anchors == "across_cameras" else None,
         )
         self._drawn: tuple[int, npt.NDArray[np.int64]] | None = None
         self.advice = (
@@ -189,7 +198,10 @@ class _Recipe:
             of_attributes = attribute_losses(found.logits.float(), self.train.codes[rows], self.train.attributes)
             losses["classification_loss"] = self.params.attribute_weight, of_attributes.mean()
         if self.params.identity_weight:
-            identity = identity_loss(identity_logits.float(), self.classes[rows], self.params.identity_smoothing)
+            logits = identity_logits.float()
+            if self.params.identity_margin:
+                logits = cosine_logits(logits, self.classes[rows], self.params.identity_margin)
+            identity = identity_loss(logits, self.classes[rows], self.params.identity_smoothing)
             losses["identity_loss"] = self.params.identity_weight, identity
         if self.params.batch_hard_weight:
             batch_hard = batch_hard_loss(metric, self.classes[rows], self.params.batch_hard_margin)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+COSINE_SCALE = 24.0
+"""What cosines are multiplied by, so that their softmax can come near 1 (s in Wang et al., CosFace, 2018)."""
 NO_IDENTITY = -100
 """The class number of an image that shows no person: it counts in no loss."""
 
@@ -35,6 +37,31 @@ def identity_head(features: int, people: int) -> nn.Module:
     if not people:
         return nn.Identity()
     return nn.Sequential(nn.BatchNorm1d(features), nn.Linear(features, people, bias=False))
+
+
+class CosineClassifier(nn.Linear):
+    """A direction for each person."""
+
+    def __init__(self, features: int, people: int) -> None:
+        super().__init__(features, people, bias=False)
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """The cosine of the angle between a B x F embedding and the direction of each person: B x P, -1 to 1."""
+        return F.linear(F.normalize(embeddings), F.normalize(self.weight))
+
+
+def cosine_logits(cosines: Tensor, classes: Tensor, margin: float) -> Tensor:
+    """s (cos - m) for the person that an image shows, s cos for all others (Wang et al., CosFace, 2018, equation 4).
+
+    Args:
+        cosines: B x P, of a `CosineClassifier`.
+        classes: B class numbers.
+        margin: m: how much nearer than anybody else's the own direction has to be.
+
+    Returns:
+        B x P; s is `COSINE_SCALE`.
+    """
+    return COSINE_SCALE * (cosines - margin * F.one_hot(classes, cosines.shape[1]))
 
 
 def identity_loss(logits: Tensor, classes: Tensor, smoothing: float) -> Tensor:
