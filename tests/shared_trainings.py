@@ -29,7 +29,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "train_bruna",
         {"batch_tuples": 3, "mask": "channel", "bottleneck": True, "dropout": 0.2, "grad_clip": 10.0},
     ),
-    "Bruna, negatives of the batch": ("train_bruna", {"batch_tuples": 5, "negatives": "in_batch"}),
+    "Bruna, negatives of the batch": (
+        "train_bruna",
+        {"batch_tuples": 5, "anchors": "across_cameras", "negatives": "in_batch", "identity_margin": 0.2},
+    ),
 }
 
 

@@ -240,7 +240,7 @@ def test_the_settings_are_those_recorded_beside_the_models(
         write_json({"attributes_from": "bruna"}, project / "artifacts" / "evaluate" / "settings.json")
         status, _, err = _run(monkeypatch, capsys, "crops")
         assert status == 1 and "Attributes by bruna over 1 image need Bruna too" in err
-        assert _run(monkeypatch, capsys, "crops", "--from", "task1")[0] == 0
+        assert _run(monkeypatch, capsys, "crops", "--from", "Task1")[0] == 0
         (project / "params.yaml").unlink(missing_ok=True)
 
 

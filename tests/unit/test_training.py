@@ -65,10 +65,12 @@ _EVERY_OPTION = {
     "last_stride": 1,
     "neck": "batch_norm",
     "batch_tuples": 3,
+    "anchors": "across_cameras",
     "negatives": "in_batch",
     "schedule": "cosine",
     "warmup_epochs": 1,
     "identity_weight": 1.0,
+    "identity_margin": 0.2,
     "batch_hard_weight": 1.0,
     "adversary_loss": "unit_regression",
 }

@@ -46,6 +46,7 @@ def attributes(
         Literal["task1", "bruna", "both"] | None,
         typer.Option(
             "--from",
+            case_sensitive=False,
             help="The network that predicts: Task 1's, the attribute head of Bruna, or the mean of the two; default: "
             "as `evaluate` has used them.",
         ),
